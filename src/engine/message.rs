@@ -1,0 +1,259 @@
+//! The seam between a connection and any engine: what is handed in, what is handed out, and when it leaves.
+//!
+//! Nothing here knows a socket, a dialect or a policy. A connection gives the engine an [`Outlet`]; the engine appends deliveries to
+//! it and notes it in the [`Round`]; whoever started the round flushes each noted outlet once, when the engine's locks are released.
+
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::mqtt::packet::SubscribeOptions;
+use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
+
+/// An Application Message: immutable, shared by everyone it is for, in one allocation for all its bytes.
+#[derive(Debug)]
+pub struct Message {
+    /// Topic Name, then forwarded properties, then payload.
+    body: Bytes,
+    topic_end: u32,
+    properties_end: u32,
+    pub qos: QoS,
+    /// RETAIN as published.
+    pub retain: bool,
+    /// When its Message Expiry Interval has passed.
+    pub expires_at: Option<Instant>,
+    /// A spelling of this message that a dialect made once and shares between all who speak it.
+    shared_frame: OnceLock<Bytes>,
+}
+
+impl Message {
+    /// A message of these bytes; `properties` are [`crate::mqtt::property::ForwardedProperties`].
+    #[must_use]
+    pub fn new(topic: &TopicName<'_>, properties: &[u8], payload: &[u8], qos: QoS, retain: bool) -> Self {
+        let mut body = Vec::with_capacity(topic.len() + properties.len() + payload.len());
+        body.extend_from_slice(topic.as_bytes());
+        body.extend_from_slice(properties);
+        body.extend_from_slice(payload);
+        Self {
+            // A topic has at most 65,535 bytes, and a packet at most 268,435,455: neither end can leave u32.
+            topic_end: topic.len() as u32,
+            properties_end: (topic.len() + properties.len()) as u32,
+            body: body.into(),
+            qos,
+            retain,
+            expires_at: None,
+            shared_frame: OnceLock::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn expiring_at(mut self, expires_at: Option<Instant>) -> Self {
+        self.expires_at = expires_at;
+        self
+    }
+
+    /// The Topic Name.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        // `new` copied it from a TopicName, so it is UTF-8; an empty topic would match nothing.
+        std::str::from_utf8(self.topic_bytes()).unwrap_or_default()
+    }
+
+    /// The Topic Name's bytes, for whoever only copies them.
+    #[must_use]
+    pub fn topic_bytes(&self) -> &[u8] {
+        &self.body[..self.topic_end as usize]
+    }
+
+    /// The forwarded properties, encoded.
+    #[must_use]
+    pub fn properties(&self) -> &[u8] {
+        &self.body[self.topic_end as usize..self.properties_end as usize]
+    }
+
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.body[self.properties_end as usize..]
+    }
+
+    /// The payload, sharing this message's allocation.
+    #[must_use]
+    pub fn payload_shared(&self) -> Bytes {
+        self.body.slice(self.properties_end as usize..)
+    }
+
+    /// Bytes of topic, properties and payload: what queues and budgets count.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    #[must_use]
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The frame that `make` spells this message as, made at the first call only. One dialect at most may use it.
+    pub fn shared_frame(&self, make: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.shared_frame.get_or_init(|| make(self))
+    }
+}
+
+/// One message on its way to one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    pub message: &'a Arc<Message>,
+    /// The lower of the message's QoS and the Subscription's.
+    pub qos: QoS,
+    /// RETAIN as this receiver shall see it.
+    pub retain: bool,
+    /// Whether it was sent before on another Network Connection.
+    pub dup: bool,
+    /// Present for QoS 1 and 2.
+    pub packet_id: Option<PacketId>,
+    /// Of every matching Subscription that has one.
+    pub subscription_identifiers: &'a [NonZeroU32],
+}
+
+/// What became of something handed to an [`Outlet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Delivered {
+    /// It will be sent at the next flush. `first`: nothing else waited for one, so the round must note this outlet.
+    Appended { first: bool },
+    /// The outbox is at its limit: keep it in the session or drop it. The connection calls [`super::Engine::pump`] once there is room.
+    Full,
+    /// Larger than this client accepts: drop it for this client alone (MQTT 5.0 §3.1.2.11.4).
+    TooLarge,
+    /// The Network Connection is closing: it takes nothing more.
+    Closed,
+}
+
+/// The way out to one client. Calls are short and never block; none calls back into the engine.
+pub trait Outlet: Send + Sync + Debug {
+    /// Appends a PUBLISH.
+    fn deliver(&self, now: Instant, delivery: &Delivery<'_>) -> Delivered;
+
+    /// Appends the PUBREL of an outgoing QoS 2 message. Never [`Delivered::Full`]: it is bounded by the in-flight window.
+    fn release(&self, packet_id: PacketId) -> Delivered;
+
+    /// Asks the connection to tell its client `reason` and to close.
+    fn close(&self, reason: ReasonCode);
+
+    /// Sends what was appended, as far as the transport takes it. Called without any engine lock held.
+    fn flush(&self);
+}
+
+/// The outlets that received something since the last flush, each once.
+#[derive(Debug, Default)]
+pub struct Round {
+    touched: Vec<Arc<dyn Outlet>>,
+}
+
+impl Round {
+    /// Notes `outlet` for the flush at the end of the round, if `delivered` says that it is the first to need one.
+    pub fn note(&mut self, outlet: &Arc<dyn Outlet>, delivered: Delivered) {
+        if delivered == (Delivered::Appended { first: true }) {
+            self.touched.push(Arc::clone(outlet));
+        }
+    }
+
+    /// The outlets to flush, in the order in which they were touched.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Arc<dyn Outlet>> {
+        self.touched.drain(..)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.touched.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty()
+    }
+
+    /// Moves all but the first `count` outlets into a round of their own.
+    #[must_use]
+    pub fn split_off(&mut self, count: usize) -> Self {
+        Self { touched: self.touched.split_off(count.min(self.touched.len())) }
+    }
+}
+
+/// What a client asks of its session when it connects.
+#[derive(Debug)]
+pub struct OpenSession {
+    pub client_id: ClientId,
+    /// Whose session it is: only the same owner may take it over or continue it.
+    pub owner: Arc<str>,
+    pub clean_start: bool,
+    /// Session Expiry Interval: 0 ends the session with the connection, `u32::MAX` never; the engine caps it.
+    pub expiry_interval_s: u32,
+    /// How many QoS 1 and 2 messages may be unacknowledged towards the client; the engine caps it.
+    pub receive_maximum: u16,
+    pub will: Option<SessionWill>,
+    pub outlet: Arc<dyn Outlet>,
+}
+
+/// A Will Message as its session keeps it.
+#[derive(Clone, Debug)]
+pub struct SessionWill {
+    pub message: Arc<Message>,
+    pub delay_interval_s: u32,
+    /// Counted from when the Will is published.
+    pub message_expiry_interval_s: Option<u32>,
+}
+
+/// Why a session could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// → 0x85 (3.1.1: return code 2).
+    #[error("the client identifier belongs to a session of another identity")]
+    OwnedByAnother,
+    /// → 0x97 (3.1.1: return code 3).
+    #[error("the engine holds as many sessions as it may")]
+    SessionsFull,
+}
+
+/// Asked for each message before a Subscription that is granted only in part delivers it.
+pub trait DeliveryCheck: Send + Sync + Debug {
+    fn allows(&self, topic: &str) -> bool;
+}
+
+/// One Subscription that was granted and is to be made.
+#[derive(Clone, Debug)]
+pub struct SubscribeRequest {
+    pub filter: TopicFilter,
+    /// With `maximum_qos` as granted.
+    pub options: SubscribeOptions,
+    pub identifier: Option<NonZeroU32>,
+    /// Only where the grant leaves a residue; a covered Subscription has none and pays nothing.
+    pub check: Option<Arc<dyn DeliveryCheck>>,
+}
+
+/// What a client says about a QoS 1 or 2 message that it received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// PUBACK: QoS 1 is complete.
+    PubAck,
+    /// PUBREC without failure: PUBREL is sent next.
+    PubRec,
+    /// PUBREC with a failure: the message is complete (MQTT 5.0 §4.3.3).
+    PubRecFailed,
+    /// PUBCOMP: QoS 2 is complete.
+    PubComp,
+    /// The one acknowledgement of a dialect without a second handshake: complete at either QoS.
+    Complete,
+}
+
+/// How a Network Connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// DISCONNECT with 0x00 deletes the Will; anything else publishes it (MQTT 5.0 §3.14.4).
+    pub publish_will: bool,
+    /// A Session Expiry Interval in DISCONNECT replaces the one of CONNECT (MQTT 5.0 §3.14.2.2.2).
+    pub expiry_interval_s: Option<u32>,
+}

@@ -1,0 +1,12 @@
+//! The in-process broker: sessions, Subscriptions, routing, retained messages.
+//!
+//! Owns what MQTT 5.0 §4.1 calls Session State; what dies with the Network Connection is `connection`'s. Knows nothing of policy,
+//! dialects or sockets: a connection speaks to it through [`message`], synchronously and from its own task, and what a call delivers
+//! is in the receivers' outlets when it returns.
+//!
+//! Invariants: no IO, no clock (every call takes `now`), no entropy (the hasher's seed is given); short locks, taken in the order
+//! Subscriptions → session → outlet, never the other way; every queue and map has a bound in [`EngineConfig`] and a counter.
+
+pub mod message;
+
+pub use message::{Delivered, Delivery, Message, Outlet, Round};

@@ -1,0 +1,4 @@
+#![doc = "Tidegate: an MQTT edge for browsers."]
+pub mod engine;
+pub mod fault;
+pub mod mqtt;
