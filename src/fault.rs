@@ -24,7 +24,12 @@ pub struct Fault {
 
 impl Fault {
     /// A fault that concerns `key` of `origin`, without a place in it.
-    pub fn new(origin: impl Into<String>, key: impl Into<String>, found: impl Into<String>, allowed: impl Into<String>) -> Self {
+    pub fn new(
+        origin: impl Into<String>,
+        key: impl Into<String>,
+        found: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> Self {
         Self {
             origin: origin.into(),
             line: None,
