@@ -1,4 +1,5 @@
 #![doc = "Tidegate: an MQTT edge for browsers."]
+pub mod connection;
 pub mod engine;
 pub mod fault;
 pub mod mqtt;

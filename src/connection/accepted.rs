@@ -1,0 +1,44 @@
+//! What the edge hands over when every handshake below MQTT is done.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+/// A transport that is ready to carry a dialect.
+#[derive(Debug)]
+pub struct Accepted {
+    pub stream: Stream,
+    /// Bytes the handshakes had read beyond their own end, decrypted: the first bytes of the dialect.
+    pub early: Vec<u8>,
+    /// Who is there, as far as the edge believes it.
+    pub peer: SocketAddr,
+    pub protocol: Protocol,
+}
+
+/// How the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT straight on the stream.
+    Mqtt,
+    /// MQTT in binary WebSocket messages (MQTT 5.0 §6).
+    MqttWebSocket,
+    /// The JSON Action dialect in WebSocket text messages.
+    JsonWebSocket,
+}
+
+impl Protocol {
+    #[must_use]
+    pub fn is_websocket(self) -> bool {
+        self != Self::Mqtt
+    }
+}
+
+/// A bare stream, taken out of every wrapper that the handshakes needed.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(TcpStream, Box<TlsStream>),
+}
+
+/// The TLS state beside its socket; the handshake is over.
+pub type TlsStream = rustls::ServerConnection;
