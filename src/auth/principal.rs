@@ -1,0 +1,82 @@
+//! What a client claims about itself, and who it turns out to be.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The username of whoever came without credentials. No password file may name it.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// Who a client is, after authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub username: Arc<str>,
+    /// Whether it came without credentials, by the rule of `auth.anonymous`.
+    pub is_anonymous: bool,
+    /// Verified claims by name (from a token or a client certificate); empty for passwords.
+    pub claims: BTreeMap<String, String>,
+}
+
+impl Principal {
+    /// The identity of whoever came without credentials.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { username: ANONYMOUS.into(), is_anonymous: true, claims: BTreeMap::new() }
+    }
+
+    /// An authenticated identity without claims.
+    #[must_use]
+    pub fn user(username: &str) -> Self {
+        Self { username: username.into(), is_anonymous: false, claims: BTreeMap::new() }
+    }
+}
+
+/// What a client says to prove who it is. Its `Debug` shows no password.
+#[derive(Clone)]
+pub struct Credentials {
+    pub username: Option<Box<str>>,
+    pub password: Option<Bytes>,
+    pub client_id: Box<str>,
+    /// Where it comes from, as far as the edge believes it.
+    pub address: Option<IpAddr>,
+}
+
+impl Credentials {
+    /// Whether the client said nothing that could be checked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.username.is_none() && self.password.is_none()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "redacted"))
+            .field("client_id", &self.client_id)
+            .field("address", &self.address)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password() {
+        let credentials = Credentials {
+            username: Some("client".into()),
+            password: Some(Bytes::from_static(b"hunter2")),
+            client_id: "c1".into(),
+            address: None,
+        };
+        let shown = format!("{credentials:?}");
+        assert!(shown.contains("client") && shown.contains("redacted"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
+    }
+}
