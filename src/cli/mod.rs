@@ -1,0 +1,3 @@
+//! The commands an operator types.
+pub mod passwd;
+pub mod policy;
