@@ -3,3 +3,4 @@ pub mod connection;
 pub mod engine;
 pub mod fault;
 pub mod mqtt;
+pub mod wheel;
