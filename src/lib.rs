@@ -6,3 +6,4 @@ pub mod engine;
 pub mod fault;
 pub mod mqtt;
 pub mod policy;
+pub mod wheel;

@@ -7,6 +7,14 @@
 //! Invariants: no IO, no clock (every call takes `now`), no entropy (the hasher's seed is given); short locks, taken in the order
 //! Subscriptions → session → outlet, never the other way; every queue and map has a bound in [`EngineConfig`] and a counter.
 
+pub mod config;
+mod core;
+pub mod counters;
+mod handle;
 pub mod message;
 
+pub use config::EngineConfig;
+pub use core::session::Attached;
+pub use counters::EngineCounters;
+pub use handle::{Engine, Opened, Published, SubscribeError};
 pub use message::{Delivered, Delivery, Message, Outlet, Round};

@@ -1,0 +1,72 @@
+//! What the engine counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Plain atomics, read by whoever renders metrics. Those that only grow are totals since the start; the others say so.
+#[derive(Debug, Default)]
+pub struct EngineCounters {
+    /// Messages given to [`super::Engine::publish`], Wills included.
+    pub messages_received: AtomicU64,
+    /// Messages appended to an outlet for the first time.
+    pub deliveries: AtomicU64,
+    /// Messages appended again after a reconnect, with DUP.
+    pub redeliveries: AtomicU64,
+    /// Messages put into a session's queue.
+    pub queued: AtomicU64,
+    /// QoS 0 messages for sessions without a Network Connection: such are never kept.
+    pub dropped_offline: AtomicU64,
+    /// QoS 0 messages for a client whose outbox was full.
+    pub dropped_outbox_full: AtomicU64,
+    /// QoS 0 messages that a full queue gave up, or did not take.
+    pub dropped_queue_full_qos_0: AtomicU64,
+    /// QoS 1 and 2 messages that a full queue did not take.
+    pub dropped_queue_full: AtomicU64,
+    /// Messages larger than their receiver accepts.
+    pub dropped_too_large: AtomicU64,
+    /// Messages whose Message Expiry Interval passed while they waited.
+    pub dropped_expired: AtomicU64,
+    /// Messages that a closing connection did not take and that no session keeps.
+    pub dropped_closed: AtomicU64,
+    /// Messages that were still waiting for a session when it ended.
+    pub dropped_session_ended: AtomicU64,
+    /// Messages that a Subscription granted only in part was not shown.
+    pub dropped_denied: AtomicU64,
+    /// Messages that could not be retained, as `retained_messages_max` or `retained_bytes_max` was reached.
+    pub retained_refused: AtomicU64,
+    /// Sessions refused, as `sessions_max` was reached.
+    pub sessions_refused: AtomicU64,
+    /// Sessions that ended because their Session Expiry Interval passed.
+    pub sessions_expired: AtomicU64,
+    /// Sessions taken over by another Network Connection.
+    pub takeovers: AtomicU64,
+    /// Subscriptions refused, as `subscriptions_max` or `subscription_bytes_max` was reached.
+    pub subscriptions_refused: AtomicU64,
+    /// Wills published.
+    pub wills_published: AtomicU64,
+    /// Sessions at present.
+    pub sessions: AtomicU64,
+    /// Sessions with a Network Connection at present.
+    pub sessions_connected: AtomicU64,
+    /// Subscriptions at present.
+    pub subscriptions: AtomicU64,
+    /// Retained messages at present.
+    pub retained_messages: AtomicU64,
+    /// Bytes of the retained messages at present.
+    pub retained_bytes: AtomicU64,
+}
+
+impl EngineCounters {
+    /// Adds `count` to `counter`; 0 touches no memory that others write.
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        if count != 0 {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Lowers a counter of things present.
+    pub(crate) fn sub(counter: &AtomicU64, count: u64) {
+        if count != 0 {
+            counter.fetch_sub(count, Ordering::Relaxed);
+        }
+    }
+}
