@@ -2,6 +2,7 @@
 pub mod auth;
 pub mod cli;
 pub mod connection;
+pub mod dialect;
 pub mod engine;
 pub mod fault;
 pub mod mqtt;
