@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
+use super::admission::{Handshake, Place};
+
 /// A transport that is ready to carry a dialect.
 #[derive(Debug)]
 pub struct Accepted {
@@ -13,6 +15,10 @@ pub struct Accepted {
     /// Who is there, as far as the edge believes it.
     pub peer: SocketAddr,
     pub protocol: Protocol,
+    /// Its place among all that are open: keep it for as long as the connection lives.
+    pub place: Place,
+    /// Its seat among those who have proven nothing yet: drop it once CONNECT is accepted; close at once when it completes before.
+    pub handshake: Handshake,
 }
 
 /// How the client speaks.

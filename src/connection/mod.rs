@@ -6,5 +6,7 @@
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
 
 pub mod accepted;
+pub mod admission;
 
 pub use accepted::{Accepted, Protocol, Stream, TlsStream};
+pub use admission::{Handshake, Handshakes, Place};

@@ -1,0 +1,177 @@
+//! What the edge is told: where to listen, with which certificates, what lies under which path, and how much anybody may ask of it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the edge needs to know, resolved and checked.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeConfig {
+    pub listeners: Vec<ListenerConfig>,
+    /// For every `https` and `mqtts` listener.
+    pub tls: TlsConfig,
+    /// In any order: an exact path beats every prefix, a longer prefix beats a shorter one.
+    pub routes: Vec<RouteConfig>,
+    /// Which pages may open a WebSocket, where a route says nothing of its own.
+    pub origins: OriginRule,
+    pub limits: EdgeLimits,
+}
+
+/// One address that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// As the operator wrote it; names the listener in faults, logs and start-up lines.
+    pub url: String,
+    pub scheme: Scheme,
+    /// Port 0 lets the system choose; `Edge::local_addresses` tells which.
+    pub address: SocketAddr,
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP/1.1 and WebSockets, routed by path.
+    Http,
+    /// The same over TLS.
+    Https,
+    /// MQTT straight on TCP.
+    Mqtt,
+    /// MQTT straight on TLS.
+    Mqtts,
+}
+
+impl Scheme {
+    #[must_use]
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::Mqtts)
+    }
+
+    #[must_use]
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    /// As it stands before `://` in a listener's URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
+        }
+    }
+}
+
+/// Where the certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// A development certificate for localhost, made in `directory` when there is none that is valid.
+    Development { directory: PathBuf },
+    /// The operator's own; the client's server name (SNI) chooses, the first one serves all that fit no other.
+    Files(Vec<CertificateFiles>),
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self::Development { directory: PathBuf::from("certs/dev") }
+    }
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// PKCS #8, PKCS #1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// What happens under one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    pub path: PathMatch,
+    pub action: RouteAction,
+    /// Which pages may open a WebSocket here; `None`: as [`EdgeConfig::origins`] says.
+    pub origins: Option<OriginRule>,
+}
+
+/// Which request paths a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Every path that starts with this text, byte for byte as an nginx `location` does: `/ws` also fits `/wsx`.
+    Prefix(String),
+    /// This path only.
+    Exact(String),
+}
+
+/// What a route does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteAction {
+    /// MQTT in WebSocket messages.
+    ServeMqtt,
+    /// The JSON Action dialect in WebSocket messages.
+    ServeJson,
+    /// The demo page that is built in.
+    Demo,
+    /// Files under `root`; what is not there is answered with the file `fallback` (from `root`), if one is named.
+    Files { root: PathBuf, fallback: Option<String> },
+    /// An answer of `status` (301, 302, 303, 307 or 308) with Location `to`.
+    Redirect { to: String, status: u16 },
+}
+
+/// Which pages may open a WebSocket: judged by the Origin that browsers send and pages cannot change (RFC 6454 §7).
+///
+/// A request without Origin comes from no page and is let through by every rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OriginRule {
+    /// Pages of the very scheme, host and port that the request was sent to.
+    #[default]
+    Same,
+    /// Every page.
+    Any,
+    /// Pages of exactly these origins, written `https://app.example` or `https://app.example:8443`; `same` among them stands for
+    /// [`OriginRule::Same`].
+    List(Vec<String>),
+}
+
+/// How much peers may ask before they have proven who they are, and how long they may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeLimits {
+    /// Connections open at a time, over all listeners; one more is closed at once. Count, default 100,000.
+    /// Costs a file descriptor each, and 1 KB (plain) or 9 KB (TLS) while idle.
+    pub connections_max: usize,
+    /// Connections between TCP accept and accepted CONNECT at a time; one more costs the oldest of them its seat. Count, default 4,096.
+    /// Costs up to 50 KB each while its handshake runs.
+    pub handshaking_max: usize,
+    /// No handshake is shed before this age; until then further connections wait in the listen backlog. Default 500 ms.
+    pub handshake_age_min: Duration,
+    /// From TCP accept to the end of the TLS handshake. Default 10 s.
+    pub tls_handshake_timeout: Duration,
+    /// From the first moment a request head may come to its last byte. Default 10 s.
+    pub http_head_timeout: Duration,
+    /// How long an HTTP connection may stay open between two requests, and an answer may make no progress. Default 60 s.
+    pub http_idle_timeout: Duration,
+    /// Request line and fields together. Bytes, default 32 KiB, at least 8 KiB; more is answered with 431.
+    pub http_head_bytes_max: usize,
+    /// Fields in a request head. Count, default 100; more is answered with 431.
+    pub http_headers_max: usize,
+    /// Length of each listen backlog, as far as the system allows (`net.core.somaxconn`). Count, default 4,096.
+    pub backlog: u32,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 100_000,
+            handshaking_max: 4096,
+            handshake_age_min: Duration::from_millis(500),
+            tls_handshake_timeout: Duration::from_secs(10),
+            http_head_timeout: Duration::from_secs(10),
+            http_idle_timeout: Duration::from_secs(60),
+            http_head_bytes_max: 32 * 1024,
+            http_headers_max: 100,
+            backlog: 4096,
+        }
+    }
+}

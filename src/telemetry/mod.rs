@@ -1,0 +1,8 @@
+//! What the process says about itself: log lines and metrics.
+//!
+//! Reads every module's counters; nobody but `app` and `admin` knows it. Invariant: nothing a client said appears here but in
+//! debug-level fields; metrics have labels of few values, never a client or a topic.
+
+pub mod log;
+
+pub use log::{LogConfig, LogFormat};
