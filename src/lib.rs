@@ -37,8 +37,6 @@
 pub mod admin;
 pub mod app;
 pub mod auth;
-#![doc = "Tidegate: an MQTT edge for browsers."]
-pub mod app;
 pub mod cli;
 pub mod config;
 pub mod connection;
