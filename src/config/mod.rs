@@ -8,6 +8,12 @@
 //! Invariants: nobody but `cli` and `app` imports this module; a [`Config`] holds nothing unchecked; no key that was written is
 //! silently without effect.
 
+pub mod environment;
 pub mod meant;
+pub mod schema;
+pub mod sources;
+pub mod units;
+pub mod written;
+pub mod yaml;
 
 pub use meant::*;

@@ -1,0 +1,435 @@
+//! The table itself, in the order of the reference file.
+
+use std::time::Duration;
+
+use super::{Key, Kind};
+
+const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
+const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const PATH_FORM: &str = "a URL path that begins with /";
+const ORIGIN_FORM: &str = "an origin such as https://app.example, or same, or any";
+
+/// The top level.
+pub const ROOT: &[Key] = &[
+    Key {
+        name: "listen",
+        kind: Kind::List(&Kind::OneOf(&[Kind::Text(URL_FORM), Kind::Section(LISTENER)])),
+        default: Some(r#"["https://127.0.0.1:8443", "mqtt://127.0.0.1:1883"]"#),
+        example: None,
+        doc: "Where clients come in. http and https serve the routes below; mqtt and mqtts speak MQTT over TCP and over TLS. \
+              Without a port: 80, 443, 1883, 8883; port 0 lets the system choose. \
+              An address that is not loopback needs a policy, and passwords or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
+    },
+    Key {
+        name: "tls",
+        kind: Kind::Section(TLS),
+        default: None,
+        example: None,
+        doc: "The certificates of https and mqtts listeners. TLS 1.2 and 1.3 are spoken.",
+    },
+    later("trusted_proxies", "Whose PROXY protocol and X-Forwarded-For are believed."),
+    Key {
+        name: "routes",
+        kind: Kind::List(&Kind::Section(ROUTE)),
+        default: Some("[{path: /mqtt, serve: mqtt}, {path: /ws/, serve: json}, {path: /, serve: demo}]"),
+        example: None,
+        doc: "What http and https listeners do with a request, by its path. The order does not matter: an exact path wins, then the longest prefix.",
+    },
+    Key {
+        name: "websocket",
+        kind: Kind::Section(WEBSOCKET),
+        default: None,
+        example: None,
+        doc: "What holds for every WebSocket.",
+    },
+    Key { name: "auth", kind: Kind::Section(AUTH), default: None, example: None, doc: "Who may come in." },
+    Key {
+        name: "policy",
+        kind: Kind::Path,
+        default: None,
+        example: Some("policy.yaml"),
+        doc: "The policy file: who may publish and subscribe to what. Unset, everything is allowed to everybody who comes in, and only loopback listeners start.",
+    },
+    Key {
+        name: "engine",
+        kind: Kind::Section(ENGINE),
+        default: None,
+        example: None,
+        doc: "The broker inside: sessions, queues, retained messages.",
+    },
+    Key {
+        name: "limits",
+        kind: Kind::Section(LIMITS),
+        default: None,
+        example: None,
+        doc: "What one connection, and all together, may take of the server.",
+    },
+    later("uplinks", "Brokers that Tidegate joins its topics with."),
+    later("hooks", "Where events are told by HTTP."),
+    Key {
+        name: "admin",
+        kind: Kind::Section(ADMIN),
+        default: None,
+        example: None,
+        doc: "The operator's own listener: /livez, /readyz, /metrics.",
+    },
+    Key {
+        name: "log",
+        kind: Kind::Section(LOG),
+        default: None,
+        example: None,
+        doc: "What is logged, to standard error.",
+    },
+];
+
+const LISTENER: &[Key] = &[
+    Key { name: "url", kind: Kind::Text(URL_FORM), default: None, example: None, doc: "Where to listen." },
+    Key {
+        name: "tls",
+        kind: Kind::Section(TLS_OF_LISTENER),
+        default: None,
+        example: None,
+        doc: "Certificates of this listener alone, instead of the ones under `tls`.",
+    },
+    Key {
+        name: "routes",
+        kind: Kind::List(&Kind::Section(ROUTE)),
+        default: None,
+        example: None,
+        doc: "Routes of this listener alone, instead of the ones under `routes`.",
+    },
+    later("proxy_protocol", "Whether a PROXY protocol header comes first."),
+];
+
+const TLS: &[Key] = &[
+    CERT,
+    KEY,
+    Key {
+        name: "development_dir",
+        kind: Kind::Path,
+        default: Some("certs/dev"),
+        example: Some("../certs/dev"),
+        doc: "Where a certificate for localhost is made, and found again, as long as `cert` is unset. Loopback listeners only.",
+    },
+    later("client_ca", "The authority that signs clients' certificates."),
+    later("client_auth", "Whether clients show a certificate."),
+];
+
+const TLS_OF_LISTENER: &[Key] = &[
+    CERT,
+    KEY,
+    later("client_ca", "The authority that signs clients' certificates."),
+    later("client_auth", "Whether clients show a certificate."),
+];
+
+const CERT: Key = Key {
+    name: "cert",
+    kind: Kind::OneOf(&[Kind::Path, Kind::List(&Kind::Section(PAIR))]),
+    default: None,
+    example: Some("../certs/server.pem"),
+    doc: "The certificate chain, PEM, the server's own first. Or a list of `{cert, key}` pairs: each is shown to clients that ask for \
+          a name it holds, the first to all others.",
+};
+
+const KEY: Key = Key {
+    name: "key",
+    kind: Kind::Path,
+    default: None,
+    example: Some("../certs/server.key"),
+    doc: "The private key of `cert`, PEM.",
+};
+
+const PAIR: &[Key] = &[
+    Key { name: "cert", kind: Kind::Path, default: None, example: None, doc: "The certificate chain, PEM." },
+    Key { name: "key", kind: Kind::Path, default: None, example: None, doc: "Its private key, PEM." },
+];
+
+const ROUTE: &[Key] = &[
+    Key {
+        name: "path",
+        kind: Kind::Text(PATH_FORM),
+        default: None,
+        example: None,
+        doc: "Takes every request whose path begins so, as an nginx location does.",
+    },
+    Key { name: "exact", kind: Kind::Text(PATH_FORM), default: None, example: None, doc: "Takes this path alone." },
+    Key {
+        name: "serve",
+        kind: Kind::Word(&["mqtt", "json", "demo"]),
+        default: None,
+        example: None,
+        doc: "mqtt: MQTT over WebSocket. json: the JSON Action dialect. demo: the demonstration page.",
+    },
+    Key { name: "files", kind: Kind::Path, default: None, example: None, doc: "Serves the files of this directory." },
+    Key {
+        name: "fallback",
+        kind: Kind::Text(PATH_FORM),
+        default: None,
+        example: None,
+        doc: "With `files`: the file, from its root, served where there is none of the path asked, for single-page applications.",
+    },
+    Key {
+        name: "redirect",
+        kind: Kind::Text("a path or an http(s) URL"),
+        default: None,
+        example: None,
+        doc: "Redirects there.",
+    },
+    Key {
+        name: "status",
+        kind: Kind::Count { min: 301, max: 308 },
+        default: None,
+        example: None,
+        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308.",
+    },
+    Key {
+        name: "origins",
+        kind: ORIGINS,
+        default: None,
+        example: None,
+        doc: "With `serve: mqtt` or `json`: instead of `websocket.origins`.",
+    },
+    later("proxy", "The HTTP server to which requests are passed."),
+    later("host", "The virtual host to which the route is limited."),
+    later("cors", "Which other origins may read the answers."),
+    later("respond", "A fixed answer."),
+];
+
+const ORIGINS: Kind = Kind::OneOf(&[Kind::Text(ORIGIN_FORM), Kind::List(&Kind::Text(ORIGIN_FORM))]);
+
+const WEBSOCKET: &[Key] = &[
+    Key {
+        name: "origins",
+        kind: ORIGINS,
+        default: Some("[same]"),
+        example: None,
+        doc: "Which pages may open one: `same` (pages from the host they connect to), `any`, or a list of exact origins such as \
+              https://app.example, which may hold `same` too. What sends no Origin is no browser and passes.",
+    },
+    Key {
+        name: "ping_interval",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("25s"),
+        example: None,
+        doc: "How often the server pings, so that proxies which cut what is silent (after 60 s, mostly) keep the connection.",
+    },
+    Key {
+        name: "message_bytes_max",
+        kind: Kind::Size { min: 1 << 10, max: 256 << 20 },
+        default: Some("2MiB"),
+        example: None,
+        doc: "The longest message taken from a client, all its frames together; more closes the connection (1009).",
+    },
+];
+
+const AUTH: &[Key] = &[
+    Key {
+        name: "anonymous",
+        kind: Kind::Flag,
+        default: None,
+        example: Some("false"),
+        doc: "Whether clients without credentials come in, as `anonymous`. Wrong credentials are refused always; where no method is \
+              configured they are ignored. Unset: true as long as no method is configured and all listeners are loopback.",
+    },
+    Key {
+        name: "passwords",
+        kind: Kind::Path,
+        default: None,
+        example: Some("passwords"),
+        doc: "The password file: mosquitto_passwd's formats ($6$, $7$) and argon2id. `tidegate passwd` writes it.",
+    },
+    Key {
+        name: "hashing_max",
+        kind: Kind::Count { min: 1, max: 64 },
+        default: Some("2"),
+        example: None,
+        doc: "Passwords hashed at the same time; each takes one core, and up to 20 MiB with argon2id. Further logins wait.",
+    },
+    later("jwt", "Tokens signed by somebody else."),
+    later("http", "An HTTP server that is asked."),
+];
+
+const ENGINE: &[Key] = &[
+    Key {
+        name: "session_expiry_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(u32::MAX as u64 - 1) },
+        default: Some("7d"),
+        example: None,
+        doc: "How long a session outlives its connection at most. MQTT 5.0 clients are told; kept sessions of older ones get this.",
+    },
+    Key {
+        name: "sessions_max",
+        kind: Kind::Count { min: 1, max: 100_000_000 },
+        default: Some("100000"),
+        example: None,
+        doc: "Sessions, connected or kept. Further clients are refused (Quota exceeded).",
+    },
+    Key {
+        name: "subscriptions_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("100000"),
+        example: None,
+        doc: "Subscriptions of one session.",
+    },
+    Key {
+        name: "queue_bytes_max",
+        kind: Kind::Size { min: 1 << 10, max: 4 << 30 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "What waits for one session while its client is away or slow. Beyond, messages are dropped and counted.",
+    },
+    Key {
+        name: "inflight_max",
+        kind: Kind::Count { min: 1, max: 65_535 },
+        default: Some("64"),
+        example: None,
+        doc: "QoS 1 and 2 messages unacknowledged at a time, in each direction of one session (Receive Maximum).",
+    },
+    Key {
+        name: "packet_bytes_max",
+        kind: Kind::Size { min: 1 << 10, max: 256 << 20 },
+        default: Some("2MiB"),
+        example: None,
+        doc: "The longest MQTT packet taken from a client (Maximum Packet Size); before CONNECT it is 8 KiB at most.",
+    },
+    Key {
+        name: "retained_messages_max",
+        kind: Kind::Count { min: 0, max: 100_000_000 },
+        default: Some("200000"),
+        example: None,
+        doc: "Retained messages, one a topic.",
+    },
+    Key {
+        name: "retained_bytes_max",
+        kind: Kind::Size { min: 0, max: 1 << 40 },
+        default: Some("256MiB"),
+        example: None,
+        doc: "Topics and payloads of all retained messages together.",
+    },
+    later("store", "Where sessions and retained messages outlive the process."),
+];
+
+const LIMITS: &[Key] = &[
+    Key {
+        name: "connections_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("50000"),
+        example: None,
+        doc: "Connections of all listeners together. The process may need a higher limit of open files for it.",
+    },
+    Key {
+        name: "handshaking_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("2000"),
+        example: None,
+        doc: "Connections still in their TLS, HTTP or WebSocket handshake; the oldest gives way to a further one.",
+    },
+    Key {
+        name: "tls_handshake_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("10s"),
+        example: None,
+        doc: "For a whole TLS handshake, however slowly its bytes come.",
+    },
+    Key {
+        name: "http_head_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("10s"),
+        example: None,
+        doc: "For a whole HTTP request head, however slowly its bytes come.",
+    },
+    Key {
+        name: "http_head_bytes_max",
+        kind: Kind::Size { min: 8 << 10, max: 1 << 20 },
+        default: Some("16KiB"),
+        example: None,
+        doc: "Request line and header fields of one HTTP request; more is answered with 431.",
+    },
+    Key {
+        name: "connect_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("10s"),
+        example: None,
+        doc: "From a ready transport to the client's CONNECT.",
+    },
+    Key {
+        name: "idle_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(5), max: hours(24) },
+        default: Some("90s"),
+        example: None,
+        doc: "How long a JSON client may give no sign of life, the browser's own pongs included. MQTT clients say it themselves (Keep Alive).",
+    },
+    Key {
+        name: "keep_alive_max",
+        kind: Kind::Duration { min: Duration::from_secs(5), max: Duration::from_secs(65_535) },
+        default: Some("18h12m15s"),
+        example: None,
+        doc: "The longest Keep Alive granted; MQTT 5.0 clients that ask for more are told (Server Keep Alive).",
+    },
+    Key {
+        name: "outbox_bytes_max",
+        kind: Kind::Size { min: 4 << 10, max: 1 << 30 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "What waits in the server for one client to read it. Beyond, its messages go to its queue, those of QoS 0 are dropped and counted.",
+    },
+    Key {
+        name: "user_properties_max",
+        kind: Kind::Count { min: 0, max: 10_000 },
+        default: Some("64"),
+        example: None,
+        doc: "User Properties in one MQTT 5.0 packet.",
+    },
+    Key {
+        name: "filters_max",
+        kind: Kind::Count { min: 1, max: 100_000 },
+        default: Some("256"),
+        example: None,
+        doc: "Topic Filters in one SUBSCRIBE or UNSUBSCRIBE.",
+    },
+    Key {
+        name: "drain_timeout",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("10s"),
+        example: None,
+        doc: "How long a stopping server waits for its clients to leave once they are told.",
+    },
+];
+
+const HANDSHAKE_TIMEOUT: Kind = Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(300) };
+
+const ADMIN: &[Key] = &[
+    Key {
+        name: "listen",
+        kind: Kind::Text(ADMIN_FORM),
+        default: Some("http://127.0.0.1:9090"),
+        example: None,
+        doc: "Its address, loopback only; `none` for no such listener.",
+    },
+    later("token_file", "The token that the admin API asks for."),
+];
+
+const LOG: &[Key] = &[
+    Key {
+        name: "level",
+        kind: Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        default: Some("info"),
+        example: None,
+        doc: "debug tells of each connection, trace of each packet. Payloads and secrets are never logged.",
+    },
+    Key {
+        name: "format",
+        kind: Kind::Word(&["text", "json"]),
+        default: Some("text"),
+        example: None,
+        doc: "For people or for machines.",
+    },
+];
+
+const fn later(name: &'static str, doc: &'static str) -> Key {
+    Key { name, kind: Kind::Later, default: None, example: None, doc }
+}
+
+const fn hours(count: u64) -> Duration {
+    Duration::from_secs(count * 3_600)
+}
