@@ -1,12 +1,12 @@
-//! The commands an operator types.
-pub mod passwd;
-pub mod policy;
 //! The commands: what is asked on the command line, and the exit code that answers.
 //!
 //! Exit codes: 0 done, 1 failed while running, 2 a fault in the usage, the configuration or the policy. Faults go to standard error,
 //! one a line, or with `--json` as an array of objects to standard output.
 //!
 //! Not here: what the commands do beyond reading input and printing answers.
+
+pub mod passwd;
+pub mod policy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,12 +1,106 @@
 //! One Network Connection: what lives as long as the socket, and no longer.
 //!
 //! The edge hands in an [`Accepted`] transport whose handshakes are over; from there the connection reads, decodes, judges, hands to
-//! the engine, and carries what the engine has for its client back out. One state machine (`core`) serves every dialect.
+//! the engine, and carries what the engine has for its client back out. One state machine serves every dialect.
+//!
+//! ```text
+//!  socket ─▶ transport ─▶ inbound (frames, dialect) ─▶ driver ─▶ core (state, gate) ─▶ engine
+//!    ▲                                                                                   │
+//!    └── transport ◀── outbox ◀── wire (spelling) ◀── link ◀────── Outlet::deliver ◀─────┘
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | [`core`] | the state machine, without IO; Reason Codes and verdicts |
+//! | `task`, `driver` | the loop, and what it does with what the core answers |
+//! | `inbound` | bytes → packets |
+//! | `wire`, `outbox` | packets → bytes that wait |
+//! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
+//! | `pacemaker` | every deadline |
+//! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
+//!
+//! Invariants: an idle connection owns no buffer; a link's lock is never held while the engine is called; a round flushes each outlet
+//! once, after the engine's locks are released.
 
 pub mod accepted;
 pub mod admission;
+pub mod config;
+pub mod core;
+pub mod counters;
+mod driver;
+mod inbound;
+mod link;
+mod links;
+mod outbox;
+mod pacemaker;
+mod task;
+mod transport;
+mod wire;
 
 pub use accepted::{Accepted, Protocol, Stream, TlsStream};
 pub use admission::{Handshake, Handshakes, Place};
+pub use config::ConnectionConfig;
+pub use core::Environment;
+pub use counters::ConnectionCounters;
+pub use pacemaker::TICK;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::auth::Authenticator;
+use crate::engine::message::Round;
+use crate::mqtt::ReasonCode;
+use links::Links;
+use pacemaker::Pacemaker;
+
+/// All connections of the process, and what they share.
+#[derive(Clone, Debug)]
+pub struct Connections(Arc<Shared>);
+
+/// What every connection's task and link holds.
+#[derive(Debug)]
+struct Shared {
+    environment: Environment,
+    authenticator: Arc<Authenticator>,
+    pacemaker: Pacemaker,
+    links: Links,
+}
+
+impl Connections {
+    #[must_use]
+    pub fn new(environment: Environment, authenticator: Arc<Authenticator>, now: Instant) -> Self {
+        let pacemaker = Pacemaker::new(now);
+        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default() }))
+    }
+
+    /// Takes over a transport: spawns its task and returns at once.
+    pub fn serve(&self, accepted: Accepted) {
+        tokio::spawn(task::Task::new(&self.0, accepted, Instant::now()));
+    }
+
+    /// Acts on every deadline that has come: call it each [`TICK`].
+    pub fn tick(&self, now: Instant) {
+        self.0.pacemaker.tick(now);
+        let mut round = Round::default();
+        self.0.environment.engine.tick(now, &mut round);
+        driver::flush(&mut round);
+    }
+
+    /// Tells every client `reason` and closes its connection. Sessions stay as their expiry says.
+    pub fn dismiss_all(&self, reason: ReasonCode) {
+        self.0.links.dismiss_all(reason);
+    }
+
+    /// Connections that have not come to their end.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.links.count()
+    }
+
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+}

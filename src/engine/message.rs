@@ -151,18 +151,34 @@ pub trait Outlet: Send + Sync + Debug {
 #[derive(Debug, Default)]
 pub struct Round {
     touched: Vec<Arc<dyn Outlet>>,
+    appended: usize,
 }
 
 impl Round {
     /// Notes `outlet` for the flush at the end of the round, if `delivered` says that it is the first to need one.
     pub fn note(&mut self, outlet: &Arc<dyn Outlet>, delivered: Delivered) {
-        if delivered == (Delivered::Appended { first: true }) {
-            self.touched.push(Arc::clone(outlet));
+        self.note_with(delivered, || Arc::clone(outlet));
+    }
+
+    /// As [`Self::note`], for a caller that has the outlet under another type.
+    pub fn note_with(&mut self, delivered: Delivered, outlet: impl FnOnce() -> Arc<dyn Outlet>) {
+        if let Delivered::Appended { first } = delivered {
+            self.appended += 1;
+            if first {
+                self.touched.push(outlet());
+            }
         }
+    }
+
+    /// How much was appended since the last [`Self::drain`]: packets, however many outlets took them.
+    #[must_use]
+    pub fn appended(&self) -> usize {
+        self.appended
     }
 
     /// The outlets to flush, in the order in which they were touched.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Arc<dyn Outlet>> {
+        self.appended = 0;
         self.touched.drain(..)
     }
 
@@ -179,7 +195,7 @@ impl Round {
     /// Moves all but the first `count` outlets into a round of their own.
     #[must_use]
     pub fn split_off(&mut self, count: usize) -> Self {
-        Self { touched: self.touched.split_off(count.min(self.touched.len())) }
+        Self { touched: self.touched.split_off(count.min(self.touched.len())), appended: 0 }
     }
 }
 

@@ -1,0 +1,365 @@
+//! The state machine of one Network Connection, for every dialect alike.
+//!
+//! ```text
+//!   AwaitConnect ──CONNECT──▶ Authenticating ──Principal──▶ Established ──▶ Closed
+//!        └───────────── fault, refusal ──────────┴── DISCONNECT, fault ──────▲
+//! ```
+//!
+//! Input is a packet, a verdict about credentials, or the end of the transport; output is a list of [`Output`] values in the order in
+//! which they must happen. After each input the caller carries out all outputs before it gives the next input.
+//!
+//! Here a Reason Code is chosen ([`Core::handle_packet`] and the files beside this one) and the policy is asked ([`gate`]). The engine
+//! is called directly: it is as free of IO as this is, so a script of packets shows the whole behaviour.
+//!
+//! Not here: bytes, sockets, timers (Keep Alive is told as a number in [`Output::Established`]).
+//!
+//! Invariants: no clock, no entropy of its own, no await; nothing a peer sends panics.
+
+mod connect;
+mod gate;
+mod publish;
+mod subscribe;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::auth::{Credentials, Principal, Refused};
+use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
+use crate::engine::{Attached, Engine};
+use crate::mqtt::packet::{Ack, ConnAck, Connect, Disconnect};
+use crate::mqtt::property::{ConnAckProperties, DisconnectProperties};
+use crate::mqtt::{Packet, ReasonCode, Version};
+use crate::policy::Policy;
+
+use super::config::ConnectionConfig;
+use super::counters::ConnectionCounters;
+use gate::Gate;
+use publish::Aliases;
+
+/// What a dialect makes of the places in which the dialects differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// A packet out of place costs an answer, not the connection.
+    pub is_forgiving: bool,
+    /// QoS 2 takes both its handshakes; without, one acknowledgement completes a message at either QoS.
+    pub has_qos2_handshake: bool,
+}
+
+impl Manner {
+    pub const MQTT: Self = Self { is_forgiving: false, has_qos2_handshake: true };
+    pub const JSON: Self = Self { is_forgiving: true, has_qos2_handshake: false };
+}
+
+/// What must happen after an input, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this packet.
+    Send(Packet<'static>),
+    /// Find out who this is, then call [`Core::authenticated`]; give no packet meanwhile.
+    Authenticate(Credentials),
+    /// The session is open: from here the outlet takes deliveries.
+    Established(Terms),
+    /// Let the engine send what waits in the session: call [`Core::pump`].
+    Pump,
+    /// Say goodbye as the dialect does and close the transport. The session is already left.
+    Close(ReasonCode),
+}
+
+/// What CONNECT and CONNACK settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub version: Version,
+    /// Effective Keep Alive; 0: off.
+    pub keep_alive_s: u16,
+    /// The largest packet the client takes.
+    pub maximum_packet_size: Option<u32>,
+}
+
+/// What a call to the core works with and does not keep.
+pub struct Turn<'a> {
+    pub environment: &'a Environment,
+    /// Receives the outlets that the engine appended to.
+    pub round: &'a mut Round,
+    pub outputs: &'a mut VecDeque<Output>,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Environment {
+    pub engine: Arc<Engine>,
+    pub policy: arc_swap::ArcSwap<Policy>,
+    pub config: ConnectionConfig,
+    pub counters: ConnectionCounters,
+    /// Makes Client Identifiers for those who bring none.
+    pub random: fn() -> u128,
+}
+
+/// The state machine; see the module.
+#[derive(Debug)]
+pub struct Core {
+    state: State,
+    manner: Manner,
+    address: Option<IpAddr>,
+    /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
+    has_assigned_client_id: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitConnect,
+    Authenticating(Box<Connect>),
+    Established(Box<Established>),
+    Closed,
+}
+
+/// What a connection knows once its CONNECT was accepted.
+#[derive(Debug)]
+struct Established {
+    session: Attached,
+    gate: Gate,
+    version: Version,
+    aliases: Aliases,
+    /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
+    may_extend_session: bool,
+}
+
+impl Core {
+    #[must_use]
+    pub fn new(manner: Manner, address: Option<IpAddr>) -> Self {
+        Self { state: State::AwaitConnect, manner, address, has_assigned_client_id: false }
+    }
+
+    /// Whether a packet may be given; if not, [`Self::authenticated`] is awaited or all is over.
+    #[must_use]
+    pub fn takes_packets(&self) -> bool {
+        matches!(self.state, State::AwaitConnect | State::Established(_))
+    }
+
+    /// Whether the next packet must be CONNECT.
+    #[must_use]
+    pub fn awaits_connect(&self) -> bool {
+        matches!(self.state, State::AwaitConnect)
+    }
+
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        matches!(self.state, State::Established(_))
+    }
+
+    /// Takes one packet from the client.
+    pub fn handle_packet(&mut self, now: Instant, packet: Packet<'_>, turn: &mut Turn<'_>) {
+        match &mut self.state {
+            State::Established(established) => {
+                if let Err(fault) = established.handle_packet(now, packet, self.manner, turn) {
+                    self.end(now, fault, turn);
+                }
+            }
+            State::AwaitConnect => self.handle_first_packet(packet, turn),
+            // The caller holds packets back while credentials are looked at, and drops them after the end.
+            State::Authenticating(_) | State::Closed => {}
+        }
+    }
+
+    fn handle_first_packet(&mut self, packet: Packet<'_>, turn: &mut Turn<'_>) {
+        match packet {
+            Packet::Connect(connect) => self.handle_connect(connect, turn),
+            // MQTT 5.0 [MQTT-3.1.0-1]: the first packet must be CONNECT; there is no version to answer in.
+            _ => self.close(ReasonCode::ProtocolError, turn),
+        }
+    }
+
+    /// Takes a fault that the decoder found; `version` is how a refused CONNECT is to be answered, if it can be.
+    pub fn handle_fault(
+        &mut self,
+        now: Instant,
+        reason: ReasonCode,
+        answer_as: Option<Version>,
+        turn: &mut Turn<'_>,
+    ) {
+        if matches!(self.state, State::AwaitConnect) && answer_as.is_some() {
+            return self.refuse(reason, turn);
+        }
+        self.end(now, Ended::Fault(reason), turn);
+    }
+
+    /// Takes the outcome of [`Output::Authenticate`].
+    pub fn authenticated(
+        &mut self,
+        now: Instant,
+        outcome: Result<Principal, Refused>,
+        outlet: &Arc<dyn Outlet>,
+        turn: &mut Turn<'_>,
+    ) {
+        let State::Authenticating(connect) = std::mem::replace(&mut self.state, State::Closed) else {
+            return;
+        };
+        match outcome {
+            Ok(principal) => self.admit(now, *connect, &principal, outlet, turn),
+            Err(refused) => self.refuse(refusal_reason(refused), turn),
+        }
+    }
+
+    /// Lets the engine send what waits in the session.
+    pub fn pump(&mut self, now: Instant, turn: &mut Turn<'_>) {
+        if let State::Established(established) = &self.state {
+            turn.environment.engine.pump(now, &established.session, turn.round);
+        }
+    }
+
+    /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
+    pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
+        self.end(now, Ended::Fault(reason), turn);
+    }
+
+    /// The transport is gone without a DISCONNECT.
+    pub fn transport_lost(&mut self, now: Instant, turn: &mut Turn<'_>) {
+        self.leave(now, Closing { publish_will: true, expiry_interval_s: None }, turn);
+    }
+
+    fn end(&mut self, now: Instant, ended: Ended, turn: &mut Turn<'_>) {
+        match ended {
+            Ended::Fault(reason) => {
+                let version = match &self.state {
+                    State::Established(established) => Some(established.version),
+                    _ => None,
+                };
+                self.leave(now, Closing { publish_will: true, expiry_interval_s: None }, turn);
+                // Only 5.0 has a DISCONNECT from the server; the JSON dialect spells it in its own way.
+                if version == Some(Version::V5) {
+                    let properties = DisconnectProperties::default();
+                    turn.outputs.push_back(Output::Send(Packet::Disconnect(Disconnect { reason, properties })));
+                }
+                turn.environment.counters.count_closed(reason);
+                turn.outputs.push_back(Output::Close(reason));
+            }
+            Ended::ByClient(closing) => {
+                self.leave(now, closing, turn);
+                turn.outputs.push_back(Output::Close(ReasonCode::Success));
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Instant, closing: Closing, turn: &mut Turn<'_>) {
+        if let State::Established(established) = std::mem::replace(&mut self.state, State::Closed) {
+            turn.environment.engine.close(now, established.session, closing, turn.round);
+        }
+    }
+
+    /// Answers a CONNECT with a failure and closes (MQTT 5.0 §3.1.4, 3.1.1 §3.2.2.3).
+    fn refuse(&mut self, reason: ReasonCode, turn: &mut Turn<'_>) {
+        self.state = State::Closed;
+        let properties = ConnAckProperties::default();
+        turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(ConnAck { session_present: false, reason, properties }))));
+        self.close(reason, turn);
+    }
+
+    fn close(&mut self, reason: ReasonCode, turn: &mut Turn<'_>) {
+        self.state = State::Closed;
+        turn.environment.counters.count_closed(reason);
+        turn.outputs.push_back(Output::Close(reason));
+    }
+}
+
+/// Why an established connection is over.
+#[derive(Debug)]
+enum Ended {
+    /// The server ends it, and says this where the version can.
+    Fault(ReasonCode),
+    /// The client sent DISCONNECT.
+    ByClient(Closing),
+}
+
+impl From<ReasonCode> for Ended {
+    fn from(reason: ReasonCode) -> Self {
+        Self::Fault(reason)
+    }
+}
+
+impl Established {
+    /// The one flat decision of what an established client may send.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        packet: Packet<'_>,
+        manner: Manner,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Ended> {
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(now, publish, manner, turn)?,
+            Packet::PubRel(ack) => self.handle_release(&ack, turn),
+            Packet::PubAck(ack) => {
+                let acknowledgement = match manner.has_qos2_handshake {
+                    true => Acknowledgement::PubAck,
+                    false => Acknowledgement::Complete,
+                };
+                self.acknowledge(now, &ack, acknowledgement, turn);
+            }
+            Packet::PubRec(ack) if ack.reason.is_failure() => {
+                self.acknowledge(now, &ack, Acknowledgement::PubRecFailed, turn);
+            }
+            Packet::PubRec(ack) => self.handle_pubrec(now, &ack, turn),
+            Packet::PubComp(ack) => self.acknowledge(now, &ack, Acknowledgement::PubComp, turn),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(now, subscribe, turn),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe, turn),
+            Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
+            Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
+            // MQTT 5.0 [MQTT-3.1.0-2]: a second CONNECT is a Protocol Error. A forgiving dialect says so and goes on.
+            Packet::Connect(_) | Packet::Auth(_) if manner.is_forgiving => {
+                let refusal = ConnAck {
+                    session_present: false,
+                    reason: ReasonCode::ProtocolError,
+                    properties: ConnAckProperties::default(),
+                };
+                turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(refusal))));
+            }
+            // AUTH without an Authentication Method in CONNECT is one as well (MQTT 5.0 §4.12).
+            Packet::Connect(_) | Packet::Auth(_) => return Err(ReasonCode::ProtocolError.into()),
+            // The decoder lets no packet through that only a server may send.
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(ReasonCode::ProtocolError.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&self, now: Instant, ack: &Ack, acknowledgement: Acknowledgement, turn: &mut Turn<'_>) {
+        // An unknown identifier is a leftover of an earlier connection; the standard asks for no more than to bear it.
+        turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, acknowledgement, turn.round);
+    }
+
+    /// PUBREC: the engine sends PUBREL; for an identifier it does not know, PUBREL says so (MQTT 5.0 §4.3.3, 0x92).
+    fn handle_pubrec(&self, now: Instant, ack: &Ack, turn: &mut Turn<'_>) {
+        let is_known = turn.environment.engine.acknowledge(
+            now,
+            &self.session,
+            ack.packet_id,
+            Acknowledgement::PubRec,
+            turn.round,
+        );
+        if !is_known {
+            let answer = Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound);
+            turn.outputs.push_back(Output::Send(Packet::PubRel(answer)));
+        }
+    }
+
+    fn handle_disconnect(&self, disconnect: &Disconnect) -> Ended {
+        let expiry_interval_s = disconnect.properties.session_expiry_interval_s;
+        if expiry_interval_s.is_some_and(|s| s > 0) && !self.may_extend_session {
+            return ReasonCode::ProtocolError.into();
+        }
+        Ended::ByClient(Closing { publish_will: disconnect.reason != ReasonCode::Success, expiry_interval_s })
+    }
+}
+
+fn refusal_reason(refused: Refused) -> ReasonCode {
+    match refused {
+        Refused::BadCredentials => ReasonCode::BadUserNameOrPassword,
+        Refused::NotAuthorized => ReasonCode::NotAuthorized,
+        Refused::Unavailable => ReasonCode::ServerUnavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests;

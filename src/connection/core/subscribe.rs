@@ -1,0 +1,101 @@
+//! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 §3.8 to §3.11).
+
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use super::gate::residue_check;
+use super::{ConnectionCounters, Established, Output, Turn};
+use crate::engine::message::SubscribeRequest;
+use crate::mqtt::packet::{SubAck, Subscribe, SubscribeOptions, Unsubscribe};
+use crate::mqtt::property::AckProperties;
+use crate::mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
+use crate::policy::SubscribeVerdict;
+
+impl Established {
+    pub(super) fn handle_subscribe(&self, now: Instant, subscribe: Subscribe, turn: &mut Turn<'_>) {
+        let identifier = subscribe.properties.subscription_identifier;
+        let reasons = subscribe
+            .filters
+            .into_iter()
+            .map(|(filter, options)| self.subscribe(now, filter, options, identifier, turn))
+            .collect();
+        let properties = AckProperties::default();
+        turn.outputs.push_back(Output::Send(Packet::SubAck(SubAck { packet_id: subscribe.packet_id, properties, reasons })));
+        turn.outputs.push_back(Output::Pump);
+    }
+
+    fn subscribe(
+        &self,
+        now: Instant,
+        filter: TopicFilter,
+        mut options: SubscribeOptions,
+        identifier: Option<NonZeroU32>,
+        turn: &mut Turn<'_>,
+    ) -> ReasonCode {
+        let check = match self.gate.subscribe(&filter, options.maximum_qos) {
+            SubscribeVerdict::Granted { maximum_qos } => {
+                options.maximum_qos = maximum_qos;
+                None
+            }
+            SubscribeVerdict::Filtered { maximum_qos, check } => {
+                options.maximum_qos = maximum_qos;
+                Some(residue_check(check))
+            }
+            SubscribeVerdict::Refused(verdict) => {
+                ConnectionCounters::count(&turn.environment.counters.subscriptions_denied);
+                tracing::debug!(client_id = %self.session.client_id(), %filter, ?verdict, "subscription denied");
+                // 3.1.1 spells every failure 0x80; the codec sees to that.
+                return ReasonCode::NotAuthorized;
+            }
+        };
+        let request = SubscribeRequest { filter, options, identifier, check };
+        match turn.environment.engine.subscribe(now, &self.session, request) {
+            Ok(()) => granted(options.maximum_qos),
+            Err(_) => ReasonCode::QuotaExceeded,
+        }
+    }
+
+    pub(super) fn handle_unsubscribe(&self, unsubscribe: &Unsubscribe, turn: &mut Turn<'_>) {
+        let reasons = unsubscribe
+            .filters
+            .iter()
+            .map(|filter| match turn.environment.engine.unsubscribe(&self.session, filter) {
+                true => ReasonCode::Success,
+                false => ReasonCode::NoSubscriptionExisted,
+            })
+            .collect();
+        let properties = AckProperties::default();
+        let packet_id = unsubscribe.packet_id;
+        turn.outputs.push_back(Output::Send(Packet::UnsubAck(SubAck { packet_id, properties, reasons })));
+    }
+
+    /// Drops what a kept session holds and its owner may no longer have; tells how many.
+    pub(super) fn rejudge(&self, turn: &mut Turn<'_>) -> usize {
+        let engine = &turn.environment.engine;
+        engine
+            .subscriptions(&self.session)
+            .into_iter()
+            .filter(|filter| matches!(self.gate.subscribe(filter, QoS::ExactlyOnce), SubscribeVerdict::Refused(_)))
+            .filter(|filter| engine.unsubscribe(&self.session, filter))
+            .count()
+    }
+}
+
+fn granted(maximum_qos: QoS) -> ReasonCode {
+    match maximum_qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
+impl super::ConnectionConfig {
+    /// How many QoS 2 messages a client may have unreleased. Only 5.0 clients are told a Receive Maximum; for the older ones the
+    /// 65,535 identifiers are the bound.
+    pub(super) fn receive_maximum_of(&self, version: Version) -> usize {
+        match version {
+            Version::V5 => usize::from(self.receive_maximum),
+            Version::V3 | Version::V4 => usize::from(u16::MAX),
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Scripts: packets in, packets and endings out. The engine is the real one; time stands still unless a test moves it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::*;
+use crate::engine::EngineConfig;
+use crate::engine::message::{Delivered, Delivery};
+use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
+use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
+use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+
+const POLICY: &str = r#"
+version: 1
+users: { "*": [all], anonymous: [all], client: [client] }
+roles:
+  all:
+    - { topic: "open/#", rw: rw }
+  client:
+    - { topic: "/p/${username}/upload", rw: rw }
+"#;
+
+/// What one client saw, in order, as a line each.
+#[derive(Debug, Default)]
+struct Seen(Mutex<Vec<String>>);
+
+impl Outlet for Seen {
+    fn deliver(&self, _: Instant, delivery: &Delivery<'_>) -> Delivered {
+        let message = delivery.message;
+        let line = format!(
+            "PUBLISH {} {} q{} r{} d{}",
+            message.topic(),
+            String::from_utf8_lossy(message.payload()),
+            delivery.qos as u8,
+            u8::from(delivery.retain),
+            u8::from(delivery.dup)
+        );
+        self.push(line);
+        Delivered::Appended { first: false }
+    }
+
+    fn release(&self, packet_id: PacketId) -> Delivered {
+        self.push(format!("PUBREL {packet_id}"));
+        Delivered::Appended { first: false }
+    }
+
+    fn close(&self, reason: ReasonCode) {
+        self.push(format!("asked to close: {}", reason.name()));
+    }
+
+    fn flush(&self) {}
+}
+
+impl Seen {
+    fn push(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+/// A broker with a policy, and what its clients share.
+struct House {
+    environment: Environment,
+    now: Instant,
+}
+
+impl House {
+    fn new() -> Self {
+        let policy = Policy::parse(POLICY, "policy.yaml").unwrap();
+        let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+        Self {
+            environment: Environment {
+                engine: Arc::new(Engine::new(EngineConfig::default(), hasher)),
+                policy: ArcSwap::from_pointee(policy),
+                config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
+                counters: ConnectionCounters::default(),
+                random: || 7,
+            },
+            now: Instant::now(),
+        }
+    }
+
+    fn client(&self, manner: Manner) -> Client<'_> {
+        Client { house: self, core: Core::new(manner, None), seen: Arc::default() }
+    }
+
+    /// A client of 5.0 that is connected as `client_id`.
+    fn connected(&self, client_id: &str) -> Client<'_> {
+        let mut client = self.client(Manner::MQTT);
+        client.connect(connect(client_id, Version::V5), "someone");
+        client.said();
+        client
+    }
+}
+
+struct Client<'a> {
+    house: &'a House,
+    core: Core,
+    seen: Arc<Seen>,
+}
+
+impl Client<'_> {
+    /// Gives the core `packet`, carries out what it says, and returns all that this client saw since last asked.
+    fn send(&mut self, packet: Packet<'_>) -> Vec<String> {
+        self.act(|core, now, _, turn| core.handle_packet(now, packet, turn));
+        self.said()
+    }
+
+    fn connect(&mut self, connect: Connect, username: &str) -> Vec<String> {
+        let principal = Principal::named(username);
+        self.act(|core, now, _, turn| core.handle_packet(now, Packet::Connect(Box::new(connect)), turn));
+        self.act(|core, now, outlet, turn| core.authenticated(now, Ok(principal), outlet, turn));
+        self.said()
+    }
+
+    fn lose(&mut self) {
+        self.act(|core, now, _, turn| core.transport_lost(now, turn));
+    }
+
+    fn said(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.0.lock().unwrap())
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Core, Instant, &Arc<dyn Outlet>, &mut Turn<'_>)) {
+        let (mut round, mut outputs) = (Round::default(), VecDeque::new());
+        let environment = &self.house.environment;
+        let mut turn = Turn { environment, round: &mut round, outputs: &mut outputs };
+        let outlet = Arc::clone(&self.seen) as Arc<dyn Outlet>;
+        act(&mut self.core, self.house.now, &outlet, &mut turn);
+        while let Some(output) = turn.outputs.pop_front() {
+            match output {
+                Output::Send(packet) => self.seen.push(line(&packet)),
+                Output::Pump => self.core.pump(self.house.now, &mut turn),
+                Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
+                Output::Authenticate(_) | Output::Established(_) => {}
+            }
+        }
+    }
+}
+
+fn line(packet: &Packet<'_>) -> String {
+    match packet {
+        Packet::ConnAck(ack) => format!("CONNACK {} present={}", ack.reason.name(), ack.session_present),
+        Packet::PubAck(ack) => format!("PUBACK {} {}", ack.packet_id, ack.reason.name()),
+        Packet::PubRec(ack) => format!("PUBREC {} {}", ack.packet_id, ack.reason.name()),
+        Packet::PubRel(ack) => format!("PUBREL {} {}", ack.packet_id, ack.reason.name()),
+        Packet::PubComp(ack) => format!("PUBCOMP {} {}", ack.packet_id, ack.reason.name()),
+        Packet::SubAck(ack) => format!("SUBACK {:?}", ack.reasons),
+        Packet::UnsubAck(ack) => format!("UNSUBACK {:?}", ack.reasons),
+        Packet::Disconnect(disconnect) => format!("DISCONNECT {}", disconnect.reason.name()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn connect(client_id: &str, version: Version) -> Connect {
+    Connect {
+        version,
+        is_bridge: false,
+        clean_start: true,
+        keep_alive_s: 60,
+        client_id: client_id.into(),
+        login: Login::default(),
+        will: None,
+        properties: ConnectProperties::default(),
+    }
+}
+
+fn publish<'a>(topic: &'a str, payload: &'a [u8], qos: QoS, packet_id: Option<u16>) -> Packet<'a> {
+    Packet::Publish(Publish {
+        dup: false,
+        qos,
+        retain: false,
+        topic: Some(TopicName::parse(topic).unwrap()),
+        packet_id: packet_id.and_then(PacketId::new),
+        properties: PublishProperties::default(),
+        payload: payload.into(),
+    })
+}
+
+fn subscribe(filters: &[&str], maximum_qos: QoS) -> Packet<'static> {
+    let options = SubscribeOptions { maximum_qos, ..Default::default() };
+    Packet::Subscribe(Subscribe {
+        packet_id: PacketId::MIN,
+        properties: SubscribeProperties::default(),
+        filters: filters.iter().map(|text| (TopicFilter::parse(text).unwrap(), options)).collect(),
+    })
+}
+
+fn ack(packet_id: u16) -> Ack {
+    Ack::new(PacketId::new(packet_id).unwrap(), ReasonCode::Success)
+}
+
+const SUCCESS: &str = "CONNACK Success present=false";
+
+#[test]
+fn the_first_packet_must_be_connect() {
+    let house = House::new();
+    assert_eq!(house.client(Manner::MQTT).send(Packet::PingReq), ["close: Protocol Error"]);
+}
+
+#[test]
+fn a_second_connect_ends_an_mqtt_connection_and_only_it() {
+    let house = House::new();
+    let again = || Packet::Connect(Box::new(connect("a", Version::V5)));
+    assert_eq!(house.connected("a").send(again()), ["DISCONNECT Protocol Error", "close: Protocol Error"]);
+    let mut json = house.client(Manner::JSON);
+    json.connect(connect("b", Version::V5), "someone");
+    assert_eq!(json.send(again()), ["CONNACK Protocol Error present=false"]);
+    assert_eq!(json.send(Packet::PingReq), ["PingResp"]);
+}
+
+#[test]
+fn a_message_reaches_its_subscribers_at_the_lower_qos() {
+    let house = House::new();
+    let (mut subscriber, mut publisher) = (house.connected("s"), house.connected("p"));
+    assert_eq!(subscriber.send(subscribe(&["open/+"], QoS::AtLeastOnce)), ["SUBACK [GrantedQoS1]"]);
+    assert_eq!(publisher.send(publish("open/a", b"hi", QoS::ExactlyOnce, Some(5))), ["PUBREC 5 Success"]);
+    assert_eq!(subscriber.said(), ["PUBLISH open/a hi q1 r0 d0"]);
+    // Sent again as its PUBREC was lost: answered, not delivered twice.
+    assert_eq!(publisher.send(publish("open/a", b"hi", QoS::ExactlyOnce, Some(5))), ["PUBREC 5 Success"]);
+    assert_eq!(publisher.send(Packet::PubRel(ack(5))), ["PUBCOMP 5 Success"]);
+    assert_eq!(publisher.send(Packet::PubRel(ack(5))), ["PUBCOMP 5 Packet Identifier not found"]);
+    assert!(subscriber.said().is_empty());
+}
+
+#[test]
+fn what_policy_denies_is_answered_as_the_version_can() {
+    let house = House::new();
+    let mut witness = house.connected("w");
+    witness.send(subscribe(&["open/#"], QoS::AtMostOnce));
+    let mut v5 = house.connected("v5");
+    assert_eq!(v5.send(publish("shut", b"x", QoS::AtLeastOnce, Some(1))), ["PUBACK 1 Not authorized"]);
+    assert_eq!(v5.send(publish("shut", b"x", QoS::ExactlyOnce, Some(2))), ["PUBREC 2 Not authorized"]);
+    assert_eq!(v5.send(Packet::PubRel(ack(2))), ["PUBCOMP 2 Packet Identifier not found"]);
+    assert!(v5.send(publish("shut", b"x", QoS::AtMostOnce, None)).is_empty());
+    assert_eq!(v5.send(subscribe(&["shut", "open/a"], QoS::AtMostOnce)), ["SUBACK [NotAuthorized, Success]"]);
+
+    let mut v4 = house.client(Manner::MQTT);
+    v4.connect(connect("v4", Version::V4), "someone");
+    v4.said();
+    assert_eq!(v4.send(publish("shut", b"x", QoS::ExactlyOnce, Some(2))), ["PUBREC 2 Success"]);
+    assert_eq!(v4.send(Packet::PubRel(ack(2))), ["PUBCOMP 2 Success"]);
+
+    // A dialect that numbers its QoS 0 messages hears of every denial.
+    let mut json = house.client(Manner::JSON);
+    json.connect(connect("json", Version::V5), "someone");
+    assert_eq!(json.send(publish("shut", b"x", QoS::AtMostOnce, Some(9))), ["PUBACK 9 Not authorized"]);
+    assert!(witness.said().is_empty());
+    assert_eq!(house.environment.counters.publishes_denied.load(std::sync::atomic::Ordering::Relaxed), 5);
+}
+
+#[test]
+fn a_will_the_policy_denies_refuses_the_connect() {
+    let house = House::new();
+    let mut connect = connect("w", Version::V5);
+    connect.will = Some(will("shut"));
+    let seen = house.client(Manner::MQTT).connect(connect, "someone");
+    assert_eq!(seen, ["CONNACK Not authorized present=false", "close: Not authorized"]);
+}
+
+fn will(topic: &'static str) -> Will {
+    Will {
+        topic: TopicName::parse(topic).unwrap(),
+        payload: Bytes::from_static(b"gone"),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties::default(),
+    }
+}
+
+#[test]
+fn a_will_is_published_unless_the_client_takes_its_leave() {
+    let house = House::new();
+    let mut witness = house.connected("w");
+    witness.send(subscribe(&["open/#"], QoS::AtMostOnce));
+    let leave = |disconnect: Option<ReasonCode>| {
+        let mut connect = connect("mortal", Version::V5);
+        connect.will = Some(will("open/will"));
+        let mut mortal = house.client(Manner::MQTT);
+        mortal.connect(connect, "someone");
+        match disconnect {
+            Some(reason) => {
+                mortal.send(Packet::Disconnect(Disconnect { reason, properties: DisconnectProperties::default() }));
+            }
+            None => mortal.lose(),
+        }
+        witness.said()
+    };
+    assert_eq!(leave(None), ["PUBLISH open/will gone q0 r0 d0"]);
+    assert_eq!(leave(Some(ReasonCode::DisconnectWithWill)), ["PUBLISH open/will gone q0 r0 d0"]);
+    assert!(leave(Some(ReasonCode::Success)).is_empty());
+}
+
+#[test]
+fn an_identity_that_no_rule_can_use_is_refused() {
+    let house = House::new();
+    for username in ["#", "+", "a/b", ""] {
+        let principal = Principal::named(username);
+        let bound = house.environment.policy.load().bind(&principal, "x");
+        // Only the role of `client` has a placeholder; everybody else is not asked for it.
+        assert!(bound.is_ok(), "{username}");
+    }
+    let mut client = house.client(Manner::MQTT);
+    assert_eq!(client.connect(connect("c", Version::V4), "client"), [SUCCESS]);
+    assert_eq!(client.send(publish("/p/client/upload", b"x", QoS::AtLeastOnce, Some(1))), ["PUBACK 1 No matching subscribers"]);
+}
+
+#[test]
+fn aliases_stand_for_topics_on_this_connection() {
+    let house = House::new();
+    let mut subscriber = house.connected("s");
+    subscriber.send(subscribe(&["open/#"], QoS::AtMostOnce));
+    let aliased = |topic: Option<&'static str>, alias: u16| {
+        Packet::Publish(Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: topic.map(|text| TopicName::parse(text).unwrap()),
+            packet_id: None,
+            properties: PublishProperties { topic_alias: std::num::NonZeroU16::new(alias), ..Default::default() },
+            payload: b"x".as_slice().into(),
+        })
+    };
+    let mut publisher = house.connected("p");
+    publisher.send(aliased(Some("open/one"), 2));
+    publisher.send(aliased(None, 2));
+    publisher.send(aliased(Some("open/two"), 2));
+    publisher.send(aliased(None, 2));
+    let topics: Vec<String> = subscriber.said();
+    assert_eq!(
+        topics,
+        ["open/one", "open/one", "open/two", "open/two"].map(|topic| format!("PUBLISH {topic} x q0 r0 d0"))
+    );
+    assert_eq!(publisher.send(aliased(None, 1)), ["DISCONNECT Protocol Error", "close: Protocol Error"]);
+    let seen = house.connected("q").send(aliased(Some("open/x"), 3));
+    assert_eq!(seen, ["DISCONNECT Topic Alias invalid", "close: Topic Alias invalid"]);
+}
+
+#[test]
+fn more_unreleased_messages_than_the_receive_maximum_end_the_connection() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    for id in 1..=2 {
+        assert_eq!(publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+    }
+    let seen = publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(3)));
+    assert_eq!(seen, ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"]);
+}
+
+#[test]
+fn a_client_id_belongs_to_who_used_it_first() {
+    let house = House::new();
+    let mut first = house.connected("mine");
+    let mut thief = house.client(Manner::MQTT);
+    let seen = thief.connect(connect("mine", Version::V5), "somebody else");
+    assert_eq!(seen, ["CONNACK Client Identifier not valid present=false", "close: Client Identifier not valid"]);
+    assert_eq!(first.send(Packet::PingReq), ["PingResp"]);
+    // Its owner may take it over.
+    let mut again = house.client(Manner::MQTT);
+    assert_eq!(again.connect(connect("mine", Version::V5), "someone"), [SUCCESS]);
+    assert_eq!(first.said(), ["asked to close: Session taken over"]);
+}
+
+#[test]
+fn a_kept_session_is_judged_anew() {
+    let house = House::new();
+    let kept = || {
+        let mut connect = connect("kept", Version::V4);
+        connect.clean_start = false;
+        connect
+    };
+    let mut client = house.client(Manner::MQTT);
+    client.connect(kept(), "someone");
+    client.send(subscribe(&["open/a", "open/b/#"], QoS::AtLeastOnce));
+    client.lose();
+    let narrower = POLICY.replace("open/#", "open/a");
+    house.environment.policy.store(Arc::new(Policy::parse(&narrower, "policy.yaml").unwrap()));
+    let mut client = house.client(Manner::MQTT);
+    assert_eq!(client.connect(kept(), "someone"), ["CONNACK Success present=true"]);
+    let unsubscribe = Packet::Unsubscribe(Unsubscribe {
+        packet_id: PacketId::MIN,
+        user_properties: Vec::new(),
+        filters: vec![TopicFilter::parse("open/a").unwrap(), TopicFilter::parse("open/b/#").unwrap()],
+    });
+    assert_eq!(client.send(unsubscribe), ["UNSUBACK [Success, NoSubscriptionExisted]"]);
+}
+
+#[test]
+fn nameless_sessions_are_named_only_where_the_version_allows() {
+    let house = House::new();
+    let refused = ["CONNACK Client Identifier not valid present=false", "close: Client Identifier not valid"];
+    assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V3), "someone"), refused);
+    let mut kept = connect("", Version::V4);
+    kept.clean_start = false;
+    assert_eq!(house.client(Manner::MQTT).connect(kept, "someone"), refused);
+    assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V4), "someone"), [SUCCESS]);
+    assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V5), "someone"), [SUCCESS]);
+}
+
+#[test]
+fn disconnect_may_not_bring_a_session_to_life() {
+    let house = House::new();
+    let properties = DisconnectProperties { session_expiry_interval_s: Some(9), ..Default::default() };
+    let disconnect = Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties });
+    assert_eq!(house.connected("c").send(disconnect), ["DISCONNECT Protocol Error", "close: Protocol Error"]);
+}
+
+#[test]
+fn a_queued_message_waits_for_its_session() {
+    let mut house = House::new();
+    let kept = || {
+        let mut connect = connect("kept", Version::V5);
+        connect.clean_start = false;
+        connect.properties.session_expiry_interval_s = Some(60);
+        connect
+    };
+    {
+        let mut client = house.client(Manner::MQTT);
+        client.connect(kept(), "someone");
+        client.send(subscribe(&["open/a"], QoS::AtLeastOnce));
+        client.lose();
+    }
+    house.connected("p").send(publish("open/a", b"while away", QoS::AtLeastOnce, Some(1)));
+    house.now += Duration::from_secs(30);
+    let mut client = house.client(Manner::MQTT);
+    let seen = client.connect(kept(), "someone");
+    assert_eq!(seen, ["CONNACK Success present=true", "PUBLISH open/a while away q1 r0 d0"]);
+}

@@ -1,0 +1,72 @@
+//! What connections count, for telemetry to show.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::mqtt::ReasonCode;
+
+/// Counted since the start of the process, unless a field says otherwise.
+#[derive(Debug)]
+pub struct ConnectionCounters {
+    /// Network Connections open at this moment.
+    pub open: AtomicU64,
+    /// Network Connections that reached the dialect.
+    pub accepted: AtomicU64,
+    /// CONNECTs answered with success.
+    pub connected: AtomicU64,
+    /// Bytes read from clients, after TLS.
+    pub received_bytes: AtomicU64,
+    /// Bytes written to clients, before TLS.
+    pub sent_bytes: AtomicU64,
+    /// PUBLISH packets from clients.
+    pub publishes_received: AtomicU64,
+    /// PUBLISH packets appended to outboxes.
+    pub publishes_sent: AtomicU64,
+    /// Times that an outbox had no room for a message.
+    pub outbox_full: AtomicU64,
+    /// Messages larger than their receiver accepts.
+    pub too_large: AtomicU64,
+    /// PUBLISH refused by policy.
+    pub publishes_denied: AtomicU64,
+    /// Subscriptions refused by policy.
+    pub subscriptions_denied: AtomicU64,
+    /// Messages of the JSON dialect answered with an error frame.
+    pub json_mistakes: AtomicU64,
+    /// Connections closed by the server, by Reason Code.
+    closed: [AtomicU64; 256],
+}
+
+impl ConnectionCounters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_closed(&self, reason: ReasonCode) {
+        Self::count(&self.closed[usize::from(reason as u8)]);
+    }
+
+    /// Connections closed by the server with `reason`.
+    #[must_use]
+    pub fn closed(&self, reason: ReasonCode) -> u64 {
+        self.closed[usize::from(reason as u8)].load(Ordering::Relaxed)
+    }
+}
+
+impl Default for ConnectionCounters {
+    fn default() -> Self {
+        Self {
+            open: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            connected: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            publishes_received: AtomicU64::new(0),
+            publishes_sent: AtomicU64::new(0),
+            outbox_full: AtomicU64::new(0),
+            too_large: AtomicU64::new(0),
+            publishes_denied: AtomicU64::new(0),
+            subscriptions_denied: AtomicU64::new(0),
+            json_mistakes: AtomicU64::new(0),
+            closed: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}

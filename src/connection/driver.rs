@@ -1,0 +1,391 @@
+//! The half of a connection's task that acts: it gives the core what came in and carries out what the core answers.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::admission::{Handshake, Place};
+use super::core::{Core, Manner, Output, Terms, Turn};
+use super::inbound::{Flow, Incoming, Speech};
+use super::link::Link;
+use super::wire::Wire;
+use super::{Accepted, ConnectionCounters, Protocol, Shared};
+use crate::auth::{Credentials, Principal, Refused};
+use crate::dialect::json::implicit_connect;
+use crate::dialect::websocket::{self, CloseCode};
+use crate::engine::message::{Outlet, Round};
+use crate::mqtt::codec::DecodeError;
+use crate::mqtt::{Packet, ReasonCode};
+
+/// Deliveries that may gather before they are flushed in the middle of a round: bounds memory and delay under a burst.
+const APPENDED_MAX: usize = 8192;
+
+/// Outlets that the publisher's own task flushes; further ones are left to other workers, in slices of this size.
+const FLUSHED_INLINE_MAX: usize = 512;
+
+/// See the module.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    /// In the register of links.
+    key: u32,
+    link: Arc<Link>,
+    core: Core,
+    protocol: Protocol,
+    phase: Phase,
+    /// Only until CONNECT is accepted.
+    opening: Option<Box<Opening>>,
+    _place: Place,
+}
+
+/// What a connection has beside the rest until it is admitted.
+struct Opening {
+    /// Completes when this connection has to make room for others.
+    handshake: Handshake,
+    early: Vec<u8>,
+    authentication: Option<JoinHandle<Result<Principal, Refused>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    /// The goodbye is said; the outbox is being sent.
+    Draining,
+    /// All is sent; what the peer still says is read and dropped until it closes, so that nothing of ours is lost to a reset.
+    Lingering,
+}
+
+/// What gathers in a round and is gone at its end; lent by the thread.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    round: Round,
+    outputs: VecDeque<Output>,
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
+        let Accepted { stream, early, peer, protocol, place, handshake } = accepted;
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, now));
+        let manner = match protocol {
+            Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
+            Protocol::JsonWebSocket => Manner::JSON,
+        };
+        let key = shared.links.enter(&link);
+        shared.pacemaker.watch(&link, link.next_look_ms(shared.pacemaker.millis(now)));
+        ConnectionCounters::count(&shared.environment.counters.accepted);
+        Self {
+            key,
+            link,
+            core: Core::new(manner, Some(peer.ip())),
+            protocol,
+            phase: Phase::Serving,
+            opening: Some(Box::new(Opening { handshake, early, authentication: None })),
+            _place: place,
+            shared,
+        }
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(super) fn counters(&self) -> &ConnectionCounters {
+        &self.shared.environment.counters
+    }
+
+    /// Whether the socket is to be read: not while credentials are being looked at.
+    pub(super) fn reads(&self) -> bool {
+        self.phase != Phase::Serving || self.core.takes_packets()
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// Ready when this connection has to make room for others.
+    pub(super) fn poll_shed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.opening {
+            Some(opening) => Pin::new(&mut opening.handshake).poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(super) fn take_early(&mut self) -> Vec<u8> {
+        self.opening.as_mut().map(|opening| std::mem::take(&mut opening.early)).unwrap_or_default()
+    }
+
+    /// Ready when a check of credentials has come to an end, and the core knows.
+    pub(super) fn poll_authentication(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        speech: &mut Speech,
+        work: &mut Work,
+    ) -> Poll<()> {
+        let Some(authentication) = self.opening.as_mut().and_then(|opening| opening.authentication.as_mut()) else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(outcome) = Pin::new(authentication).poll(cx) else {
+            return Poll::Pending;
+        };
+        // A check that died has not said yes.
+        let outcome = outcome.unwrap_or(Err(Refused::Unavailable));
+        if let Some(opening) = &mut self.opening {
+            opening.authentication = None;
+        }
+        self.authenticated(now, outcome, work);
+        self.carry_out(now, speech, work);
+        self.flush(work);
+        Poll::Ready(())
+    }
+
+    /// Priorities 1 and 2 of the task: what the link wants. Ready when the connection is over.
+    pub(super) fn attend_link(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        speech: &mut Speech,
+        work: &mut Work,
+    ) -> Poll<()> {
+        loop {
+            let attention = self.link.attend(cx);
+            if attention.is_broken {
+                return self.lose(now, work);
+            }
+            match (self.phase, attention.dismissal) {
+                (Phase::Serving, Some(reason)) => {
+                    self.with_core(work, |core, turn| core.dismiss(now, reason, turn));
+                    self.carry_out(now, speech, work);
+                    self.flush(work);
+                }
+                (Phase::Serving, None) if attention.is_hungry => {
+                    self.with_core(work, |core, turn| core.pump(now, turn));
+                    self.flush(work);
+                }
+                (Phase::Draining, _) if attention.is_drained => {
+                    self.link.shut_down();
+                    self.phase = Phase::Lingering;
+                    return Poll::Pending;
+                }
+                _ => return Poll::Pending,
+            }
+        }
+    }
+
+    /// The socket is gone, or the peer has said its last: leaves the session and ends the task.
+    pub(super) fn lose(&mut self, now: Instant, work: &mut Work) -> Poll<()> {
+        self.with_core(work, |core, turn| core.transport_lost(now, turn));
+        self.flush(work);
+        Poll::Ready(())
+    }
+
+    /// Acts on one thing that came in.
+    pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
+        let was_opening = self.is_opening();
+        self.link.life.touch(self.shared.pacemaker.millis(now));
+        match incoming {
+            Incoming::Packet(packet) => self.take_packet(now, packet, speech, work),
+            Incoming::Mistake(mistake) => {
+                ConnectionCounters::count(&self.counters().json_mistakes);
+                tracing::debug!(%mistake, "message of the JSON dialect refused");
+                let mut text = Vec::new();
+                mistake.write(&mut text);
+                self.append(work, |_, outbox| Wire::append_text(&text, outbox));
+            }
+            Incoming::Fault(fault) => self.take_fault(now, &fault, work),
+            Incoming::FrameFault(fault) => {
+                tracing::debug!(%fault, "WebSocket fault");
+                self.with_core(work, |core, turn| core.transport_lost(now, turn));
+                self.begin_closing(now, Some(fault.close_code()), work);
+            }
+            Incoming::Ping(payload) => {
+                self.append(work, |_, outbox| outbox.append_with(payload.len() + 2, |out| websocket::write_pong(out, payload)));
+            }
+            Incoming::Pong => {}
+            Incoming::Close(code) => {
+                self.with_core(work, |core, turn| core.transport_lost(now, turn));
+                self.begin_closing(now, code, work);
+            }
+        }
+        self.carry_out(now, speech, work);
+        if work.round.appended() > APPENDED_MAX {
+            self.flush(work);
+        }
+        match self.phase {
+            Phase::Serving if !self.core.takes_packets() => Flow::Pause,
+            Phase::Serving if was_opening && !self.is_opening() => Flow::Admit,
+            Phase::Serving => Flow::Continue,
+            Phase::Draining | Phase::Lingering => Flow::Stop,
+        }
+    }
+
+    fn take_packet(&mut self, now: Instant, packet: Packet<'_>, speech: &mut Speech, work: &mut Work) {
+        if self.core.awaits_connect() {
+            match &packet {
+                Packet::Connect(connect) => {
+                    let maximum_packet_size = connect.properties.maximum_packet_size.map(Into::into);
+                    self.link.set_wire(Wire::new(self.protocol, connect.version, maximum_packet_size));
+                }
+                // In the JSON dialect a client may begin with what it wants.
+                _ if self.protocol == Protocol::JsonWebSocket => {
+                    self.take_packet(now, implicit_connect(), speech, work);
+                    self.carry_out(now, speech, work);
+                    if !self.core.is_established() {
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.with_core(work, |core, turn| core.handle_packet(now, packet, turn));
+    }
+
+    fn take_fault(&mut self, now: Instant, fault: &DecodeError, work: &mut Work) {
+        tracing::debug!(%fault, "packet refused");
+        let answer_as = fault.connect_version();
+        if let Some(version) = answer_as {
+            self.link.set_wire(Wire::new(self.protocol, version, None));
+        }
+        self.with_core(work, |core, turn| core.handle_fault(now, fault.reason(), answer_as, turn));
+    }
+
+    /// The end of a round: everybody who received something is flushed.
+    pub(super) fn finish_round(&mut self, is_amid: bool, work: &mut Work) {
+        self.link.life.set_amid(is_amid);
+        self.flush(work);
+    }
+
+    fn with_core(&mut self, work: &mut Work, act: impl FnOnce(&mut Core, &mut Turn<'_>)) {
+        let environment = &self.shared.environment;
+        act(&mut self.core, &mut Turn { environment, round: &mut work.round, outputs: &mut work.outputs });
+    }
+
+    fn authenticated(&mut self, now: Instant, outcome: Result<Principal, Refused>, work: &mut Work) {
+        let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
+        self.with_core(work, |core, turn| core.authenticated(now, outcome, &outlet, turn));
+    }
+
+    /// Carries out what the core has put out, in order.
+    fn carry_out(&mut self, now: Instant, speech: &mut Speech, work: &mut Work) {
+        while let Some(output) = work.outputs.pop_front() {
+            match output {
+                Output::Send(packet) => self.send(&packet, speech, work),
+                Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
+                Output::Established(terms) => self.establish(now, terms),
+                Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
+                Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
+            }
+        }
+    }
+
+    fn send(&mut self, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+        match speech {
+            Speech::Json(dialect) => {
+                let mut text = Vec::new();
+                dialect.encode(packet, &mut text);
+                if !text.is_empty() {
+                    self.append(work, |_, outbox| Wire::append_text(&text, outbox));
+                }
+            }
+            Speech::Mqtt(_) => self.append(work, |wire, outbox| wire.append_mqtt(packet, outbox)),
+        }
+    }
+
+    fn append(&self, work: &mut Work, write: impl FnOnce(&Wire, &mut super::outbox::Outbox)) {
+        let delivered = self.link.append(write);
+        work.round.note_with(delivered, || Arc::clone(&self.link) as Arc<dyn Outlet>);
+    }
+
+    fn authenticate(&mut self, now: Instant, credentials: Credentials, work: &mut Work) {
+        if let Some(outcome) = self.shared.authenticator.authenticate_now(&credentials) {
+            return self.authenticated(now, outcome, work);
+        }
+        let authenticator = Arc::clone(&self.shared.authenticator);
+        let check = tokio::spawn(async move { authenticator.authenticate(credentials).await });
+        if let Some(opening) = &mut self.opening {
+            opening.authentication = Some(check);
+        }
+        // The task is to be polled once more, to wait for the check.
+        self.link.nudge();
+    }
+
+    fn establish(&mut self, now: Instant, terms: Terms) {
+        self.opening = None;
+        let config = &self.shared.environment.config;
+        let silence_max = match terms.keep_alive_s {
+            // MQTT 5.0 [MQTT-3.1.2-22]: one and a half times the Keep Alive.
+            1.. => Some(Duration::from_millis(u64::from(terms.keep_alive_s) * 1500)),
+            // A WebSocket is pinged, so that one that is half open is found all the same.
+            0 if self.protocol.is_websocket() => Some(config.idle_timeout),
+            0 => None,
+        };
+        let now_ms = self.shared.pacemaker.millis(now);
+        self.link.open(now_ms, silence_max);
+        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+    }
+
+    fn begin_closing(&mut self, now: Instant, code: Option<CloseCode>, work: &mut Work) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        self.phase = Phase::Draining;
+        self.opening = None;
+        let now_ms = self.shared.pacemaker.millis(now);
+        let delivered = self.link.begin_closing(code, now_ms, self.shared.environment.config.close_timeout);
+        work.round.note_with(delivered, || Arc::clone(&self.link) as Arc<dyn Outlet>);
+        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+        self.link.nudge();
+    }
+
+    fn flush(&self, work: &mut Work) {
+        flush(&mut work.round);
+    }
+}
+
+/// Flushes every outlet of `round`; a long one is shared with other workers.
+pub(super) fn flush(round: &mut Round) {
+    while round.len() > FLUSHED_INLINE_MAX {
+        let mut slice = round.split_off(round.len().saturating_sub(FLUSHED_INLINE_MAX).max(FLUSHED_INLINE_MAX));
+        tokio::spawn(async move { slice.drain().for_each(|outlet| outlet.flush()) });
+    }
+    for outlet in round.drain() {
+        outlet.flush();
+    }
+}
+
+impl Drop for Driver {
+    /// However the task ends, its session is left: a panic and a stopped runtime as well.
+    fn drop(&mut self) {
+        let mut work = Work::default();
+        self.with_core(&mut work, |core, turn| core.transport_lost(Instant::now(), turn));
+        work.round.drain().for_each(|outlet| outlet.flush());
+        self.shared.links.leave(self.key);
+    }
+}
+
+/// How a WebSocket is closed for a reason (RFC 6455 §7.4.1).
+fn close_code(reason: ReasonCode) -> CloseCode {
+    match reason {
+        ReasonCode::Success | ReasonCode::DisconnectWithWill => CloseCode::Normal,
+        ReasonCode::MalformedPacket
+        | ReasonCode::ProtocolError
+        | ReasonCode::UnsupportedProtocolVersion
+        | ReasonCode::TopicNameInvalid
+        | ReasonCode::TopicFilterInvalid
+        | ReasonCode::TopicAliasInvalid
+        | ReasonCode::ReceiveMaximumExceeded => CloseCode::Protocol,
+        ReasonCode::PacketTooLarge => CloseCode::Size,
+        ReasonCode::ServerShuttingDown => CloseCode::Restart,
+        ReasonCode::ServerBusy | ReasonCode::ServerUnavailable => CloseCode::Again,
+        ReasonCode::ImplementationSpecificError | ReasonCode::UnspecifiedError => CloseCode::Error,
+        ReasonCode::UseAnotherServer | ReasonCode::ServerMoved => CloseCode::Away,
+        _ => CloseCode::Policy,
+    }
+}

@@ -1,0 +1,344 @@
+//! One connection as every thread sees it: its outbox, the TLS state beside it, and the way to its socket.
+//!
+//! Whoever delivers to this client, be it another client's task, appends to the outbox and flushes it from where it stands, under
+//! this link's short lock. The connection's own task is woken for two things only: a socket that takes no more (it waits until the
+//! socket does) and a request to close.
+//!
+//! ```text
+//!   Opening ──CONNACK──▶ Open ──goodbye──▶ Closing: takes nothing more, sends what waits
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+
+use super::accepted::{Protocol, Stream, TlsStream};
+use super::outbox::Outbox;
+use super::pacemaker::Life;
+use super::transport::{self, Received, Sent};
+use super::wire::{NotAppended, Wire};
+use super::{ConnectionCounters, Shared};
+use crate::dialect::websocket::{self, CloseCode};
+use crate::engine::message::{Delivered, Delivery, Outlet};
+use crate::mqtt::{PacketId, ReasonCode, Version};
+
+/// See the module.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    socket: TcpStream,
+    is_websocket: bool,
+    pub(super) life: Life,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    wire: Wire,
+    outbox: Outbox,
+    tls: Option<Box<TlsStream>>,
+    /// Of the connection's own task.
+    waker: Option<Waker>,
+    /// Somebody has noted this link for a flush at the end of their round.
+    is_noted: bool,
+    /// The socket took no more; the task goes on when it is writable.
+    is_blocked: bool,
+    /// Something found the outbox full: the session is pumped when it is empty again.
+    is_starved: bool,
+    /// The socket failed: there is nobody to talk to.
+    is_broken: bool,
+    dismissal: Option<ReasonCode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Open,
+    Closing,
+}
+
+/// What the connection's task must see to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Attention {
+    /// The socket is gone.
+    pub(super) is_broken: bool,
+    /// Somebody wants the connection closed, for this reason.
+    pub(super) dismissal: Option<ReasonCode>,
+    /// The outbox was full and is empty: the session may have more.
+    pub(super) is_hungry: bool,
+    /// Nothing waits to be sent.
+    pub(super) is_drained: bool,
+}
+
+impl Link {
+    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, now: Instant) -> Self {
+        let (socket, tls) = match stream {
+            Stream::Plain(socket) => (socket, None),
+            Stream::Tls(socket, tls) => (socket, Some(tls)),
+        };
+        let now_ms = shared.pacemaker.millis(now);
+        Self {
+            life: Life::new(now_ms, shared.environment.config.connect_timeout),
+            socket,
+            is_websocket: protocol.is_websocket(),
+            state: Mutex::new(State {
+                phase: Phase::Opening,
+                // Until a CONNECT says otherwise, only a refusal is ever spelled.
+                wire: Wire::new(protocol, Version::V4, None),
+                outbox: Outbox::default(),
+                tls,
+                waker: None,
+                is_noted: false,
+                is_blocked: false,
+                is_starved: false,
+                is_broken: false,
+                dismissal: None,
+            }),
+            shared,
+        }
+    }
+
+    /// Appends what `write` appends to the outbox, and notes the need for a flush; see [`Delivered`].
+    pub(super) fn append(&self, write: impl FnOnce(&Wire, &mut Outbox)) -> Delivered {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closing {
+            return Delivered::Closed;
+        }
+        let state = &mut *state;
+        write(&state.wire, &mut state.outbox);
+        state.note()
+    }
+
+    /// From here packets are spelled as `wire` does, but deliveries still wait.
+    pub(super) fn set_wire(&self, wire: Wire) {
+        self.state.lock().wire = wire;
+    }
+
+    /// From here the outbox takes deliveries, and the client may be silent for `silence_max`.
+    pub(super) fn open(&self, now_ms: u64, silence_max: Option<Duration>) {
+        self.life.set_silence_max(now_ms, silence_max);
+        self.state.lock().phase = Phase::Open;
+    }
+
+    /// Appends the goodbye of a WebSocket, if it is one, and takes nothing more. What waits must be gone within `timeout`.
+    pub(super) fn begin_closing(&self, code: Option<CloseCode>, now_ms: u64, timeout: Duration) -> Delivered {
+        self.life.set_silence_max(now_ms, Some(timeout));
+        let mut state = self.state.lock();
+        state.phase = Phase::Closing;
+        if self.is_websocket {
+            state.outbox.append_with(128, |out| match code {
+                Some(code) => websocket::write_close(out, code, ""),
+                None => websocket::write_close_reply(out, None),
+            });
+        }
+        state.note()
+    }
+
+    /// Says goodbye as TLS does and closes the sending half. To be called once everything is sent.
+    pub(super) fn shut_down(&self) {
+        let mut state = self.state.lock();
+        if let Some(tls) = &mut state.tls {
+            tls.send_close_notify();
+            // If the socket does not take even this, the peer learns it from the end of the stream.
+            let _ = transport::send(&self.socket, Some(tls), &mut Outbox::default());
+        }
+        transport::shut_down(&self.socket);
+    }
+
+    /// Sends what waits, as far as the socket takes it, and tells what the task must see to. Registers `cx` for all of it.
+    pub(super) fn attend(&self, cx: &mut Context<'_>) -> Attention {
+        let mut state = self.state.lock();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        while state.is_blocked && !state.is_broken {
+            match self.socket.poll_write_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => {
+                    state.is_blocked = false;
+                    self.send(&mut state);
+                }
+                Poll::Ready(Err(_)) => state.is_broken = true,
+            }
+        }
+        let is_drained = state.outbox.is_empty() && !state.is_blocked;
+        let is_hungry = is_drained && std::mem::take(&mut state.is_starved);
+        Attention { is_broken: state.is_broken, dismissal: state.dismissal, is_hungry, is_drained }
+    }
+
+    /// Sends what waits, from whichever task this is called.
+    pub(super) fn flush_now(&self) {
+        let mut state = self.state.lock();
+        state.is_noted = false;
+        if state.is_blocked || state.is_broken {
+            return;
+        }
+        self.send(&mut state);
+        if state.is_blocked || state.is_broken || state.is_starved {
+            state.wake();
+        }
+    }
+
+    fn send(&self, state: &mut State) {
+        let waiting = state.outbox.len();
+        match transport::send(&self.socket, state.tls.as_deref_mut(), &mut state.outbox) {
+            Ok(sent) => state.is_blocked = sent == Sent::Blocked,
+            Err(_) => {
+                state.is_broken = true;
+                state.outbox.clear();
+                return;
+            }
+        }
+        let sent = waiting - state.outbox.len();
+        self.shared.environment.counters.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+
+    /// Reads what the socket has into `wire_bytes`, and what it says in plain into `plaintext`, which is empty before.
+    ///
+    /// Without TLS the plaintext is read in place of the wire bytes.
+    pub(super) fn receive(&self, wire_bytes: &mut [u8], plaintext: &mut Vec<u8>) -> io::Result<Received> {
+        let received = transport::receive(&self.socket, wire_bytes)?;
+        let Received::Bytes(count) = received else {
+            return Ok(received);
+        };
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(tls) = &mut state.tls else {
+            plaintext.extend_from_slice(&wire_bytes[..count]);
+            return Ok(received);
+        };
+        let decrypted = transport::decrypt(tls, &wire_bytes[..count], plaintext);
+        if tls.wants_write() {
+            // An alert, a key update: what TLS has to say by itself.
+            self.send(state);
+        }
+        match decrypted? {
+            true if plaintext.is_empty() => Ok(Received::End),
+            _ => Ok(received),
+        }
+    }
+
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx)
+    }
+
+    /// Has the task polled once more.
+    pub(super) fn nudge(&self) {
+        self.state.lock().wake();
+    }
+
+    /// Asks the task to close, for `reason`.
+    pub(super) fn dismiss(&self, reason: ReasonCode) {
+        let mut state = self.state.lock();
+        state.dismissal.get_or_insert(reason);
+        state.wake();
+    }
+
+    /// Cuts the connection: the task ends without another word.
+    fn cut(&self) {
+        let mut state = self.state.lock();
+        state.is_broken = true;
+        state.wake();
+    }
+
+    /// Acts on what the clock says; returns when to look again.
+    pub(super) fn look_after(&self, now_ms: u64) -> Option<u64> {
+        let phase = self.state.lock().phase;
+        if self.deadline_ms() <= now_ms {
+            match phase {
+                Phase::Opening => self.dismiss(ReasonCode::MaximumConnectTime),
+                Phase::Open => self.dismiss(ReasonCode::KeepAliveTimeout),
+                Phase::Closing => {
+                    self.cut();
+                    return None;
+                }
+            }
+            // Whoever was dismissed closes next, and closing has its own limit.
+            return Some(now_ms.saturating_add(1000));
+        }
+        if phase == Phase::Open && self.is_websocket && self.ping_due_ms() <= now_ms {
+            self.life.pinged(now_ms);
+            let _ = self.append(|_, outbox| outbox.append_with(2, |out| websocket::write_ping(out, b"")));
+            self.flush_now();
+        }
+        Some(self.next_look_ms(now_ms))
+    }
+
+    /// When the clock will have something to say next, if nothing happens.
+    pub(super) fn next_look_ms(&self, now_ms: u64) -> u64 {
+        // A client that may be silent for ever is looked at now and then all the same, as it may leave a packet unfinished.
+        let at_latest = now_ms.saturating_add(self.shared.environment.config.idle_timeout.as_millis() as u64);
+        let next = self.deadline_ms().min(at_latest);
+        if self.is_websocket { next.min(self.ping_due_ms().max(now_ms)) } else { next }
+    }
+
+    fn ping_due_ms(&self) -> u64 {
+        self.life.ping_due_ms(self.shared.environment.config.ping_interval)
+    }
+
+    fn deadline_ms(&self) -> u64 {
+        self.life.deadline_ms(self.shared.environment.config.idle_timeout)
+    }
+}
+
+impl State {
+    fn note(&mut self) -> Delivered {
+        Delivered::Appended { first: !std::mem::replace(&mut self.is_noted, true) }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Outlet for Link {
+    fn deliver(&self, now: Instant, delivery: &Delivery<'_>) -> Delivered {
+        let environment = &self.shared.environment;
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        match state.phase {
+            Phase::Opening => return Delivered::Full,
+            Phase::Closing => return Delivered::Closed,
+            Phase::Open => {}
+        }
+        match state.wire.append_publish(now, delivery, &mut state.outbox, environment.config.outbox_bytes_max) {
+            Ok(()) => {
+                ConnectionCounters::count(&environment.counters.publishes_sent);
+                state.note()
+            }
+            Err(NotAppended::NoRoom) => {
+                ConnectionCounters::count(&environment.counters.outbox_full);
+                state.is_starved = true;
+                Delivered::Full
+            }
+            Err(NotAppended::TooLarge) => {
+                ConnectionCounters::count(&environment.counters.too_large);
+                Delivered::TooLarge
+            }
+        }
+    }
+
+    fn release(&self, packet_id: PacketId) -> Delivered {
+        self.append(|wire, outbox| wire.append_release(packet_id, outbox))
+    }
+
+    fn close(&self, reason: ReasonCode) {
+        self.dismiss(reason);
+    }
+
+    fn flush(&self) {
+        self.flush_now();
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}

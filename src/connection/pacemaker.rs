@@ -1,0 +1,120 @@
+//! Every deadline of every connection, in one wheel: CONNECT in time, Keep Alive, WebSocket pings, the end of closing.
+//!
+//! Activity is one store ([`Life::touch`]); only when a deadline that was entered earlier comes up is the link looked at, and then
+//! entered again for its true deadline. An idle connection costs an entry of the wheel and nothing else.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::link::Link;
+use crate::wheel::Wheel;
+
+/// How often deadlines are looked at, and so how late one may be acted upon.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// The wheel of all links, and the clock they share.
+#[derive(Debug)]
+pub(super) struct Pacemaker {
+    start: Instant,
+    wheel: Mutex<Wheel<Weak<Link>>>,
+}
+
+impl Pacemaker {
+    pub(super) fn new(start: Instant) -> Self {
+        Self { start, wheel: Mutex::new(Wheel::new(start, TICK)) }
+    }
+
+    /// Milliseconds since the start of the process: what [`Life`] counts in.
+    pub(super) fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Has `link` looked at when `deadline_ms` comes, in place of whenever it was to be looked at before.
+    pub(super) fn watch(&self, link: &Arc<Link>, deadline_ms: u64) {
+        link.life.look_ms.store(deadline_ms, Ordering::Relaxed);
+        let deadline = self.start + Duration::from_millis(deadline_ms);
+        self.wheel.lock().insert(deadline, Arc::downgrade(link));
+    }
+
+    /// Looks at every link whose deadline has come.
+    pub(super) fn tick(&self, now: Instant) {
+        let due = self.wheel.lock().advance(now);
+        let now_ms = self.millis(now);
+        for link in due.iter().filter_map(Weak::upgrade) {
+            if now_ms < link.life.look_ms.load(Ordering::Relaxed) {
+                // An entry that was replaced by a later one.
+                continue;
+            }
+            if let Some(next_ms) = link.look_after(now_ms) {
+                self.watch(&link, next_ms);
+            }
+        }
+    }
+}
+
+/// When a link was last alive and how long it may be silent; all in milliseconds of [`Pacemaker::millis`].
+#[derive(Debug)]
+pub(super) struct Life {
+    seen_ms: AtomicU64,
+    /// `u64::MAX`: as long as it likes.
+    silence_max_ms: AtomicU64,
+    pinged_ms: AtomicU64,
+    /// When the pacemaker looks next.
+    look_ms: AtomicU64,
+    /// Whether a packet has begun and is not complete.
+    is_amid: AtomicBool,
+}
+
+impl Life {
+    /// A life that began at `now_ms` and ends after `silence_max` unless something happens.
+    pub(super) fn new(now_ms: u64, silence_max: Duration) -> Self {
+        Self {
+            seen_ms: AtomicU64::new(now_ms),
+            silence_max_ms: AtomicU64::new(millis(silence_max)),
+            pinged_ms: AtomicU64::new(now_ms),
+            look_ms: AtomicU64::new(0),
+            is_amid: AtomicBool::new(false),
+        }
+    }
+
+    /// The peer gave a sign of life.
+    pub(super) fn touch(&self, now_ms: u64) {
+        self.seen_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// From now on the peer may be silent this long; `None`: for ever.
+    pub(super) fn set_silence_max(&self, now_ms: u64, silence_max: Option<Duration>) {
+        self.touch(now_ms);
+        self.silence_max_ms.store(silence_max.map_or(u64::MAX, millis), Ordering::Relaxed);
+    }
+
+    /// When the silence becomes too long; a packet that was begun must be finished within `packet_max`.
+    pub(super) fn deadline_ms(&self, packet_max: Duration) -> u64 {
+        let mut silence_max_ms = self.silence_max_ms.load(Ordering::Relaxed);
+        if self.is_amid.load(Ordering::Relaxed) {
+            silence_max_ms = silence_max_ms.min(millis(packet_max));
+        }
+        self.seen_ms.load(Ordering::Relaxed).saturating_add(silence_max_ms)
+    }
+
+    /// Notes whether a packet has begun and is not complete.
+    pub(super) fn set_amid(&self, is_amid: bool) {
+        self.is_amid.store(is_amid, Ordering::Relaxed);
+    }
+
+    /// When the next ping is due, if one is sent after each `interval` of silence.
+    pub(super) fn ping_due_ms(&self, interval: Duration) -> u64 {
+        self.seen_ms.load(Ordering::Relaxed).max(self.pinged_ms.load(Ordering::Relaxed)).saturating_add(millis(interval))
+    }
+
+    pub(super) fn pinged(&self, now_ms: u64) {
+        self.pinged_ms.store(now_ms, Ordering::Relaxed);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
