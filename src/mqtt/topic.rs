@@ -91,6 +91,16 @@ impl TopicFilter {
     /// # Errors
     /// What is wrong with `text`; the peer sees 0x8F Topic Filter invalid (3.1.1: 0x80).
     pub fn parse(text: &str) -> Result<Self, TopicError> {
+        let filter_start = Self::check(text)?;
+        Ok(Self { text: text.into(), filter_start })
+    }
+
+    /// Checks that `text` is a Topic Filter without keeping it, and says at which byte FILTER of `$share/NAME/FILTER` begins: 0 unless shared.
+    ///
+    /// # Errors
+    /// As [`TopicFilter::parse`].
+    pub fn check(text: &str) -> Result<u16, TopicError> {
+        check_common(text)?;
         let filter_start = match text.strip_prefix("$share/") {
             None => 0,
             Some(rest) => {
@@ -101,12 +111,9 @@ impl TopicFilter {
                 text.len() - filter.len()
             }
         };
-        let filter = &text[filter_start..];
-        check_common(text)?;
-        check_wildcards(filter)?;
-        // At most 65,535 bytes by check_common.
-        let filter_start = u16::try_from(filter_start).map_err(|_| TopicError::TooLong)?;
-        Ok(Self { text: text.into(), filter_start })
+        check_wildcards(&text[filter_start..])?;
+        // At most 65,535 by check_common.
+        u16::try_from(filter_start).map_err(|_| TopicError::TooLong)
     }
 
     /// The whole text, with `$share/NAME/` if it is shared.
