@@ -18,8 +18,21 @@
 pub mod verdict;
 
 mod access;
+mod compile;
+mod decide;
+mod document;
+mod file;
 mod policy;
+mod reader;
+mod rule;
+mod testing;
 
 pub use access::{Access, DeliveryCheck};
-pub use policy::{Policy, Rule, TestFailure};
+pub use file::Operation;
+pub use policy::{BOUND_BYTES_MAX, Policy};
+pub use rule::Rule;
+pub use testing::TestFailure;
 pub use verdict::{BindError, Reason, RuleRef, SubscribeVerdict, Verdict};
+
+#[cfg(test)]
+mod tests;

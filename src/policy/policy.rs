@@ -1,68 +1,227 @@
-//! skeleton
+//! A policy that was read whole, and the way from an identity to what it may do.
+
 use std::sync::Arc;
 
 use crate::auth::Principal;
 use crate::fault::Fault;
 
-use super::{Access, BindError, RuleRef, Verdict};
+use super::access::Access;
+use super::compile::Trie;
+use super::file::{self, Limits, Partial, WrittenTest};
+use super::rule::{ClaimRule, EVERYBODY, Level, Placeholder, Rule, Rules, is_anonymous_name};
+use super::testing::{self, TestFailure};
+use super::verdict::{BindError, RuleRef};
 
-/// An immutable set of rules, read whole from one file.
-#[derive(Debug)]
+/// The most bytes a value may have that is bound into a topic.
+///
+/// Identifiers of people and devices are far shorter; an identity of 64 KiB is somebody trying something.
+pub const BOUND_BYTES_MAX: usize = 1024;
+
+/// Everything for everybody, `$SYS` for reading.
+const ALLOW_ALL: &str = r##"version: 1
+roles:
+  everything:
+    - { topic: "#", rw: rw }
+    - { topic: "$SYS/#", rw: r }
+users:
+  "*": [everything]
+  anonymous: [everything]
+"##;
+
+/// An immutable set of rules, read whole from one file. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Policy {
-    rules: Vec<Rule>,
+    compiled: Arc<Compiled>,
 }
 
-/// One rule as `explain` and the log name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    pub origin: Arc<str>,
-    /// From 1.
-    pub line: u32,
-    /// `client: /p/${username}/upload rw`.
-    pub text: String,
+/// What all identities share.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) origin: Box<str>,
+    pub(super) partial: Partial,
+    /// In the order of the file.
+    pub(super) rules: Vec<Rule>,
+    pub(super) roles: Vec<CompiledRole>,
+    roles_by_username: std::collections::HashMap<Box<str>, Vec<usize>>,
+    claims: Vec<ClaimRule>,
+    pub(super) placeholders: Vec<Placeholder>,
+    pub(super) tests: Vec<WrittenTest>,
 }
 
-/// A test written in the policy file that did not come out as it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestFailure {
-    pub fault: Fault,
-    pub verdict: Option<Verdict>,
+#[derive(Debug)]
+pub(super) struct CompiledRole {
+    pub(super) name: Box<str>,
+    pub(super) limits: Limits,
+    pub(super) trie: Trie,
+    uses: Vec<Use>,
+}
+
+/// A placeholder that a role's rules use, and the first rule that does.
+#[derive(Debug)]
+struct Use {
+    placeholder: usize,
+    /// Whether the value begins the topic.
+    is_leading: bool,
+    rule: usize,
 }
 
 impl Policy {
-    /// Reads a policy file's text; `origin` names it in faults.
+    /// Reads a policy file's text; `origin` names it in faults and verdicts.
+    ///
+    /// The tests in it are not run: [`Self::run_tests`] does.
     ///
     /// # Errors
-    /// Every fault in it, each with line, column and key path.
+    /// Every fault in it, each with line, column and key path. There is no policy then, not even a part of one.
     pub fn parse(text: &str, origin: &str) -> Result<Self, Vec<Fault>> {
-        let _ = text;
-        Err(vec![Fault::new(origin, "", "not read", "version: 1")])
+        let (file, mut faults) = file::read(text, origin).map_err(|fault| vec![fault])?;
+        let (rules, unresolved) = Rules::resolve(file, origin);
+        faults.extend(unresolved);
+        if !faults.is_empty() {
+            faults.sort_by_key(|fault| (fault.line, fault.column));
+            return Err(faults);
+        }
+        Ok(Self { compiled: Arc::new(Compiled::new(rules, origin)) })
     }
 
-    /// Everything for everybody: the built-in default, which listens on the loopback address only.
+    /// Everything for everybody: for the built-in default, which listens on the loopback address only.
     #[must_use]
     pub fn allow_all() -> Self {
-        Self { rules: Vec::new() }
+        Self::parse(ALLOW_ALL, "built-in default").expect("ALLOW_ALL is a policy, as a test shows")
     }
 
     /// Joins one identity to the rules that apply to it.
     ///
     /// # Errors
-    /// If a rule would use a part of the identity that cannot stand as one topic level.
-    pub fn bind(self: &Arc<Self>, who: &Principal, client_id: &str) -> Result<Access, BindError> {
-        let _ = (who, client_id);
-        Ok(Access { policy: Arc::clone(self) })
+    /// If a rule would use a part of the identity that cannot stand as one topic level. The client is refused then: to skip the rule
+    /// could skip a deny.
+    pub fn bind(&self, who: &Principal, client_id: &str) -> Result<Access, BindError> {
+        if !who.is_anonymous && is_anonymous_name(&who.username) {
+            return Err(BindError::ReservedName);
+        }
+        let roles = self.compiled.roles_of(who);
+        let mut values = vec![None; self.compiled.placeholders.len()];
+        for role in &roles {
+            for used in &self.compiled.roles[*role].uses {
+                values[used.placeholder] = Some(self.compiled.value(used, who, client_id)?.into());
+            }
+        }
+        Ok(Access::new(Arc::clone(&self.compiled), roles, values))
     }
 
     /// Runs the tests written in the file.
     #[must_use]
     pub fn run_tests(&self) -> Vec<TestFailure> {
-        Vec::new()
+        testing::run(self, &self.compiled.tests)
     }
 
-    /// The rule a verdict names.
+    /// How many tests the file has.
     #[must_use]
-    pub fn rule(&self, rule: RuleRef) -> &Rule {
-        &self.rules[rule.0 as usize]
+    pub fn tests_count(&self) -> usize {
+        self.compiled.tests.len()
     }
+
+    /// How many rules the file has, `acl` rows included.
+    #[must_use]
+    pub fn rules_count(&self) -> usize {
+        self.compiled.rules.len()
+    }
+
+    /// The file this policy is from, as the operator named it.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.compiled.origin
+    }
+
+    /// The rule that a verdict of this policy names.
+    #[must_use]
+    pub fn rule(&self, rule: RuleRef) -> Option<&Rule> {
+        self.compiled.rule(rule)
+    }
+
+    pub(super) fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+}
+
+impl Compiled {
+    fn new(rules: Rules, origin: &str) -> Self {
+        let Rules { partial, rules, roles, roles_by_username, claims, placeholders, tests } = rules;
+        let mut numbers_by_role = vec![Vec::new(); roles.len()];
+        for (number, rule) in rules.iter().enumerate() {
+            numbers_by_role[rule.role].push(number);
+        }
+        let roles = roles.into_iter().zip(numbers_by_role).map(|(role, numbers)| CompiledRole {
+            name: role.name,
+            limits: role.limits,
+            // NODES_MAX keeps the number of rules far below u32::MAX.
+            trie: Trie::new(numbers.iter().map(|&number| (number as u32, &rules[number]))),
+            uses: uses(&rules, &numbers),
+        });
+        let roles = roles.collect();
+        Self { origin: origin.into(), partial, rules, roles, roles_by_username, claims, placeholders, tests }
+    }
+
+    pub(super) fn rule(&self, rule: RuleRef) -> Option<&Rule> {
+        self.rules.get(rule.0 as usize)
+    }
+
+    /// The roles of an identity, each once, in order.
+    fn roles_of(&self, who: &Principal) -> Vec<usize> {
+        let named = |name: &str| self.roles_by_username.get(name).into_iter().flatten().copied();
+        let mut roles: Vec<usize> = named(&who.username).collect();
+        if !who.is_anonymous {
+            roles.extend(named(EVERYBODY));
+        }
+        for rule in &self.claims {
+            if rule.when.iter().all(|(name, value)| who.claims.get(name) == Some(value)) {
+                roles.extend(&rule.roles);
+            }
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// What `used` takes from the identity, if it can stand as one level.
+    fn value<'w>(&self, used: &Use, who: &'w Principal, client_id: &'w str) -> Result<&'w str, BindError> {
+        let placeholder = &self.placeholders[used.placeholder];
+        let value = match placeholder {
+            Placeholder::Username => &who.username,
+            Placeholder::ClientId => client_id,
+            Placeholder::Claim(name) => who.claims.get(&**name).map_or("", String::as_str),
+        };
+        let placeholder = || placeholder.to_string();
+        let rule = || self.rules[used.rule].to_string();
+        if value.is_empty() {
+            return Err(BindError::Empty { placeholder: placeholder(), rule: rule() });
+        }
+        if value.contains(['/', '+', '#', '\0']) {
+            return Err(BindError::NotOneLevel { placeholder: placeholder(), rule: rule() });
+        }
+        if used.is_leading && value.starts_with('$') {
+            return Err(BindError::LeadingDollar { placeholder: placeholder(), rule: rule() });
+        }
+        if value.len() > BOUND_BYTES_MAX {
+            let bytes_max = BOUND_BYTES_MAX;
+            return Err(BindError::TooLong { placeholder: placeholder(), rule: rule(), bytes_max });
+        }
+        Ok(value)
+    }
+}
+
+/// The placeholders that the rules of these numbers use.
+fn uses(rules: &[Rule], numbers: &[usize]) -> Vec<Use> {
+    let mut uses: Vec<Use> = Vec::new();
+    for &number in numbers {
+        for (depth, level) in rules[number].levels.iter().enumerate() {
+            let Level::Bound(bound) = level else { continue };
+            let is_leading = depth == 0 && bound.prefix.is_empty();
+            let is_known =
+                uses.iter().any(|used| used.placeholder == bound.placeholder && used.is_leading == is_leading);
+            if !is_known {
+                uses.push(Use { placeholder: bound.placeholder, is_leading, rule: number });
+            }
+        }
+    }
+    uses
 }

@@ -29,9 +29,10 @@ pub enum Reason {
     Granted,
     /// No grant of this identity speaks of the topic.
     NoGrant,
-    /// A deny speaks of the topic, or of part of what the filter asks for under `partial: refuse`.
+    /// A deny speaks of the topic, or of all that the filter asks for.
     Denied,
-    /// Grants speak of part of what the filter asks for, and the policy says `partial: refuse`.
+    /// Only part of what the filter asks for is granted, and the policy says `partial: refuse`. The rule is the deny that takes the
+    /// rest away, or else a grant that does not reach far enough.
     PartlyGranted,
     /// Only grants with a lower `max_qos` speak of the topic.
     QosTooHigh { maximum: QoS },
