@@ -57,59 +57,50 @@ impl JsonDialect {
 
     fn decode_fields<'a>(&mut self, fields: &mut Fields<'a>, id: Option<&str>) -> Result<Packet<'a>, Mistake> {
         let action = text(fields, Name::Action, "the name of an action")?;
+        let packet_id = self.next_packet_id();
+        let mut asked_qos = false;
         let (packet, answer) = match &*action {
-            "publish" => {
-                let packet_id = self.next_packet_id();
-                (publish(fields, packet_id)?, Some(Answer::Packet(packet_id)))
+            "publish" => (publish(fields, packet_id)?, Some(Answer::Packet(packet_id))),
+            "subscribe" => {
+                let qos = qos(fields)?;
+                asked_qos = qos.is_some();
+                (subscribe(fields, packet_id, qos.unwrap_or_default())?, Some(Answer::Packet(packet_id)))
             }
-            "subscribe" => return self.subscribe(fields, id),
-            "unsubscribe" => {
-                let packet_id = self.next_packet_id();
-                let filters = vec![filter(fields)?];
-                let packet = Unsubscribe { packet_id, user_properties: UserProperties::new(), filters };
-                (Packet::Unsubscribe(packet), Some(Answer::Packet(packet_id)))
-            }
-            "ping" => {
-                self.wait(Answer::PingResp, id, false)?;
-                (Packet::PingReq, None)
-            }
-            "ack" => (Packet::PubAck(Ack::new(packet_id(id)?, ReasonCode::Success)), None),
+            "unsubscribe" => (unsubscribe(fields, packet_id)?, Some(Answer::Packet(packet_id))),
+            "ping" => (Packet::PingReq, Some(Answer::PingResp)),
+            "ack" => (Packet::PubAck(Ack::new(acknowledged(id)?, ReasonCode::Success)), None),
             "connect" if self.has_begun => return Err(Mistake::LateConnect),
             "connect" => (Packet::Connect(Box::new(connect(fields)?)), Some(Answer::ConnAck)),
             "auth" => (auth(fields)?, Some(Answer::Auth)),
             other => return Err(Mistake::UnknownAction { found: other.chars().take(32).collect() }),
         };
-        if let (Some(answer), Some(id)) = (answer, id) {
-            self.wait(answer, Some(id), false)?;
+        if let Some(answer) = answer
+            && (id.is_some() || answer == Answer::PingResp)
+        {
+            self.wait(Waiting { answer, id: id.map(Into::into), asked_qos })?;
         }
         self.has_begun = true;
         Ok(packet)
     }
 
-    fn subscribe<'a>(&mut self, fields: &mut Fields<'a>, id: Option<&str>) -> Result<Packet<'a>, Mistake> {
-        let packet_id = self.next_packet_id();
-        let filter = filter(fields)?;
-        let qos = qos(fields)?;
-        if id.is_some() {
-            self.wait(Answer::Packet(packet_id), id, qos.is_some())?;
-        }
-        let options = SubscribeOptions { maximum_qos: qos.unwrap_or_default(), ..SubscribeOptions::default() };
-        self.has_begun = true;
-        Ok(Packet::Subscribe(Subscribe {
-            packet_id,
-            properties: SubscribeProperties::default(),
-            filters: vec![(filter, options)],
-        }))
-    }
-
-    /// Notes that `id` waits for `answer`.
-    fn wait(&mut self, answer: Answer, id: Option<&str>, asked_qos: bool) -> Result<(), Mistake> {
+    fn wait(&mut self, waiting: Waiting) -> Result<(), Mistake> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(Mistake::TooManyWaiting);
         }
-        self.waiting.push(Waiting { answer, id: id.map(Into::into), asked_qos });
+        self.waiting.push(waiting);
         Ok(())
     }
+}
+
+fn subscribe(fields: &mut Fields<'_>, packet_id: PacketId, maximum_qos: QoS) -> Result<Packet<'static>, Mistake> {
+    let options = SubscribeOptions { maximum_qos, ..SubscribeOptions::default() };
+    let filters = vec![(filter(fields)?, options)];
+    Ok(Packet::Subscribe(Subscribe { packet_id, properties: SubscribeProperties::default(), filters }))
+}
+
+fn unsubscribe(fields: &mut Fields<'_>, packet_id: PacketId) -> Result<Packet<'static>, Mistake> {
+    let filters = vec![filter(fields)?];
+    Ok(Packet::Unsubscribe(Unsubscribe { packet_id, user_properties: UserProperties::new(), filters }))
 }
 
 fn publish<'a>(fields: &mut Fields<'a>, packet_id: PacketId) -> Result<Packet<'a>, Mistake> {
@@ -196,7 +187,7 @@ fn take_id<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a str>, Mistake> {
 }
 
 /// The Packet Identifier that an `ack` names.
-fn packet_id(id: Option<&str>) -> Result<PacketId, Mistake> {
+fn acknowledged(id: Option<&str>) -> Result<PacketId, Mistake> {
     const ALLOWED: &str = "the Id of a delivery, a number from 1 to 65535,";
     let Some(id) = id else { return Err(Mistake::MissingField { field: Name::Id.as_str(), allowed: ALLOWED }) };
     id.parse().map_err(|_| bad(Name::Id, &Value::Raw(id), ALLOWED))

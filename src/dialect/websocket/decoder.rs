@@ -138,6 +138,12 @@ impl FrameDecoder {
         self.held.is_some() || matches!(self.place, Place::Fragment | Place::Payload)
     }
 
+    /// Whether the decoder owns no heap memory.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.held.is_none() && self.text.is_none()
+    }
+
     /// Decodes up to one event from the front of `input`, a slice of the stream, unmasking in place.
     ///
     /// Returns how many bytes were used. Call again with what is left until [`Event::NeedMore`], which leaves nothing: the caller
