@@ -1,0 +1,98 @@
+//! The rows of the table: what load each drives and what it measures.
+
+mod connects;
+mod idle;
+mod traffic;
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use traffic::{Drive, Traffic};
+
+use crate::{connection::Transport, server::Server};
+
+/// One kind of work that every peer is given.
+pub(crate) struct Row {
+    /// What `--only` names it by.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) transport: Transport,
+    work: Work,
+}
+
+enum Work {
+    Traffic(Traffic),
+    Idle,
+    Connects,
+}
+
+/// One measured value. The first of a row is the one that ratios are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Figure {
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+}
+
+fn figure(what: &'static str, value: f64) -> Figure {
+    Figure { what, value }
+}
+
+/// What a row measures against.
+pub(crate) struct Stage<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) tls: Arc<ClientConfig>,
+    /// Shorter and smaller, to see that everything works; the figures mean little.
+    pub(crate) quick: bool,
+}
+
+impl Row {
+    /// Drives the load once; `None` if the server does not offer the row's transport.
+    pub(crate) fn measure(&self, stage: &Stage<'_>) -> anyhow::Result<Option<Vec<Figure>>> {
+        let Some(target) = stage.server.target(self.transport) else { return Ok(None) };
+        match &self.work {
+            Work::Traffic(traffic) => traffic.measure(stage, &target),
+            Work::Idle => idle::measure(stage, &target),
+            Work::Connects => connects::measure(stage, &target),
+        }
+        .map(Some)
+    }
+}
+
+/// Every row, in the order of the table.
+pub(crate) fn all() -> Vec<Row> {
+    let fan_out = Traffic { publishers: 1, subscribers: 1000, payload_bytes: 64, qos: 0, drive: Drive::Window(16) };
+    let pairs = Traffic { publishers: 200, subscribers: 200, payload_bytes: 64, qos: 0, drive: Drive::Window(16) };
+    let row = |name, title, transport, work| Row { name, title, transport, work };
+    let wss = |name, title, traffic| row(name, title, Transport::Wss, Work::Traffic(traffic));
+    vec![
+        wss("fan-out", "fan-out 1→1000, 64 B, QoS 0, wss, max (16 outstanding)", fan_out),
+        wss("fan-out-bursts", "the same, bursts of 8", Traffic { drive: Drive::Burst(8), ..fan_out }),
+        wss("fan-out-paced", "the same, paced 40 msg/s", Traffic { drive: Drive::Paced(40.0), ..fan_out }),
+        wss(
+            "fan-out-qos1",
+            "fan-out 1→500, 100 B, QoS 1, wss, max (16 outstanding)",
+            Traffic { subscribers: 500, payload_bytes: 100, qos: 1, ..fan_out },
+        ),
+        wss("pairs", "200 pairs, 64 B, QoS 0, wss, max (16 outstanding each)", pairs),
+        wss("pairs-qos1", "200 pairs, 64 B, QoS 1, wss, max (16 outstanding each)", Traffic { qos: 1, ..pairs }),
+        row(
+            "pairs-tcp",
+            "200 pairs, 64 B, QoS 0, TCP, max (16 outstanding each)",
+            Transport::Tcp,
+            Work::Traffic(pairs),
+        ),
+        wss(
+            "fan-in",
+            "fan-in 500→1, 64 B, QoS 0, wss, max (4 outstanding each)",
+            Traffic { publishers: 500, subscribers: 1, drive: Drive::Window(4), ..pairs },
+        ),
+        wss(
+            "pairs-paced",
+            "100 pairs, 64 B, QoS 0, wss, paced 1,000 msg/s in all",
+            Traffic { publishers: 100, subscribers: 100, drive: Drive::Paced(1000.0), ..pairs },
+        ),
+        row("idle-wss", "idle, 10,000 with one subscription each, wss", Transport::Wss, Work::Idle),
+        row("idle-ws", "idle, 10,000 with one subscription each, ws", Transport::Ws, Work::Idle),
+        row("connects", "wss connects, 64 at once", Transport::Wss, Work::Connects),
+    ]
+}

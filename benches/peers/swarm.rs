@@ -1,0 +1,207 @@
+//! All clients of one measurement on one thread and one epoll.
+//!
+//! Not here: what is sent when (`row`). The swarm connects, moves bytes, and tells each row what arrived.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use mio::{Events, Interest, Poll, Token, Waker};
+use rustls::ClientConfig;
+
+use crate::connection::{Connection, Event, Plan, Scratch, Transport};
+
+const WAKE: Token = Token(usize::MAX);
+
+/// Handshakes under way at once while a row connects its clients.
+const CONNECTING_MAX: usize = 64;
+
+/// How long the server may be silent while clients still wait for something.
+pub(crate) const STALL: Duration = Duration::from_secs(15);
+
+pub(crate) struct Swarm {
+    poll: Poll,
+    events: Events,
+    scratch: Scratch,
+    tls: Arc<ClientConfig>,
+    slots: Vec<Option<Connection>>,
+    to_flush: Vec<usize>,
+}
+
+/// Where the clients of one row connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) transport: Transport,
+    /// Request target of the upgrade.
+    pub(crate) path: &'static str,
+}
+
+impl Swarm {
+    pub(crate) fn new(tls: Arc<ClientConfig>) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(4096),
+            scratch: Scratch::new(),
+            tls,
+            slots: Vec::new(),
+            to_flush: Vec::new(),
+        })
+    }
+
+    /// Connects one client per plan, [`CONNECTING_MAX`] at once, and returns when all are ready. The clients are numbered in the
+    /// order of `plans`, from the number of those there are already.
+    pub(crate) fn connect_all(&mut self, target: &Target, plans: Vec<Plan>) -> anyhow::Result<()> {
+        let wanted = plans.len();
+        let mut ready = 0;
+        let mut started = 0;
+        let mut plans = plans.into_iter();
+        let mut progress = Instant::now();
+        while ready < wanted {
+            while started < ready + CONNECTING_MAX
+                && let Some(plan) = plans.next()
+            {
+                self.start(target, plan)?;
+                started += 1;
+            }
+            let before = ready;
+            self.round(Some(Duration::from_millis(100)), |_, event| {
+                if let Event::Ready = event {
+                    ready += 1;
+                }
+            })
+            .with_context(|| format!("after {ready} of {wanted} clients were connected"))?;
+            if ready > before {
+                progress = Instant::now();
+            }
+            ensure!(progress.elapsed() < STALL, "only {ready} of {wanted} clients could connect");
+        }
+        Ok(())
+    }
+
+    /// Starts one client and returns its number.
+    pub(crate) fn start(&mut self, target: &Target, plan: Plan) -> anyhow::Result<usize> {
+        let number = self.slots.len();
+        self.slots.push(None);
+        self.start_at(number, target, plan)?;
+        Ok(number)
+    }
+
+    /// Starts a client in place of number `number`, whose connection, if there is one, is closed.
+    pub(crate) fn start_at(&mut self, number: usize, target: &Target, plan: Plan) -> anyhow::Result<()> {
+        self.slots[number] = None;
+        let mut connection = Connection::start(target.address, target.transport, target.path, &self.tls, plan)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut connection.stream, Token(number), interest)?;
+        self.slots[number] = Some(connection);
+        Ok(())
+    }
+
+    /// Queues a PUBLISH of client `number`; it leaves with the next [`Self::flush`].
+    pub(crate) fn publish(&mut self, number: usize, topic: &str, qos: u8, payload: &[u8]) {
+        if let Some(connection) = &mut self.slots[number] {
+            connection.publish(topic, qos, payload);
+            if self.to_flush.last() != Some(&number) {
+                self.to_flush.push(number);
+            }
+        }
+    }
+
+    /// Says DISCONNECT, closes the TLS session and the socket.
+    pub(crate) fn disconnect(&mut self, number: usize) {
+        if let Some(mut connection) = self.slots[number].take() {
+            connection.disconnect();
+            // What the server makes of the farewell is not the bench's concern.
+            let _ = connection.flush();
+        }
+    }
+
+    pub(crate) fn disconnect_all(&mut self) {
+        for number in 0..self.slots.len() {
+            self.disconnect(number);
+        }
+        self.slots.clear();
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        for number in self.to_flush.drain(..) {
+            if let Some(connection) = &mut self.slots[number] {
+                connection.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for sockets once and handles all that are ready. `on` hears the client's number with each event.
+    pub(crate) fn round(
+        &mut self,
+        timeout: Option<Duration>,
+        mut on: impl FnMut(usize, Event<'_>),
+    ) -> anyhow::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in &self.events {
+            if event.token() == WAKE {
+                continue;
+            }
+            let number = event.token().0;
+            let Some(connection) = &mut self.slots[number] else { continue };
+            if event.is_error()
+                && let Some(error) = connection.stream.take_error()?
+            {
+                bail!("client {number}: {error}");
+            }
+            let outcome = match event.is_readable() {
+                true => connection.read(&mut self.scratch, event.is_read_closed(), |seen| on(number, seen)),
+                false => Ok(()),
+            };
+            outcome.and_then(|()| connection.flush()).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => anyhow::anyhow!("the server closed client {number}"),
+                _ => anyhow::anyhow!("client {number}: {error}"),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A thread that ends a waiting [`Self::round`] every `interval`, finer than epoll's milliseconds, until dropped.
+    pub(crate) fn metronome(&self, interval: Duration) -> io::Result<Metronome> {
+        let waker = Waker::new(self.poll.registry(), WAKE)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut due = Instant::now();
+            while !stopped.load(Ordering::Relaxed) {
+                due += interval;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if waker.wake().is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Metronome { stop, thread: Some(thread) })
+    }
+}
+
+pub(crate) struct Metronome {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Metronome {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

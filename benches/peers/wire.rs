@@ -1,0 +1,199 @@
+//! The bytes the generator speaks: MQTT 3.1.1 and RFC 6455 client frames, made and read by hand.
+//!
+//! Nothing here is shared with Tidegate's own codec, so a fault in that codec cannot hide itself in the bench.
+
+/// A whole CONNECT: clean session, Keep Alive 300 s, no credentials (MQTT 3.1.1 §3.1).
+pub(crate) fn connect(client_id: &str, out: &mut Vec<u8>) {
+    const KEEP_ALIVE_S: u16 = 300;
+    head(0x10, 12 + client_id.len(), out);
+    out.extend_from_slice(b"\x00\x04MQTT\x04\x02");
+    out.extend_from_slice(&KEEP_ALIVE_S.to_be_bytes());
+    string(client_id, out);
+}
+
+/// A SUBSCRIBE with one filter and packet identifier 1.
+pub(crate) fn subscribe(filter: &str, qos: u8, out: &mut Vec<u8>) {
+    head(0x82, 5 + filter.len(), out);
+    out.extend_from_slice(&[0, 1]);
+    string(filter, out);
+    out.push(qos);
+}
+
+/// A PUBLISH; `packet_id` is `Some` for QoS 1 and `None` for QoS 0.
+pub(crate) fn publish(topic: &str, packet_id: Option<u16>, payload: &[u8], out: &mut Vec<u8>) {
+    let id_len = if packet_id.is_some() { 2 } else { 0 };
+    head(if packet_id.is_some() { 0x32 } else { 0x30 }, 2 + topic.len() + id_len + payload.len(), out);
+    string(topic, out);
+    if let Some(id) = packet_id {
+        out.extend_from_slice(&id.to_be_bytes());
+    }
+    out.extend_from_slice(payload);
+}
+
+pub(crate) fn puback(packet_id: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x40, 2]);
+    out.extend_from_slice(&packet_id.to_be_bytes());
+}
+
+pub(crate) fn disconnect(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0xE0, 0]);
+}
+
+fn head(first: u8, mut remaining: usize, out: &mut Vec<u8>) {
+    out.push(first);
+    loop {
+        let digit = (remaining % 128) as u8;
+        remaining /= 128;
+        out.push(if remaining > 0 { digit | 0x80 } else { digit });
+        if remaining == 0 {
+            return;
+        }
+    }
+}
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u16).to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// One MQTT Control Packet as it lies in the stream.
+pub(crate) struct Packet<'a> {
+    pub(crate) first: u8,
+    pub(crate) body: &'a [u8],
+}
+
+/// The packet at the front of `bytes` and its length, or `None` if more bytes are needed.
+pub(crate) fn packet(bytes: &[u8]) -> Option<(Packet<'_>, usize)> {
+    let (&first, rest) = bytes.split_first()?;
+    let mut remaining = 0;
+    for (index, &byte) in rest.iter().take(4).enumerate() {
+        remaining |= usize::from(byte & 0x7F) << (7 * index);
+        if byte & 0x80 == 0 {
+            let body = rest.get(index + 1..index + 1 + remaining)?;
+            return Some((Packet { first, body }, 2 + index + remaining));
+        }
+    }
+    None
+}
+
+/// What a PUBLISH from the server carries that the bench looks at.
+pub(crate) struct Delivery<'a> {
+    pub(crate) packet_id: Option<u16>,
+    pub(crate) payload: &'a [u8],
+}
+
+/// Reads a PUBLISH of the server; `None` if its lengths contradict each other.
+pub(crate) fn delivery<'a>(packet: &Packet<'a>) -> Option<Delivery<'a>> {
+    let topic_len = usize::from(u16::from_be_bytes([*packet.body.first()?, *packet.body.get(1)?]));
+    let rest = packet.body.get(2 + topic_len..)?;
+    if packet.first & 0x06 == 0 {
+        return Some(Delivery { packet_id: None, payload: rest });
+    }
+    let packet_id = u16::from_be_bytes([*rest.first()?, *rest.get(1)?]);
+    Some(Delivery { packet_id: Some(packet_id), payload: &rest[2..] })
+}
+
+/// The opening handshake of RFC 6455 §4.1 for the subprotocol `mqtt`.
+pub(crate) fn upgrade(path: &str, authority: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+}
+
+/// Opcodes of RFC 6455 §5.2 that the generator meets.
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xA;
+
+/// Appends one masked client frame (RFC 6455 §5.3).
+pub(crate) fn frame(opcode: u8, payload: &[u8], mask: u32, out: &mut Vec<u8>) {
+    out.push(0x80 | opcode);
+    match payload.len() {
+        len @ 0..=125 => out.push(0x80 | len as u8),
+        len @ 126..=0xFFFF => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    let mask = mask.to_be_bytes();
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+}
+
+/// Takes server frames apart, split anywhere; only control payloads are kept.
+#[derive(Default)]
+pub(crate) struct Frames {
+    header: [u8; 10],
+    header_len: usize,
+    remaining: u64,
+    control: Vec<u8>,
+}
+
+/// A piece of what a frame carried.
+pub(crate) enum Piece<'a> {
+    /// Bytes of the MQTT stream, not necessarily a whole frame's.
+    Data(&'a [u8]),
+    Ping(&'a [u8]),
+    Close,
+}
+
+impl Frames {
+    /// Calls `on` for each piece in `bytes`.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut on: impl FnMut(Piece<'_>)) {
+        while !bytes.is_empty() {
+            if !self.header_is_whole() {
+                self.header[self.header_len] = bytes[0];
+                self.header_len += 1;
+                bytes = &bytes[1..];
+                if !self.header_is_whole() {
+                    continue;
+                }
+                self.remaining = self.announced();
+            }
+            let take = self.remaining.min(bytes.len() as u64) as usize;
+            let (piece, rest) = bytes.split_at(take);
+            bytes = rest;
+            self.remaining -= take as u64;
+            match self.header[0] & 0x0F {
+                opcode if opcode < 0x8 => on(Piece::Data(piece)),
+                _ => self.control.extend_from_slice(piece),
+            }
+            if self.remaining == 0 {
+                match self.header[0] & 0x0F {
+                    PING => on(Piece::Ping(&self.control)),
+                    CLOSE => on(Piece::Close),
+                    _ => {}
+                }
+                self.control.clear();
+                self.header_len = 0;
+            }
+        }
+    }
+
+    fn header_is_whole(&self) -> bool {
+        self.header_len >= 2
+            && self.header_len
+                == match self.header[1] & 0x7F {
+                    126 => 4,
+                    127 => 10,
+                    _ => 2,
+                }
+    }
+
+    fn announced(&self) -> u64 {
+        match self.header[1] & 0x7F {
+            126 => u64::from(u16::from_be_bytes([self.header[2], self.header[3]])),
+            127 => self.header[2..10].iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+            len => u64::from(len),
+        }
+    }
+}
