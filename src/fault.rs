@@ -65,9 +65,20 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The entry of `known` that `unknown` was most likely meant to be.
+/// All the faults that keep something from starting, as an error that whoever asked can take apart again.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Faults(pub Vec<Fault>);
+
+/// The entry of `known` that `unknown` was most likely meant to be: one that is spelled nearly so, or the only one that begins so.
 #[must_use]
 pub fn suggestion<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const BEGINNING_LENGTH_MIN: usize = 3;
+    let known: Vec<&str> = known.into_iter().collect();
+    let mut beginning = known.iter().filter(|name| unknown.len() >= BEGINNING_LENGTH_MIN && name.starts_with(unknown));
+    if let (Some(name), None) = (beginning.next(), beginning.next()) {
+        return Some(name);
+    }
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
@@ -90,6 +101,7 @@ mod tests {
     #[test]
     fn suggests_only_what_is_near() {
         assert_eq!(suggestion("passwrods", ["passwords", "anonymous"]), Some("passwords"));
+        assert_eq!(suggestion("pass", ["passwords", "anonymous"]), Some("passwords"));
         assert_eq!(suggestion("colour", ["passwords", "anonymous"]), None);
     }
 }

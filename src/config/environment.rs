@@ -77,7 +77,9 @@ fn variable(name: &str, text: OsString) -> Result<Variable, Fault> {
 fn find(name: &str) -> Option<(Vec<&'static str>, &'static Key)> {
     let mut found = None;
     schema::walk(ROOT, &mut |path, key| {
-        if name_of(path) == name {
+        let named = name_of(path);
+        let is_below = || name.strip_prefix(&named).is_some_and(|rest| rest.starts_with(LEVEL));
+        if named == name || matches!(key.kind, Kind::Later) && is_below() {
             found = Some((path.to_vec(), key));
         }
     });

@@ -3,17 +3,64 @@
 //! Responsible for: reading the YAML file and the `TIDEGATE_…` environment as one tree, naming every fault in them at once with its
 //! place, and composing each module's own configuration into one [`Config`].
 //!
+//! ```text
+//! file ── yaml ──┐                                    schema (the table of keys)
+//! environment ───┼─▶ sources: one tree with origins ──────▶ written: typed ──▶ meaning ──▶ meant: Config
+//! defaults ──────┘
+//! ```
+//!
 //! Not here: what is inside the files a configuration names (policy, passwords, certificates); `tidegate check` asks their owners.
 //!
 //! Invariants: nobody but `cli` and `app` imports this module; a [`Config`] holds nothing unchecked; no key that was written is
 //! silently without effect.
 
 pub mod environment;
+mod listen;
+mod meaning;
 pub mod meant;
+mod routes;
 pub mod schema;
+pub mod show;
 pub mod sources;
 pub mod units;
 pub mod written;
 pub mod yaml;
 
-pub use meant::*;
+pub use meant::Config;
+pub use sources::{Origin, Request};
+
+use sources::Sources;
+use std::path::PathBuf;
+use written::Written;
+
+use crate::fault::Fault;
+
+/// A configuration without a fault.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The same as written, for `tidegate config show`.
+    pub written: Written,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads what `request` names: the file, and the environment on top.
+///
+/// # Errors
+/// Every fault of both, those of the file in its order.
+pub fn load(request: Request) -> Result<Loaded, Vec<Fault>> {
+    let (sources, mut faults) = Sources::read(request);
+    let mut written = Written::read(&sources, schema::ROOT, &mut faults);
+    let config = meaning::config(&mut written, &mut faults);
+    if faults.is_empty() {
+        let file = sources.file_path().map(Into::into);
+        return Ok(Loaded { config, written, file });
+    }
+    // The environment's after the file's: variables have no line.
+    faults.sort_by_key(|fault| (fault.line.is_none(), fault.line, fault.column));
+    Err(faults)
+}
+
+#[cfg(test)]
+mod tests;

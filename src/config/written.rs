@@ -200,7 +200,8 @@ impl Reader<'_> {
         match kind {
             Kind::Flag => value.to_bool().map(Typed::Flag),
             Kind::Count { min, max } => {
-                let count = u64::try_from(value.to_i128()?).ok()?;
+                let count = value.to_u128().or_else(|| value.to_i128()?.try_into().ok())?;
+                let count = u64::try_from(count).ok()?;
                 (*min..=*max).contains(&count).then_some(Typed::Count(count))
             }
             Kind::Duration { min, max } => {

@@ -148,7 +148,10 @@ impl Place {
 /// The parser's own words in one line, without the place, which is told apart.
 fn message_of(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
-    let text = text.split(" at line ").next().unwrap_or(&text);
+    // What follows is the place, or advice to the one who called the parser.
+    let text = [" at line ", ", set DuplicateKeyPolicy", "; use from_"]
+        .iter()
+        .fold(text.as_str(), |text, mark| text.split(mark).next().unwrap_or(text));
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

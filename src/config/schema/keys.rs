@@ -84,20 +84,8 @@ pub const ROOT: &[Key] = &[
 
 const LISTENER: &[Key] = &[
     Key { name: "url", kind: Kind::Text(URL_FORM), default: None, example: None, doc: "Where to listen." },
-    Key {
-        name: "tls",
-        kind: Kind::Section(TLS_OF_LISTENER),
-        default: None,
-        example: None,
-        doc: "Certificates of this listener alone, instead of the ones under `tls`.",
-    },
-    Key {
-        name: "routes",
-        kind: Kind::List(&Kind::Section(ROUTE)),
-        default: None,
-        example: None,
-        doc: "Routes of this listener alone, instead of the ones under `routes`.",
-    },
+    later("tls", "Certificates of this listener alone."),
+    later("routes", "Routes of this listener alone."),
     later("proxy_protocol", "Whether a PROXY protocol header comes first."),
 ];
 
@@ -111,13 +99,6 @@ const TLS: &[Key] = &[
         example: Some("../certs/dev"),
         doc: "Where a certificate for localhost is made, and found again, as long as `cert` is unset. Loopback listeners only.",
     },
-    later("client_ca", "The authority that signs clients' certificates."),
-    later("client_auth", "Whether clients show a certificate."),
-];
-
-const TLS_OF_LISTENER: &[Key] = &[
-    CERT,
-    KEY,
     later("client_ca", "The authority that signs clients' certificates."),
     later("client_auth", "Whether clients show a certificate."),
 ];
@@ -252,7 +233,7 @@ const AUTH: &[Key] = &[
 const ENGINE: &[Key] = &[
     Key {
         name: "session_expiry_max",
-        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(u32::MAX as u64 - 1) },
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(49_710 * 24) },
         default: Some("7d"),
         example: None,
         doc: "How long a session outlives its connection at most. MQTT 5.0 clients are told; kept sessions of older ones get this.",
@@ -260,16 +241,23 @@ const ENGINE: &[Key] = &[
     Key {
         name: "sessions_max",
         kind: Kind::Count { min: 1, max: 100_000_000 },
-        default: Some("100000"),
+        default: Some("1000000"),
         example: None,
         doc: "Sessions, connected or kept. Further clients are refused (Quota exceeded).",
     },
     Key {
         name: "subscriptions_max",
         kind: Kind::Count { min: 1, max: 10_000_000 },
-        default: Some("100000"),
+        default: Some("10000"),
         example: None,
         doc: "Subscriptions of one session.",
+    },
+    Key {
+        name: "subscription_bytes_max",
+        kind: Kind::Size { min: 1 << 10, max: 1 << 30 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "Topic Filters of one session's subscriptions, as text.",
     },
     Key {
         name: "queue_bytes_max",
@@ -290,12 +278,12 @@ const ENGINE: &[Key] = &[
         kind: Kind::Size { min: 1 << 10, max: 256 << 20 },
         default: Some("2MiB"),
         example: None,
-        doc: "The longest MQTT packet taken from a client (Maximum Packet Size); before CONNECT it is 8 KiB at most.",
+        doc: "The longest MQTT packet taken from a client (Maximum Packet Size).",
     },
     Key {
         name: "retained_messages_max",
         kind: Kind::Count { min: 0, max: 100_000_000 },
-        default: Some("200000"),
+        default: Some("1000000"),
         example: None,
         doc: "Retained messages, one a topic.",
     },
@@ -313,16 +301,30 @@ const LIMITS: &[Key] = &[
     Key {
         name: "connections_max",
         kind: Kind::Count { min: 1, max: 10_000_000 },
-        default: Some("50000"),
+        default: Some("100000"),
         example: None,
         doc: "Connections of all listeners together. The process may need a higher limit of open files for it.",
     },
     Key {
         name: "handshaking_max",
         kind: Kind::Count { min: 1, max: 1_000_000 },
-        default: Some("2000"),
+        default: Some("4096"),
         example: None,
         doc: "Connections still in their TLS, HTTP or WebSocket handshake; the oldest gives way to a further one.",
+    },
+    Key {
+        name: "handshake_age_min",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(60) },
+        default: Some("500ms"),
+        example: None,
+        doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
+    },
+    Key {
+        name: "backlog",
+        kind: Kind::Count { min: 1, max: 65_535 },
+        default: Some("4096"),
+        example: None,
+        doc: "Length of each listen backlog, as far as the system allows (net.core.somaxconn).",
     },
     Key {
         name: "tls_handshake_timeout",
@@ -339,11 +341,25 @@ const LIMITS: &[Key] = &[
         doc: "For a whole HTTP request head, however slowly its bytes come.",
     },
     Key {
+        name: "http_idle_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long an HTTP connection stays open between two requests, and an answer may make no progress.",
+    },
+    Key {
         name: "http_head_bytes_max",
         kind: Kind::Size { min: 8 << 10, max: 1 << 20 },
-        default: Some("16KiB"),
+        default: Some("32KiB"),
         example: None,
         doc: "Request line and header fields of one HTTP request; more is answered with 431.",
+    },
+    Key {
+        name: "http_headers_max",
+        kind: Kind::Count { min: 16, max: 10_000 },
+        default: Some("100"),
+        example: None,
+        doc: "Header fields of one HTTP request; more is answered with 431.",
     },
     Key {
         name: "connect_timeout",
@@ -353,18 +369,33 @@ const LIMITS: &[Key] = &[
         doc: "From a ready transport to the client's CONNECT.",
     },
     Key {
+        name: "connect_bytes_max",
+        kind: Kind::Size { min: 512, max: 1 << 20 },
+        default: Some("8KiB"),
+        example: None,
+        doc: "The longest packet before a client is authenticated: its CONNECT, the Will in it included.",
+    },
+    Key {
         name: "idle_timeout",
         kind: Kind::Duration { min: Duration::from_secs(5), max: hours(24) },
-        default: Some("90s"),
+        default: Some("75s"),
         example: None,
-        doc: "How long a JSON client may give no sign of life, the browser's own pongs included. MQTT clients say it themselves (Keep Alive).",
+        doc: "How long a client may be silent where no Keep Alive says so: a JSON client, whose browser answers pings by itself, and a packet begun but not finished.",
+    },
+    Key {
+        name: "close_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "How long a closing connection may take to read its last bytes.",
     },
     Key {
         name: "keep_alive_max",
         kind: Kind::Duration { min: Duration::from_secs(5), max: Duration::from_secs(65_535) },
-        default: Some("18h12m15s"),
-        example: None,
-        doc: "The longest Keep Alive granted; MQTT 5.0 clients that ask for more are told (Server Keep Alive).",
+        default: None,
+        example: Some("1h"),
+        doc: "The longest Keep Alive granted, in whole seconds; MQTT 5.0 clients that ask for more, or for none, are told (Server Keep Alive). \
+              Unset: any, and none.",
     },
     Key {
         name: "outbox_bytes_max",
@@ -386,6 +417,13 @@ const LIMITS: &[Key] = &[
         default: Some("256"),
         example: None,
         doc: "Topic Filters in one SUBSCRIBE or UNSUBSCRIBE.",
+    },
+    Key {
+        name: "topic_aliases_max",
+        kind: Kind::Count { min: 0, max: 65_535 },
+        default: Some("16"),
+        example: None,
+        doc: "Topic Aliases that an MQTT 5.0 client may set (Topic Alias Maximum); each keeps one topic.",
     },
     Key {
         name: "drain_timeout",

@@ -103,13 +103,14 @@ impl Kind {
                 format!("{DURATION_FORM}, from {} to {}", format_duration(*min), format_duration(*max))
             }
             Self::Size { min, max } => format!("{SIZE_FORM}, from {} to {}", format_size(*min), format_size(*max)),
-            Self::Word(words) => words.join(" or "),
+            Self::Word(words) => match words {
+                [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
+                words => words.concat(),
+            },
             Self::Text(form) => (*form).to_owned(),
             Self::Path => "a path".to_owned(),
             Self::List(item) => format!("a list, each item {}", item.allowed()),
-            Self::Section(keys) => {
-                format!("a mapping with the keys {}", built_names(keys).collect::<Vec<_>>().join(", "))
-            }
+            Self::Section(keys) => format!("a mapping of {}", built_names(keys).collect::<Vec<_>>().join(", ")),
             Self::OneOf(alternatives) => alternatives.iter().map(Self::allowed).collect::<Vec<_>>().join(", or "),
             Self::Later => "leave it out".to_owned(),
         }

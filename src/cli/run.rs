@@ -1,0 +1,18 @@
+//! `tidegate run`, and `tidegate` alone.
+
+use std::process::ExitCode;
+
+use super::Common;
+use crate::app;
+use crate::config::{Request, load};
+use crate::fault::Faults;
+
+/// Reads the configuration and runs the server until it is told to stop.
+///
+/// # Errors
+/// [`Faults`] of the configuration, or whatever keeps the server from starting or ends it early.
+pub fn run(common: Common) -> anyhow::Result<ExitCode> {
+    let loaded = load(Request::of_process(common.config)).map_err(Faults)?;
+    app::run(loaded.config)?;
+    Ok(ExitCode::SUCCESS)
+}

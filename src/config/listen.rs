@@ -1,0 +1,179 @@
+//! What listeners and their certificates are written as: URLs and pairs of PEM files.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::written::{Typed, Written};
+use crate::edge::{CertificateFiles, ListenerConfig, Scheme, TlsConfig};
+use crate::fault::Fault;
+
+const URL_ALLOWED: &str =
+    "https, http, mqtts or mqtt, then :// and an IP address or localhost, then a port if it is not the usual one";
+
+/// Reads `listen`.
+pub(super) fn listeners(root: &Written, faults: &mut Vec<Fault>) -> Vec<ListenerConfig> {
+    let mut listeners: Vec<ListenerConfig> = Vec::new();
+    for item in root.items("listen") {
+        let Some(listener) = listener(item, faults) else { continue };
+        let taken = |other: &&ListenerConfig| other.address == listener.address && listener.address.port() != 0;
+        if let Some(other) = listeners.iter().find(taken) {
+            let found = format!("{} listens on the address of {}", listener.url, other.url);
+            faults.push(item.fault(found, "one listener an address"));
+        }
+        listeners.push(listener);
+    }
+    if listeners.is_empty() && faults.is_empty() {
+        let fault = root.get("listen").map(|listen| listen.fault("an empty list", "one listener at least"));
+        faults.extend(fault);
+    }
+    listeners
+}
+
+fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
+    let url = match &item.typed {
+        Typed::Section(_) => match item.get("url") {
+            Some(url) => url,
+            None => {
+                faults.push(item.fault("no url", format!("url: {URL_ALLOWED}")));
+                return None;
+            }
+        },
+        _ => item,
+    };
+    let text = url.as_text()?;
+    match parse_url(text) {
+        Some((scheme, address)) => Some(ListenerConfig { url: text.to_owned(), scheme, address }),
+        None => {
+            faults.push(url.fault(shown(text), URL_ALLOWED));
+            None
+        }
+    }
+}
+
+/// Reads `admin.listen`; `None` within: no such listener.
+pub(super) fn admin(admin: &Written, faults: &mut Vec<Fault>) -> Option<SocketAddr> {
+    let listen = admin.get("listen")?;
+    let text = listen.as_text().filter(|text| *text != "none")?;
+    match parse_url(text) {
+        Some((Scheme::Http, address)) if is_loopback(&address) => Some(address),
+        Some((Scheme::Http, _)) => {
+            let allowed = "a loopback address, such as http://127.0.0.1:9090, as this version asks for no token there";
+            faults.push(listen.fault(format!("{text} is not loopback"), allowed));
+            None
+        }
+        _ => {
+            faults.push(
+                listen.fault(shown(text), "http:// and a loopback address, such as http://127.0.0.1:9090, or none"),
+            );
+            None
+        }
+    }
+}
+
+/// Reads `tls`; `None` where it is at fault.
+pub(super) fn tls(tls: &Written, faults: &mut Vec<Fault>) -> Option<TlsConfig> {
+    match (tls.get("cert"), tls.get("key")) {
+        (None, None) => tls.path("development_dir").map(|directory| TlsConfig::Development { directory }),
+        (None, Some(key)) => {
+            faults.push(key.fault("no cert beside it", "tls.cert as well"));
+            None
+        }
+        (Some(Written { typed: Typed::List(pairs), .. }), key) => {
+            faults.extend(key.map(|key| key.fault("tls.cert names each certificate's key", "leave it out")));
+            if pairs.is_empty() {
+                faults.extend(tls.get("cert").map(|cert| cert.fault("an empty list", "one certificate at least")));
+            }
+            Some(TlsConfig::Files(pairs.iter().filter_map(|pair| certificate_files(pair, pair, faults)).collect()))
+        }
+        (Some(cert), _) => certificate_files(tls, cert, faults).map(|files| TlsConfig::Files(vec![files])),
+    }
+}
+
+/// Whether only this very machine can reach `address`.
+pub(super) fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn certificate_files(pair: &Written, place: &Written, faults: &mut Vec<Fault>) -> Option<CertificateFiles> {
+    match (pair.path("cert"), pair.path("key")) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+        (None, _) => {
+            faults.push(place.fault("no cert", "cert and key, both"));
+            None
+        }
+        (_, None) => {
+            faults.push(place.fault("no key beside it", "cert and key, both"));
+            None
+        }
+    }
+}
+
+/// What of a refused URL may be shown: a password in one is a secret even here.
+fn shown(text: &str) -> String {
+    if text.contains('@') { "a URL with user information".to_owned() } else { format!("{text:?}") }
+}
+
+fn parse_url(text: &str) -> Option<(Scheme, SocketAddr)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let (scheme, port_usual) = match scheme {
+        "https" => (Scheme::Https, 443),
+        "http" => (Scheme::Http, 80),
+        "mqtts" => (Scheme::Mqtts, 8883),
+        "mqtt" => (Scheme::Mqtt, 1883),
+        _ => return None,
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, parse_port(port)?),
+        _ => (authority, port_usual),
+    };
+    let address = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => IpAddr::V6(host.parse().ok()?),
+        None if host == "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        None => IpAddr::V4(host.parse().ok()?),
+    };
+    Some((scheme, SocketAddr::new(address, port)))
+}
+
+/// Digits only, where the standard library would take a sign too.
+fn parse_port(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_urls() {
+        let cases = [
+            ("https://0.0.0.0:8443", Some((Scheme::Https, "0.0.0.0:8443"))),
+            ("https://127.0.0.1", Some((Scheme::Https, "127.0.0.1:443"))),
+            ("http://[::1]:80/", Some((Scheme::Http, "[::1]:80"))),
+            ("mqtts://[::]", Some((Scheme::Mqtts, "[::]:8883"))),
+            ("mqtt://localhost:0", Some((Scheme::Mqtt, "127.0.0.1:0"))),
+            ("", None),
+            ("127.0.0.1:80", None),
+            ("ws://127.0.0.1:80", None),
+            ("HTTPS://127.0.0.1", None),
+            ("https://example.org", None),
+            ("https://127.0.0.1:", Some((Scheme::Https, ""))),
+            ("https://127.0.0.1:+80", None),
+            ("https://127.0.0.1:65536", None),
+            ("https://127.0.0.1/mqtt", None),
+            ("https://u:p@127.0.0.1", None),
+            ("https://::1:80", None),
+        ];
+        for (text, expected) in cases {
+            let expected = expected.and_then(|(scheme, address)| Some((scheme, address.parse().ok()?)));
+            assert_eq!(parse_url(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_mapped_to_loopback_is_loopback() {
+        let loopback = ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"];
+        let others = ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"];
+        assert!(loopback.iter().all(|text| is_loopback(&text.parse().unwrap())));
+        assert!(!others.iter().any(|text| is_loopback(&text.parse().unwrap())));
+    }
+}

@@ -1,0 +1,197 @@
+//! From the configuration as written to the one that is meant.
+
+use std::time::Duration;
+
+use super::listen::{self, is_loopback};
+use super::meant::{Config, ConnectionConfig};
+use super::routes::{origin_rule, routes};
+use super::sources::Origin;
+use super::written::{Typed, Written};
+use crate::admin::AdminConfig;
+use crate::auth::AuthConfig;
+use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig};
+use crate::engine::EngineConfig;
+use crate::fault::Fault;
+use crate::telemetry::{LogConfig, LogFormat};
+
+/// Gives `root` its meaning; what it leaves to be concluded is added to it.
+///
+/// The result holds only if `faults` is still empty.
+pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
+    let edge = edge(root, faults);
+    let admin = AdminConfig { listen: listen::admin(section(root, "admin"), faults) };
+    timeouts(root, faults);
+    if faults.is_empty() {
+        exposure(root, &edge, faults);
+    }
+    let anonymous = anonymous(root);
+    let auth = section(root, "auth");
+    let auth = AuthConfig { anonymous, passwords: auth.path("passwords"), hashing_max: count(auth, "hashing_max") };
+    Config {
+        edge,
+        connection: connection(root),
+        engine: engine(section(root, "engine")),
+        auth,
+        policy: root.path("policy"),
+        admin,
+        log: log(section(root, "log")),
+        drain_timeout: duration(section(root, "limits"), "drain_timeout"),
+    }
+}
+
+fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
+    let limits = section(root, "limits");
+    EdgeConfig {
+        listeners: listen::listeners(root, faults),
+        tls: listen::tls(section(root, "tls"), faults).unwrap_or_default(),
+        routes: routes(root, faults),
+        origins: section(root, "websocket")
+            .get("origins")
+            .and_then(|rule| origin_rule(rule, faults))
+            .unwrap_or_default(),
+        limits: EdgeLimits {
+            connections_max: count(limits, "connections_max"),
+            handshaking_max: count(limits, "handshaking_max"),
+            handshake_age_min: duration(limits, "handshake_age_min"),
+            tls_handshake_timeout: duration(limits, "tls_handshake_timeout"),
+            http_head_timeout: duration(limits, "http_head_timeout"),
+            http_idle_timeout: duration(limits, "http_idle_timeout"),
+            http_head_bytes_max: size(limits, "http_head_bytes_max"),
+            http_headers_max: count(limits, "http_headers_max"),
+            backlog: count(limits, "backlog"),
+        },
+    }
+}
+
+fn connection(root: &Written) -> ConnectionConfig {
+    let (limits, engine, websocket) = (section(root, "limits"), section(root, "engine"), section(root, "websocket"));
+    let keep_alive_max_s = limits.duration("keep_alive_max").map_or(0, |longest| longest.as_secs());
+    ConnectionConfig {
+        connect_timeout: duration(limits, "connect_timeout"),
+        idle_timeout: duration(limits, "idle_timeout"),
+        close_timeout: duration(limits, "close_timeout"),
+        ping_interval: duration(websocket, "ping_interval"),
+        outbox_bytes_max: size(limits, "outbox_bytes_max"),
+        message_bytes_max: size(websocket, "message_bytes_max"),
+        packet_bytes_max: size(engine, "packet_bytes_max"),
+        connect_bytes_max: size(limits, "connect_bytes_max"),
+        user_properties_max: count(limits, "user_properties_max"),
+        filters_max: count(limits, "filters_max"),
+        topic_alias_maximum: count(limits, "topic_aliases_max"),
+        receive_maximum: count(engine, "inflight_max"),
+        keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
+        session_expiry_max: duration(engine, "session_expiry_max"),
+    }
+}
+
+fn engine(engine: &Written) -> EngineConfig {
+    EngineConfig {
+        queue_bytes_max: size(engine, "queue_bytes_max"),
+        inflight_max: count(engine, "inflight_max"),
+        sessions_max: count(engine, "sessions_max"),
+        subscriptions_max: count(engine, "subscriptions_max"),
+        subscription_bytes_max: size(engine, "subscription_bytes_max"),
+        retained_messages_max: count(engine, "retained_messages_max"),
+        retained_bytes_max: size(engine, "retained_bytes_max"),
+        session_expiry_max: duration(engine, "session_expiry_max"),
+    }
+}
+
+fn log(log: &Written) -> LogConfig {
+    LogConfig {
+        level: log.text("level").and_then(|level| level.parse().ok()).unwrap_or(LogConfig::default().level),
+        format: if log.text("format") == Some("json") { LogFormat::Json } else { LogFormat::Text },
+    }
+}
+
+/// Whether clients without credentials come in; what is unset is concluded, and added to `root` as its default.
+fn anonymous(root: &mut Written) -> bool {
+    let auth = section(root, "auth");
+    if let Some(written) = auth.flag("anonymous") {
+        return written;
+    }
+    let concluded = auth.get("passwords").is_none();
+    let written = Written { typed: Typed::Flag(concluded), origin: Origin::Default, path: "auth.anonymous".to_owned() };
+    if let Typed::Section(root) = &mut root.typed
+        && let Some(Typed::Section(auth)) = root.get_mut("auth").map(|auth| &mut auth.typed)
+    {
+        auth.insert("anonymous", written);
+    }
+    concluded
+}
+
+/// Refuses timeouts that would undo each other.
+fn timeouts(root: &Written, faults: &mut Vec<Fault>) {
+    let (limits, websocket) = (section(root, "limits"), section(root, "websocket"));
+    if duration(limits, "idle_timeout") <= duration(websocket, "ping_interval") {
+        let both = [limits.get("idle_timeout"), websocket.get("ping_interval")];
+        let written = both.into_iter().flatten().find(|written| written.origin != Origin::Default);
+        let allowed =
+            "limits.idle_timeout longer than websocket.ping_interval, or silent pages are cut before they are pinged";
+        faults.extend(
+            written.map(|written| written.fault("the ping interval is not shorter than the idle timeout", allowed)),
+        );
+    }
+}
+
+/// Holds the rule that what others can reach asks who they are, or says expressly that it does not, and has a policy in either case.
+fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
+    let serves =
+        |route: &crate::edge::RouteConfig| matches!(route.action, RouteAction::ServeMqtt | RouteAction::ServeJson);
+    let leads_in = |listener: &ListenerConfig| !listener.scheme.is_http() || edge.routes.iter().any(serves);
+    let exposed: Vec<(&ListenerConfig, &Written)> = edge
+        .listeners
+        .iter()
+        .zip(root.items("listen"))
+        .filter(|(listener, _)| !is_loopback(&listener.address))
+        .collect();
+
+    if let Some((listener, written)) = exposed.iter().find(|(listener, _)| leads_in(listener)) {
+        let auth = section(root, "auth");
+        let url = &listener.url;
+        if auth.get("passwords").is_none() && auth.flag("anonymous") != Some(true) {
+            let allowed = "auth.passwords, or auth.anonymous: true, or a loopback address";
+            faults.push(
+                written.fault(format!("{url} is not loopback, and nobody there has to say who they are"), allowed),
+            );
+        }
+        if root.get("policy").is_none() {
+            let found = format!("{url} is not loopback, and no policy says what is allowed there");
+            faults.push(written.fault(found, "policy with a file, or a loopback address"));
+        }
+    }
+    let untrusted =
+        |listener: &ListenerConfig| listener.scheme.is_tls() && matches!(edge.tls, TlsConfig::Development { .. });
+    if let Some((listener, written)) = exposed.iter().find(|(listener, _)| untrusted(listener)) {
+        let found = format!("{} is not loopback, and the development certificate is for localhost", listener.url);
+        faults.push(written.fault(found, "tls.cert and tls.key, or a loopback address"));
+    }
+    if let Some(written) = section(root, "auth").get("anonymous")
+        && written.typed == Typed::Flag(false)
+        && section(root, "auth").get("passwords").is_none()
+    {
+        faults.push(
+            written.fault("false without a method of authentication: nobody could come in", "auth.passwords as well"),
+        );
+    }
+}
+
+// What follows reads keys that the table gives a default, so that they are always there; a test reads every one of them.
+
+fn section<'a>(root: &'a Written, key: &str) -> &'a Written {
+    root.get(key).expect("a section of the table is set by default")
+}
+
+fn duration(section: &Written, key: &str) -> Duration {
+    section.duration(key).expect("a duration with a default is set")
+}
+
+fn count<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
+    let count = section.count(key).expect("a count with a default is set");
+    T::try_from(count).ok().expect("the table's bounds are within the type's")
+}
+
+fn size<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
+    let bytes = section.size(key).expect("a size with a default is set");
+    T::try_from(bytes).ok().expect("the table's bounds are within the type's")
+}

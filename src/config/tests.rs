@@ -1,0 +1,162 @@
+//! Golden files: `tests/config/*.txt` hold what is written, a line of dashes, and the faults that it has.
+//!
+//! Lines at the top that begin with `$ ` set environment variables. `BLESS=1` writes the faults that were found into the files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::meant::ConnectionConfig;
+use super::{Loaded, Request, load};
+use crate::auth::AuthConfig;
+use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
+use crate::engine::EngineConfig;
+use crate::fault::Fault;
+use crate::telemetry::LogConfig;
+
+const DASHES: &str = "----\n";
+
+#[test]
+fn faults_are_told_as_the_golden_files_say() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 10, "{paths:?}");
+    let mut failures = Vec::new();
+    for path in paths {
+        let golden = fs::read_to_string(&path).unwrap();
+        let (input, expected) = golden.split_once(DASHES).unwrap_or((&golden, ""));
+        let found = faults_of(input);
+        if found != expected {
+            failures.push(format!("{}:\nexpected:\n{expected}found:\n{found}", path.display()));
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(&path, format!("{input}{DASHES}{found}")).unwrap();
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn the_built_in_default_is_what_the_interface_promises() {
+    let Loaded { config, file, .. } = load_text(None, &[]).unwrap();
+
+    assert_eq!(file, None);
+    let listeners: Vec<_> =
+        config.edge.listeners.iter().map(|listener| (listener.scheme, listener.address.to_string())).collect();
+    assert_eq!(listeners, [(Scheme::Https, "127.0.0.1:8443".to_owned()), (Scheme::Mqtt, "127.0.0.1:1883".to_owned())]);
+    assert_eq!(config.edge.tls, TlsConfig::Development { directory: "certs/dev".into() });
+    let routes: Vec<_> = config.edge.routes.into_iter().map(|route| (route.path, route.action)).collect();
+    let prefix = |text: &str| PathMatch::Prefix(text.to_owned());
+    let expected = [
+        (prefix("/mqtt"), RouteAction::ServeMqtt),
+        (prefix("/ws/"), RouteAction::ServeJson),
+        (prefix("/"), RouteAction::Demo),
+    ];
+    assert_eq!(routes, expected);
+    assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().ok());
+    assert!(config.auth.anonymous);
+    assert_eq!(config.policy, None);
+}
+
+#[test]
+fn defaults_are_those_of_the_modules() {
+    let config = load_text(None, &[]).unwrap().config;
+
+    assert_eq!(config.edge.limits, EdgeLimits::default());
+    assert_eq!(config.edge.tls, EdgeConfig::default().tls);
+    assert_eq!(config.edge.origins, OriginRule::default());
+    assert_eq!(config.connection, ConnectionConfig::default());
+    assert_eq!(config.engine, EngineConfig::default());
+    assert_eq!(config.admin, crate::admin::AdminConfig::default());
+    assert_eq!(config.log, LogConfig::default());
+    assert_eq!(config.auth, AuthConfig { anonymous: true, ..AuthConfig::default() });
+}
+
+#[test]
+fn paths_are_relative_to_what_names_them() {
+    let text = "auth: {passwords: passwords}\npolicy: /etc/policy.yaml\nroutes: [{path: /, files: public}]\n";
+    let environment = [("TIDEGATE_TLS__CERT", "a.pem"), ("TIDEGATE_TLS__KEY", "a.key")];
+    let Loaded { config, file, .. } = load_text(Some(text), &environment).unwrap();
+
+    let directory = file.unwrap().parent().unwrap().to_owned();
+    assert_eq!(config.auth.passwords, Some(directory.join("passwords")));
+    assert_eq!(config.policy, Some("/etc/policy.yaml".into()));
+    let RouteAction::Files { root, .. } = &config.edge.routes[0].action else { panic!("{:?}", config.edge.routes) };
+    assert_eq!(*root, directory.join("public"));
+    let TlsConfig::Files(files) = &config.edge.tls else { panic!("{:?}", config.edge.tls) };
+    assert_eq!(files[0].certificate, Path::new("a.pem"));
+}
+
+#[test]
+fn environment_beats_file_beats_default() {
+    let text = "listen: [mqtt://127.0.0.1:1]\nengine: {inflight_max: 5, queue_bytes_max: 3MiB}\n";
+    let environment = [("TIDEGATE_LISTEN", r#"["http://127.0.0.1:2"]"#), ("TIDEGATE_ENGINE__INFLIGHT_MAX", "7")];
+    let config = load_text(Some(text), &environment).unwrap().config;
+
+    assert_eq!(config.edge.listeners.len(), 1);
+    assert_eq!(config.edge.listeners[0].url, "http://127.0.0.1:2");
+    assert_eq!(config.engine.inflight_max, 7);
+    assert_eq!(config.connection.receive_maximum, 7);
+    assert_eq!(config.engine.queue_bytes_max, 3 << 20);
+    assert_eq!(config.engine.sessions_max, EngineConfig::default().sessions_max);
+}
+
+#[test]
+fn what_faces_others_starts_with_identity_and_policy_only() {
+    let listen = "listen: [mqtt://0.0.0.0:1883]\n";
+    let refused = ["", "policy: p\n", "auth: {passwords: p}\n", "auth: {anonymous: true}\n"];
+    for text in refused {
+        assert!(load_text(Some(&format!("{listen}{text}")), &[]).is_err(), "{text:?}");
+    }
+    let started = [("policy: p\nauth: {passwords: p}\n", false), ("policy: p\nauth: {anonymous: true}\n", true)];
+    for (text, anonymous) in started {
+        let config = load_text(Some(&format!("{listen}{text}")), &[]).unwrap().config;
+        assert_eq!(config.auth.anonymous, anonymous, "{text:?}");
+    }
+    let pages_only = "listen: [http://0.0.0.0:80]\nroutes: [{path: /, redirect: https://a.example/}]\n";
+    assert!(load_text(Some(pages_only), &[]).is_ok());
+}
+
+#[test]
+fn a_missing_file_is_a_fault_where_it_was_named() {
+    let faults = load(Request { file: Some("no/such.yaml".into()), environment: Vec::new() }).unwrap_err();
+    assert!(faults[0].to_string().starts_with("no/such.yaml: cannot be read"), "{faults:?}");
+}
+
+#[test]
+fn every_prefix_of_a_configuration_is_refused_or_loaded() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/minimal.yaml")).unwrap();
+    for (end, _) in text.char_indices() {
+        // The answer is free; that there is one, is not.
+        let _ = load_text(Some(&text[..end]), &[]);
+    }
+}
+
+fn faults_of(input: &str) -> String {
+    let is_variable = |line: &&str| line.starts_with("$ ");
+    let environment: Vec<(&str, &str)> =
+        input.lines().take_while(is_variable).filter_map(|line| line[2..].split_once('=')).collect();
+    let text: String = input.split_inclusive('\n').skip(environment.len()).collect();
+    match load_text(Some(&text), &environment) {
+        Ok(_) => "no fault\n".to_owned(),
+        Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
+    }
+}
+
+/// Loads `text` as the file `tidegate.yaml`, which faults name without its directory.
+fn load_text(text: Option<&str>, environment: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = text.map(|text| {
+        let file = directory.path().join("tidegate.yaml");
+        fs::write(&file, text).unwrap();
+        file
+    });
+    let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let shorten = |mut fault: Fault| {
+        if let Ok(name) = Path::new(&fault.origin).strip_prefix(directory.path()) {
+            fault.origin = name.display().to_string();
+        }
+        fault
+    };
+    load(Request { file, environment }).map_err(|faults| faults.into_iter().map(shorten).collect())
+}
