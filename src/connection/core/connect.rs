@@ -15,7 +15,7 @@ use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
         if let Some(reason) = refusal_of(&connect) {
-            return self.refuse(reason, turn);
+            return self.refuse(connect.version, reason, turn);
         }
         if connect.client_id.is_empty() {
             connect.client_id = format!("auto-{:032x}", (turn.environment.random)()).into();
@@ -44,14 +44,14 @@ impl Core {
             Ok(gate) => gate,
             Err(error) => {
                 tracing::debug!(client_id = %connect.client_id, %error, "identity refused");
-                return self.refuse(ReasonCode::NotAuthorized, turn);
+                return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
             }
         };
         if let Some(will) = &connect.will
             && !gate.will(will).allow
         {
             tracing::debug!(client_id = %connect.client_id, topic = %will.topic, "Will denied");
-            return self.refuse(ReasonCode::NotAuthorized, turn);
+            return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
         let request = OpenSession {
@@ -65,8 +65,10 @@ impl Core {
         };
         let opened = match environment.engine.open(now, request, turn.round) {
             Ok(opened) => opened,
-            Err(OpenError::OwnedByAnother) => return self.refuse(ReasonCode::ClientIdentifierNotValid, turn),
-            Err(OpenError::SessionsFull) => return self.refuse(ReasonCode::QuotaExceeded, turn),
+            Err(OpenError::OwnedByAnother) => {
+                return self.refuse(connect.version, ReasonCode::ClientIdentifierNotValid, turn);
+            }
+            Err(OpenError::SessionsFull) => return self.refuse(connect.version, ReasonCode::QuotaExceeded, turn),
         };
         let established = Established {
             session: opened.session,
@@ -91,7 +93,8 @@ impl Core {
             (maximum, Version::V5) if connect.keep_alive_s == 0 => maximum,
             (maximum, Version::V5) => connect.keep_alive_s.min(maximum),
         };
-        let granted_expiry_s = u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
+        let granted_expiry_s =
+            u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
         let properties = ConnAckProperties {
             session_expiry_interval_s: (granted_expiry_s != expiry_interval_s).then_some(granted_expiry_s),
             receive_maximum: std::num::NonZeroU16::new(config.receive_maximum),

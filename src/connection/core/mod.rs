@@ -171,15 +171,9 @@ impl Core {
     }
 
     /// Takes a fault that the decoder found; `version` is how a refused CONNECT is to be answered, if it can be.
-    pub fn handle_fault(
-        &mut self,
-        now: Instant,
-        reason: ReasonCode,
-        answer_as: Option<Version>,
-        turn: &mut Turn<'_>,
-    ) {
-        if matches!(self.state, State::AwaitConnect) && answer_as.is_some() {
-            return self.refuse(reason, turn);
+    pub fn handle_fault(&mut self, now: Instant, reason: ReasonCode, answer_as: Option<Version>, turn: &mut Turn<'_>) {
+        if let (State::AwaitConnect, Some(version)) = (&self.state, answer_as) {
+            return self.refuse(version, reason, turn);
         }
         self.end(now, Ended::Fault(reason), turn);
     }
@@ -197,7 +191,7 @@ impl Core {
         };
         match outcome {
             Ok(principal) => self.admit(now, *connect, &principal, outlet, turn),
-            Err(refused) => self.refuse(refusal_reason(refused), turn),
+            Err(refused) => self.refuse(connect.version, refusal_reason(refused), turn),
         }
     }
 
@@ -248,10 +242,12 @@ impl Core {
     }
 
     /// Answers a CONNECT with a failure and closes (MQTT 5.0 §3.1.4, 3.1.1 §3.2.2.3).
-    fn refuse(&mut self, reason: ReasonCode, turn: &mut Turn<'_>) {
-        self.state = State::Closed;
-        let properties = ConnAckProperties::default();
-        turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(ConnAck { session_present: false, reason, properties }))));
+    ///
+    /// Where 3.1 and 3.1.1 have no return code for the reason, closing says it.
+    fn refuse(&mut self, version: Version, reason: ReasonCode, turn: &mut Turn<'_>) {
+        if version == Version::V5 || reason.connack_return_code().is_some() {
+            turn.outputs.push_back(Output::Send(failure(reason)));
+        }
         self.close(reason, turn);
     }
 
@@ -307,12 +303,7 @@ impl Established {
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
             // MQTT 5.0 [MQTT-3.1.0-2]: a second CONNECT is a Protocol Error. A forgiving dialect says so and goes on.
             Packet::Connect(_) | Packet::Auth(_) if manner.is_forgiving => {
-                let refusal = ConnAck {
-                    session_present: false,
-                    reason: ReasonCode::ProtocolError,
-                    properties: ConnAckProperties::default(),
-                };
-                turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(refusal))));
+                turn.outputs.push_back(Output::Send(failure(ReasonCode::ProtocolError)));
             }
             // AUTH without an Authentication Method in CONNECT is one as well (MQTT 5.0 §4.12).
             Packet::Connect(_) | Packet::Auth(_) => return Err(ReasonCode::ProtocolError.into()),
@@ -331,13 +322,8 @@ impl Established {
 
     /// PUBREC: the engine sends PUBREL; for an identifier it does not know, PUBREL says so (MQTT 5.0 §4.3.3, 0x92).
     fn handle_pubrec(&self, now: Instant, ack: &Ack, turn: &mut Turn<'_>) {
-        let is_known = turn.environment.engine.acknowledge(
-            now,
-            &self.session,
-            ack.packet_id,
-            Acknowledgement::PubRec,
-            turn.round,
-        );
+        let is_known =
+            turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, Acknowledgement::PubRec, turn.round);
         if !is_known {
             let answer = Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound);
             turn.outputs.push_back(Output::Send(Packet::PubRel(answer)));
@@ -351,6 +337,12 @@ impl Established {
         }
         Ended::ByClient(Closing { publish_will: disconnect.reason != ReasonCode::Success, expiry_interval_s })
     }
+}
+
+/// A CONNACK that refuses.
+fn failure(reason: ReasonCode) -> Packet<'static> {
+    let properties = ConnAckProperties::default();
+    Packet::ConnAck(Box::new(ConnAck { session_present: false, reason, properties }))
 }
 
 fn refusal_reason(refused: Refused) -> ReasonCode {

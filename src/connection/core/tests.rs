@@ -109,7 +109,7 @@ impl Client<'_> {
     }
 
     fn connect(&mut self, connect: Connect, username: &str) -> Vec<String> {
-        let principal = Principal::named(username);
+        let principal = Principal::user(username);
         self.act(|core, now, _, turn| core.handle_packet(now, Packet::Connect(Box::new(connect)), turn));
         self.act(|core, now, outlet, turn| core.authenticated(now, Ok(principal), outlet, turn));
         self.said()
@@ -296,15 +296,18 @@ fn a_will_is_published_unless_the_client_takes_its_leave() {
 #[test]
 fn an_identity_that_no_rule_can_use_is_refused() {
     let house = House::new();
-    for username in ["#", "+", "a/b", ""] {
-        let principal = Principal::named(username);
-        let bound = house.environment.policy.load().bind(&principal, "x");
-        // Only the role of `client` has a placeholder; everybody else is not asked for it.
-        assert!(bound.is_ok(), "{username}");
+    let everybody = POLICY.replace("\"*\": [all]", "\"*\": [all, client]");
+    house.environment.policy.store(Arc::new(Policy::parse(&everybody, "policy.yaml").unwrap()));
+    for username in ["#", "+", "a/b", "", "a\0b"] {
+        let seen = house.client(Manner::MQTT).connect(connect("c", Version::V5), username);
+        assert_eq!(seen, ["CONNACK Not authorized present=false", "close: Not authorized"], "{username:?}");
     }
     let mut client = house.client(Manner::MQTT);
-    assert_eq!(client.connect(connect("c", Version::V4), "client"), [SUCCESS]);
-    assert_eq!(client.send(publish("/p/client/upload", b"x", QoS::AtLeastOnce, Some(1))), ["PUBACK 1 No matching subscribers"]);
+    assert_eq!(client.connect(connect("c", Version::V5), "anna"), [SUCCESS]);
+    let seen = client.send(publish("/p/anna/upload", b"x", QoS::AtLeastOnce, Some(1)));
+    assert_eq!(seen, ["PUBACK 1 No matching subscribers"]);
+    let seen = client.send(publish("/p/berta/upload", b"x", QoS::AtLeastOnce, Some(1)));
+    assert_eq!(seen, ["PUBACK 1 Not authorized"]);
 }
 
 #[test]
