@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::listen::{self, is_loopback};
-use super::meant::{Config, ConnectionConfig};
+use super::meant::Config;
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::AuthConfig;
+use crate::connection::ConnectionConfig;
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig};
 use crate::engine::EngineConfig;
 use crate::fault::Fault;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::admin::AdminConfig;
 use crate::auth::AuthConfig;
+use crate::connection::ConnectionConfig;
 use crate::edge::EdgeConfig;
 use crate::engine::EngineConfig;
 use crate::telemetry::LogConfig;
@@ -22,64 +23,4 @@ pub struct Config {
     pub log: LogConfig,
     /// How long a stopping server waits for its clients to leave once they are told. Default 10 s.
     pub drain_timeout: Duration,
-}
-
-/// What bounds one Network Connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionConfig {
-    /// How long a client may take from the end of the handshakes below MQTT to a whole CONNECT.
-    ///
-    /// Default 10 s. Until then a connection costs at most [`Self::connect_bytes_max`].
-    pub connect_timeout: Duration,
-    /// How long a peer may stay silent where no Keep Alive says so: the JSON dialect, and a packet begun but not finished.
-    ///
-    /// Default 75 s: three unanswered WebSocket pings.
-    pub idle_timeout: Duration,
-    /// How long a closing connection may take to take its last bytes before it is cut. Default 5 s.
-    pub close_timeout: Duration,
-    /// How long a WebSocket may be silent before it is sent a ping. Default 25 s: below every proxy's 60 s.
-    pub ping_interval: Duration,
-    /// Bytes that may wait for a client that reads slowly, beyond what its socket takes.
-    ///
-    /// Default 1 MiB. A lone message may be larger; beyond it QoS 0 is dropped and counted, QoS 1 and 2 wait in the session.
-    pub outbox_bytes_max: usize,
-    /// The largest WebSocket message a client may send, fragments summed. Default 2 MiB. Beyond it: close code 1009.
-    pub message_bytes_max: usize,
-    /// The largest packet a client may send, fixed header included. Default 2 MiB. Beyond it: 0x95 Packet too large.
-    pub packet_bytes_max: u32,
-    /// The largest packet before the client is authenticated. Default 8 KiB and a Will's payload must fit.
-    pub connect_bytes_max: u32,
-    /// User Properties a packet may have. Default 64.
-    pub user_properties_max: usize,
-    /// Topic Filters a SUBSCRIBE or UNSUBSCRIBE may have. Default 256.
-    pub filters_max: usize,
-    /// Topic Aliases a client may set (MQTT 5.0 §3.2.2.3.8). Default 16; each keeps one Topic Name.
-    pub topic_alias_maximum: u16,
-    /// QoS 1 and 2 messages a client may have under way towards the server (MQTT 5.0 §3.2.2.3.3). Default 64.
-    pub receive_maximum: u16,
-    /// The longest Keep Alive a 5.0 client may choose; 0: any, none included (MQTT 5.0 §3.2.2.3.14). Default 0.
-    pub keep_alive_max_s: u16,
-    /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
-    pub session_expiry_max: Duration,
-}
-
-impl Default for ConnectionConfig {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            close_timeout: Duration::from_secs(5),
-            ping_interval: Duration::from_secs(25),
-            outbox_bytes_max: 1024 * 1024,
-            message_bytes_max: 2 * 1024 * 1024,
-            packet_bytes_max: 2 * 1024 * 1024,
-            connect_bytes_max: 8 * 1024,
-            user_properties_max: 64,
-            filters_max: 256,
-            topic_alias_maximum: 16,
-            receive_maximum: 64,
-            keep_alive_max_s: 0,
-            session_expiry_max: Duration::from_secs(7 * 24 * 3600),
-        }
-    }
 }

@@ -18,6 +18,7 @@ pub mod environment;
 mod listen;
 mod meaning;
 pub mod meant;
+pub mod reference;
 mod routes;
 pub mod schema;
 pub mod show;

@@ -5,9 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::meant::ConnectionConfig;
 use super::{Loaded, Request, load};
 use crate::auth::AuthConfig;
+use crate::connection::ConnectionConfig;
 use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
 use crate::engine::EngineConfig;
 use crate::fault::Fault;
