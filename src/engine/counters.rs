@@ -63,6 +63,11 @@ impl EngineCounters {
         }
     }
 
+    /// Sets a counter of things present.
+    pub(crate) fn set(counter: &AtomicU64, count: u64) {
+        counter.store(count, Ordering::Relaxed);
+    }
+
     /// Lowers a counter of things present.
     pub(crate) fn sub(counter: &AtomicU64, count: u64) {
         if count != 0 {

@@ -3,29 +3,35 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::{Mutex, RwLock};
+
 use super::config::EngineConfig;
-use super::core::session::{Attached, Session};
+use super::core::directory::Directory;
+use super::core::flow::Flow;
+use super::core::outgoing::{Backlog, Pumped};
+use super::core::retained::{Cursor, Retained, StoreOutcome};
+use super::core::router;
+use super::core::session::{Attached, State};
+use super::core::subscribers::Subscriber;
+use super::core::subscriptions::{Membership, Subscriptions};
 use super::counters::EngineCounters;
-use super::message::{Acknowledgement, Closing, Message, OpenError, OpenSession, Round, SubscribeRequest};
+use super::message::{Acknowledgement, Message, Round, SubscribeRequest};
+use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{PacketId, TopicFilter};
 
 /// The in-process broker. Shared as `Arc<Engine>`; every method is synchronous and short, and may be called from any thread.
 ///
 /// What a call delivers is in the receivers' outlets when it returns, and `round` names the outlets that want a flush. An [`Attached`]
 /// whose session was taken over or has ended makes every call do nothing.
+///
+/// Locks are taken in the order `directory` → `subscriptions` → a session → `retained` → outlet; no two sessions' at once.
 #[derive(Debug)]
 pub struct Engine {
-    #[expect(dead_code, reason = "the first commit lays down the API")]
-    config: EngineConfig,
-    counters: EngineCounters,
-}
-
-/// A session that was opened.
-#[derive(Debug)]
-pub struct Opened {
-    pub session: Attached,
-    /// Session Present of CONNACK: whether earlier state goes on.
-    pub session_present: bool,
+    pub(super) config: EngineConfig,
+    pub(super) counters: EngineCounters,
+    pub(super) directory: Mutex<Directory>,
+    pub(super) subscriptions: RwLock<Subscriptions>,
+    pub(super) retained: RwLock<Retained>,
 }
 
 /// What became of a published message.
@@ -43,12 +49,20 @@ pub enum SubscribeError {
     QuotaExceeded,
 }
 
+/// Retained messages that one pump looks at before it gives way.
+const VISITS_MAX: usize = 8192;
+
 impl Engine {
     /// An engine without sessions. `hasher` carries the seed that keeps clients from choosing colliding names.
     #[must_use]
     pub fn new(config: EngineConfig, hasher: ahash::RandomState) -> Self {
-        let _ = hasher;
-        Self { config, counters: EngineCounters::default() }
+        Self {
+            config,
+            counters: EngineCounters::default(),
+            directory: Mutex::new(Directory::new(hasher.clone())),
+            subscriptions: RwLock::new(Subscriptions::new(hasher)),
+            retained: RwLock::new(Retained::default()),
+        }
     }
 
     #[must_use]
@@ -56,34 +70,33 @@ impl Engine {
         &self.counters
     }
 
-    /// Opens the session of a client, taking it over from another Network Connection if need be, whose outlet is closed with
-    /// 0x8E Session taken over (MQTT 5.0 §3.1.4).
-    ///
-    /// Nothing is delivered before the first [`Engine::pump`], so that CONNACK can go first.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing has changed then.
-    pub fn open(&self, now: Instant, open: OpenSession, round: &mut Round) -> Result<Opened, OpenError> {
-        let _ = (now, round);
-        Ok(Opened {
-            session: Attached { session: Arc::new(Session::new(open.client_id)), generation: 0 },
-            session_present: false,
-        })
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
     }
 
     /// The session's Topic Filters, for judging a kept session anew.
     #[must_use]
     pub fn subscriptions(&self, attached: &Attached) -> Vec<TopicFilter> {
-        let _ = attached;
-        Vec::new()
+        let subscriptions = self.subscriptions.read();
+        let Some(state) = attached.lock() else { return Vec::new() };
+        let texts = state.memberships.iter().map(|&membership| subscriptions.filter_text(membership));
+        texts.filter_map(|text| TopicFilter::parse(&text).ok()).collect()
     }
 
     /// Delivers what waits for the session, as far as the outlet and the in-flight window take it: first the unacknowledged messages
     /// of earlier connections (DUP, original order, MQTT 5.0 §4.4), then the queue, then retained messages.
     ///
-    /// To be called after CONNACK, after each SUBACK, and whenever the outbox has room again after [`super::Delivered::Full`].
-    pub fn pump(&self, now: Instant, attached: &Attached, round: &mut Round) {
-        let _ = (now, attached, round);
+    /// To be called after CONNACK, after the SUBACK of each SUBSCRIBE, and whenever the outbox has room again after
+    /// [`super::Delivered::Full`].
+    pub fn pump(&self, now: Instant, attached: &Attached, round: &mut Round) -> Pumped {
+        let mut flow = Flow::new(now, &self.config, round);
+        let Some(mut state) = attached.lock() else { return Pumped::Done };
+        state.outgoing.is_held = false;
+        let pumped = state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX);
+        drop(state);
+        flow.tally.add_to(&self.counters);
+        pumped
     }
 
     /// Delivers `message` to every session with a matching Subscription, and retains it if it says so.
@@ -96,8 +109,39 @@ impl Engine {
         message: &Arc<Message>,
         round: &mut Round,
     ) -> Published {
-        let _ = (now, from, message, round);
-        Published { receivers: 0 }
+        self.accept(now, from.map(|attached| attached.session.number()), message, round)
+    }
+
+    /// Retains and routes a message from the session `publisher`.
+    pub(super) fn accept(
+        &self,
+        now: Instant,
+        publisher: Option<u64>,
+        message: &Arc<Message>,
+        round: &mut Round,
+    ) -> Published {
+        EngineCounters::add(&self.counters.messages_received, 1);
+        if message.retain {
+            // Before routing: whoever subscribes meanwhile then finds it in one place or the other.
+            self.retain(now, message);
+        }
+        let mut flow = Flow::new(now, &self.config, round);
+        let receivers = router::route(&self.subscriptions.read(), publisher, message, &mut flow);
+        flow.tally.add_to(&self.counters);
+        Published { receivers }
+    }
+
+    fn retain(&self, now: Instant, message: &Arc<Message>) {
+        let mut retained = self.retained.write();
+        if retained.store(message, &self.config, now) == StoreOutcome::Refused {
+            EngineCounters::add(&self.counters.retained_refused, 1);
+        }
+        self.show_retained(&retained);
+    }
+
+    pub(super) fn show_retained(&self, retained: &Retained) {
+        EngineCounters::set(&self.counters.retained_messages, retained.len() as u64);
+        EngineCounters::set(&self.counters.retained_bytes, retained.bytes() as u64);
     }
 
     /// Notes an incoming QoS 2 PUBLISH (MQTT 5.0 §4.3.3). True: it is the first of this Packet Identifier and is to be published;
@@ -106,28 +150,35 @@ impl Engine {
     /// How many may be open is the caller's to hold: see [`Engine::receiving_count`].
     #[must_use]
     pub fn receive(&self, attached: &Attached, packet_id: PacketId) -> bool {
-        let _ = (attached, packet_id);
-        true
+        let Some(mut state) = attached.lock() else { return false };
+        let receiving = &mut state.outgoing.pending().receiving;
+        match receiving.binary_search(&packet_id) {
+            Ok(_) => false,
+            Err(at) => {
+                receiving.insert(at, packet_id);
+                true
+            }
+        }
     }
 
     /// Whether an incoming QoS 2 message with this Packet Identifier waits for its PUBREL.
     #[must_use]
     pub fn is_receiving(&self, attached: &Attached, packet_id: PacketId) -> bool {
-        let _ = (attached, packet_id);
-        false
+        attached.lock().is_some_and(|state| receiving(&state).binary_search(&packet_id).is_ok())
     }
 
     /// Incoming QoS 2 messages that wait for their PUBREL: what Receive Maximum counts, kept across reconnects.
     #[must_use]
     pub fn receiving_count(&self, attached: &Attached) -> usize {
-        let _ = attached;
-        0
+        attached.lock().map_or(0, |state| receiving(&state).len())
     }
 
     /// An incoming PUBREL. Says whether its Packet Identifier was known (else PUBCOMP 0x92).
     pub fn release(&self, attached: &Attached, packet_id: PacketId) -> bool {
-        let _ = (attached, packet_id);
-        true
+        let Some(mut state) = attached.lock() else { return false };
+        let Some(pending) = &mut state.outgoing.pending else { return false };
+        let found = pending.receiving.binary_search(&packet_id);
+        found.map(|at| pending.receiving.remove(at)).is_ok()
     }
 
     /// Makes a Subscription, or replaces the one with the same Topic Filter.
@@ -136,20 +187,86 @@ impl Engine {
     ///
     /// # Errors
     /// [`SubscribeError::QuotaExceeded`]; nothing has changed then.
-    pub fn subscribe(
-        &self,
-        now: Instant,
-        attached: &Attached,
-        request: SubscribeRequest,
-    ) -> Result<(), SubscribeError> {
-        let _ = (now, attached, request);
+    pub fn subscribe(&self, attached: &Attached, request: SubscribeRequest) -> Result<(), SubscribeError> {
+        let mut subscriptions = self.subscriptions.write();
+        // Held until the Subscription is in the tree and in the session, or a session that ends meanwhile would leave it there.
+        let Some(mut state) = attached.lock() else { return Ok(()) };
+        let filter_bytes = request.filter.as_str().len();
+        if !self.has_quota(&state, filter_bytes) {
+            let membership = subscriptions.find(&request.filter);
+            if !membership.is_some_and(|membership| state.memberships.contains(&membership)) {
+                EngineCounters::add(&self.counters.subscriptions_refused, 1);
+                return Err(SubscribeError::QuotaExceeded);
+            }
+        }
+        let session = Arc::clone(&attached.session);
+        let subscriber = Subscriber::new(session, request.options, request.identifier, request.check.is_some());
+        let (membership, is_replaced) = subscriptions.insert(&request.filter, subscriber, request.check.clone());
+        drop(subscriptions);
+        if !is_replaced {
+            state.memberships.push(membership);
+            state.subscription_bytes += filter_bytes;
+            EngineCounters::add(&self.counters.subscriptions, 1);
+        }
+        self.await_retained(&mut state, membership, is_replaced, request);
         Ok(())
+    }
+
+    fn has_quota(&self, state: &State, filter_bytes: usize) -> bool {
+        state.memberships.len() < self.config.subscriptions_max
+            && state.subscription_bytes + filter_bytes <= self.config.subscription_bytes_max
+    }
+
+    /// Puts the retained messages of a Subscription before the session, if Retain Handling asks for them (MQTT 5.0 §3.3.1.3).
+    fn await_retained(&self, state: &mut State, membership: Membership, is_replaced: bool, request: SubscribeRequest) {
+        let is_wanted = match request.options.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => !is_replaced,
+            RetainHandling::Never => false,
+        };
+        // Nothing retained is sent for a Shared Subscription (MQTT 5.0 §4.8.2).
+        if !is_wanted || membership.group != 0 {
+            return;
+        }
+        let (is_empty, stored_before) = {
+            let retained = self.retained.read();
+            (retained.len() == 0, retained.stored_count())
+        };
+        if is_empty {
+            return;
+        }
+        let backlog = &mut state.outgoing.pending().backlog;
+        // Subscribing anew starts anew, and the list stays as short as that of the Subscriptions.
+        backlog.retain(|other| other.membership != membership);
+        backlog.push_back(Backlog {
+            membership,
+            filter: request.filter,
+            maximum_qos: request.options.maximum_qos,
+            identifier: request.identifier,
+            check: request.check,
+            stored_before,
+            cursor: Cursor::default(),
+        });
     }
 
     /// Removes a Subscription. Says whether there was one (else UNSUBACK 0x11).
     pub fn unsubscribe(&self, attached: &Attached, filter: &TopicFilter) -> bool {
-        let _ = (attached, filter);
-        false
+        let mut subscriptions = self.subscriptions.write();
+        let Some(mut state) = attached.lock() else { return false };
+        let Some(membership) = subscriptions.find(filter) else { return false };
+        if !subscriptions.remove(membership, &attached.session) {
+            return false;
+        }
+        drop(subscriptions);
+        if let Some(at) = state.memberships.iter().position(|&present| present == membership) {
+            state.memberships.swap_remove(at);
+        }
+        state.subscription_bytes -= filter.as_str().len();
+        if let Some(pending) = &mut state.outgoing.pending {
+            pending.backlog.retain(|backlog| backlog.membership != membership);
+        }
+        EngineCounters::sub(&self.counters.subscriptions, 1);
+        true
     }
 
     /// What the client says about an outgoing message; then sends what waited for its place in the window.
@@ -163,17 +280,19 @@ impl Engine {
         acknowledgement: Acknowledgement,
         round: &mut Round,
     ) -> bool {
-        let _ = (now, attached, packet_id, acknowledgement, round);
-        true
+        let mut flow = Flow::new(now, &self.config, round);
+        let Some(mut state) = attached.lock() else { return false };
+        let is_known = state.outgoing.acknowledge(&mut flow, packet_id, acknowledgement);
+        if is_known {
+            // Without a bound of visits nothing is left that would need another call.
+            let _ = state.outgoing.pump(&mut flow, &self.retained, usize::MAX);
+        }
+        drop(state);
+        flow.tally.add_to(&self.counters);
+        is_known
     }
+}
 
-    /// The Network Connection has closed: ends the session or keeps it, and sees to its Will.
-    pub fn close(&self, now: Instant, attached: Attached, closing: Closing, round: &mut Round) {
-        let _ = (now, attached, closing, round);
-    }
-
-    /// Ends sessions whose time has come and publishes delayed Wills. To be called about every 250 ms.
-    pub fn tick(&self, now: Instant, round: &mut Round) {
-        let _ = (now, round);
-    }
+fn receiving(state: &State) -> &[PacketId] {
+    state.outgoing.pending.as_ref().map_or(&[], |pending| &pending.receiving)
 }

@@ -55,6 +55,20 @@ impl Message {
         self
     }
 
+    /// The same message with another end, sharing its bytes: a Will's expiry counts from when it is published.
+    #[must_use]
+    pub fn with_expiry(&self, expires_at: Option<Instant>) -> Self {
+        Self {
+            body: self.body.clone(),
+            topic_end: self.topic_end,
+            properties_end: self.properties_end,
+            qos: self.qos,
+            retain: self.retain,
+            expires_at,
+            shared_frame: OnceLock::new(),
+        }
+    }
+
     /// The Topic Name.
     #[must_use]
     pub fn topic(&self) -> &str {

@@ -5,16 +5,26 @@
 //! is in the receivers' outlets when it returns.
 //!
 //! Invariants: no IO, no clock (every call takes `now`), no entropy (the hasher's seed is given); short locks, taken in the order
-//! Subscriptions → session → outlet, never the other way; every queue and map has a bound in [`EngineConfig`] and a counter.
+//! directory → Subscriptions → session → retained → outlet, never the other way; every queue and map has a bound in [`EngineConfig`] and a counter.
 
 pub mod config;
 mod core;
 pub mod counters;
 mod handle;
+mod lifecycle;
 pub mod message;
 
 pub use config::EngineConfig;
+pub use core::outgoing::Pumped;
 pub use core::session::Attached;
 pub use counters::EngineCounters;
-pub use handle::{Engine, Opened, Published, SubscribeError};
+pub use handle::{Engine, Published, SubscribeError};
+pub use lifecycle::Opened;
 pub use message::{Delivered, Delivery, Message, Outlet, Round};
+
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,29 @@
-//! One Session.
+//! One Session (MQTT 5.0 §4.1) and a Network Connection's hold on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use super::flow::Flow;
+use super::outgoing::{Offer, Outgoing};
+use super::subscriptions::Membership;
+use crate::engine::config::EngineConfig;
+use crate::engine::message::{OpenSession, Outlet, SessionWill};
 use crate::mqtt::ClientId;
 
-/// One Session.
+/// One Session. What changes lies under its own short lock.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Unique while the engine lives; later sessions have higher ones.
+    number: u64,
     client_id: ClientId,
+    owner: Arc<str>,
+    /// Whether there is a Network Connection, for whoever can do without certainty.
+    is_connected: AtomicBool,
+    state: Mutex<State>,
 }
 
 /// A Network Connection's hold on its session.
@@ -19,15 +35,162 @@ pub struct Attached {
     pub(crate) generation: u32,
 }
 
+/// What changes in a session.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) outgoing: Outgoing,
+    /// Where its Subscriptions lie in the tree.
+    pub(crate) memberships: Memberships,
+    /// Bytes of their Topic Filters.
+    pub(crate) subscription_bytes: usize,
+    /// There as long as it may still be published.
+    pub(crate) will: Option<Box<SessionWill>>,
+    /// There while there is no Network Connection.
+    pub(crate) away: Option<Box<Away>>,
+    expiry_interval_s: u32,
+    /// Counts the Network Connections, so that a late call of an earlier one is known as such.
+    generation: u32,
+    has_ended: bool,
+}
+
+pub(crate) type Memberships = SmallVec<[Membership; 2]>;
+
+/// What a session without a Network Connection waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    pub(crate) ends_at: Instant,
+    /// When a delayed Will is published, if it is.
+    pub(crate) will_at: Option<Instant>,
+}
+
+impl Away {
+    /// When something is to be done next.
+    pub(crate) fn due_at(&self) -> Instant {
+        self.will_at.map_or(self.ends_at, |will_at| will_at.min(self.ends_at))
+    }
+}
+
+/// What a session leaves behind when it ends.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
+    pub(crate) will: Option<Box<SessionWill>>,
+    pub(crate) memberships: Memberships,
+    pub(crate) message_count: u64,
+}
+
 impl Attached {
     #[must_use]
     pub fn client_id(&self) -> &ClientId {
-        &self.session.client_id
+        self.session.client_id()
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn owner(&self) -> &Arc<str> {
+        &self.session.owner
+    }
+
+    /// The session's state, unless another connection has it or it has ended.
+    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.session.state.lock();
+        (state.generation == self.generation && !state.has_ended && state.away.is_none()).then_some(state)
     }
 }
 
 impl Session {
-    pub(crate) fn new(client_id: ClientId) -> Self {
-        Self { client_id }
+    /// A session with its first Network Connection.
+    pub(crate) fn new(number: u64, open: OpenSession, config: &EngineConfig) -> Self {
+        let (client_id, owner) = (open.client_id.clone(), Arc::clone(&open.owner));
+        let session = Self {
+            number,
+            client_id,
+            owner,
+            is_connected: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+        };
+        session.attach(&mut session.state.lock(), open, config);
+        session
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Hands a message to this session.
+    pub(crate) fn offer(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        let mut state = self.state.lock();
+        if !state.has_ended {
+            state.outgoing.offer(flow, offer);
+        }
+    }
+
+    /// Gives the session a Network Connection. Returns its generation.
+    pub(crate) fn attach(&self, state: &mut State, open: OpenSession, config: &EngineConfig) -> u32 {
+        state.generation = state.generation.wrapping_add(1);
+        state.away = None;
+        state.expiry_interval_s = open.expiry_interval_s;
+        state.will = open.will.map(Box::new);
+        state.outgoing.outlet = Some(open.outlet);
+        state.outgoing.window = open.receive_maximum.min(config.inflight_max).max(1);
+        state.outgoing.is_held = true;
+        self.is_connected.store(true, Ordering::Relaxed);
+        state.generation
+    }
+
+    /// Takes the Network Connection away. Returns its outlet and how many waiting QoS 0 messages went with it.
+    pub(crate) fn detach(&self, state: &mut State) -> (Option<Arc<dyn Outlet>>, u64) {
+        self.is_connected.store(false, Ordering::Relaxed);
+        state.outgoing.disconnect()
+    }
+
+    /// Ends the session; what it leaves is the caller's to clear away.
+    pub(crate) fn end(&self, state: &mut State) -> Ended {
+        let (outlet, _) = self.detach(state);
+        state.has_ended = true;
+        let pending = state.outgoing.pending.take();
+        Ended {
+            outlet,
+            will: state.will.take(),
+            memberships: std::mem::take(&mut state.memberships),
+            message_count: pending.map_or(0, |pending| pending.message_count()),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// DISCONNECT may change how long the session is kept (MQTT 5.0 §3.14.2.2.2).
+    pub(crate) fn set_expiry_interval(&mut self, expiry_interval_s: u32) {
+        self.expiry_interval_s = expiry_interval_s;
+    }
+
+    /// How long the session is kept without a Network Connection.
+    pub(crate) fn kept_for(&self, config: &EngineConfig) -> Duration {
+        Duration::from_secs(self.expiry_interval_s.into()).min(config.session_expiry_max)
+    }
+
+    /// Whether the session's time without a Network Connection is over.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.away.as_ref().is_some_and(|away| away.ends_at <= now)
     }
 }

@@ -1,0 +1,182 @@
+//! Outgoing QoS 1 and 2 messages that the client has not yet acknowledged in full (MQTT 5.0 §4.3, §4.4).
+//!
+//! ```text
+//! QoS 1:  sent ─ PubAck ──► gone            QoS 2:  sent ─ PubRec ──► PUBREL sent ─ PubComp ──► gone
+//! ```
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use super::identifiers::Identifiers;
+use crate::engine::message::{Acknowledgement, Message};
+use crate::mqtt::{PacketId, QoS};
+
+/// The messages in the order in which they were first sent.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    entries: VecDeque<Entry>,
+    /// How many, from the front, were sent on the present Network Connection.
+    sent_count: usize,
+    next_id: PacketId,
+    /// Packet Identifiers from `next_id` on that are known to be free: acknowledgements only free more.
+    free_run: u16,
+}
+
+/// One message, or what is left of it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) packet_id: PacketId,
+    pub(crate) awaits: Awaits,
+    pub(crate) retain: bool,
+    /// Gone once PUBREC has come: only PUBREL is repeated then.
+    pub(crate) message: Option<Arc<Message>>,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// The acknowledgement that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "they are the packets' names")]
+pub(crate) enum Awaits {
+    PubAck,
+    PubRec,
+    PubComp,
+}
+
+impl Awaits {
+    /// What a message of `qos` awaits first.
+    pub(crate) fn first(qos: QoS) -> Self {
+        if qos == QoS::ExactlyOnce { Self::PubRec } else { Self::PubAck }
+    }
+
+    /// The QoS of a message that awaits this.
+    pub(crate) fn qos(self) -> QoS {
+        if self == Self::PubAck { QoS::AtLeastOnce } else { QoS::ExactlyOnce }
+    }
+}
+
+/// What an acknowledgement led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// The Packet Identifier is not in use, or awaits something else.
+    Unknown,
+    /// PUBREL is to be sent.
+    Release,
+    /// The message is complete; its identifier is free.
+    Complete,
+}
+
+impl InFlight {
+    pub(crate) fn new() -> Self {
+        Self { entries: VecDeque::new(), sent_count: 0, next_id: NonZeroU16::MIN, free_run: u16::MAX }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The Packet Identifier for the next message. Not used up before [`InFlight::sent`].
+    pub(crate) fn next_id(&mut self) -> PacketId {
+        while self.free_run == 0 {
+            // The window is far smaller than the 65,535 identifiers, so one of the next is free.
+            let nearest = self.entries.iter().map(|entry| distance_between(self.next_id, entry.packet_id)).min();
+            match nearest {
+                Some(0) => self.next_id = following(self.next_id),
+                Some(run) => self.free_run = run,
+                None => self.free_run = u16::MAX,
+            }
+        }
+        self.next_id
+    }
+
+    /// Notes that a message was sent with the identifier of [`InFlight::next_id`].
+    pub(crate) fn sent(&mut self, awaits: Awaits, message: Arc<Message>, retain: bool, identifiers: Identifiers) {
+        let entry = Entry { packet_id: self.next_id, awaits, retain, message: Some(message), identifiers };
+        self.entries.push_back(entry);
+        self.sent_count += 1;
+        self.next_id = following(self.next_id);
+        self.free_run -= 1;
+    }
+
+    /// Applies what the client said about `packet_id`.
+    pub(crate) fn acknowledge(&mut self, packet_id: PacketId, acknowledgement: Acknowledgement) -> Acknowledged {
+        // Clients acknowledge in order, so it is nearly always the first.
+        let Some(index) = self.entries.iter().position(|entry| entry.packet_id == packet_id) else {
+            return Acknowledged::Unknown;
+        };
+        let entry = &mut self.entries[index];
+        match (acknowledgement, entry.awaits) {
+            (Acknowledgement::PubRec, Awaits::PubRec | Awaits::PubComp) => {
+                entry.awaits = Awaits::PubComp;
+                entry.message = None;
+                entry.identifiers = Identifiers::None;
+                Acknowledged::Release
+            }
+            (Acknowledgement::PubAck, Awaits::PubAck)
+            | (Acknowledgement::PubRecFailed, Awaits::PubRec)
+            | (Acknowledgement::PubComp, Awaits::PubComp)
+            | (Acknowledgement::Complete, _) => {
+                self.remove(index);
+                Acknowledged::Complete
+            }
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    /// The Network Connection is gone: everything is to be sent again on the next.
+    pub(crate) fn disconnected(&mut self) {
+        self.sent_count = 0;
+    }
+
+    /// Whether everything in flight was sent on the present Network Connection.
+    pub(crate) fn is_all_sent(&self) -> bool {
+        self.sent_count == self.entries.len()
+    }
+
+    /// The first that was not yet sent on the present Network Connection, and how many were.
+    pub(crate) fn unsent(&self) -> Option<(&Entry, usize)> {
+        self.entries.get(self.sent_count).map(|entry| (entry, self.sent_count))
+    }
+
+    /// The one of [`InFlight::unsent`] was sent again.
+    pub(crate) fn resent(&mut self) {
+        self.sent_count += 1;
+    }
+
+    /// The one of [`InFlight::unsent`] cannot be sent on this connection and counts as complete.
+    pub(crate) fn give_up_unsent(&mut self) {
+        self.remove(self.sent_count);
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.entries.remove(index);
+        if index < self.sent_count {
+            self.sent_count -= 1;
+        }
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY_MAX {
+            self.entries = VecDeque::new();
+        }
+    }
+}
+
+/// An empty window gives its memory back beyond this many places.
+const KEPT_CAPACITY_MAX: usize = 16;
+
+/// The identifier after `id`, from 65,535 back to 1.
+fn following(id: PacketId) -> PacketId {
+    id.checked_add(1).unwrap_or(NonZeroU16::MIN)
+}
+
+/// How many steps of [`following`] lead from `from` to `to`.
+fn distance_between(from: PacketId, to: PacketId) -> u16 {
+    if to >= from { to.get() - from.get() } else { to.get() + (u16::MAX - from.get()) }
+}

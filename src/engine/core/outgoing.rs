@@ -1,0 +1,380 @@
+//! The way of messages to one client: outlet, window, queue and retained messages, in that order of precedence.
+//!
+//! A message goes to the outlet at once if nothing is before it; else it waits. QoS 0 is kept only where order asks for it: behind
+//! messages that wait, and behind retained messages that fill the outbox. To a client that is merely too slow for it, and to a session
+//! without a Network Connection, QoS 0 is dropped.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::flow::Flow;
+use super::inflight::{Acknowledged, Awaits, InFlight};
+use super::queue::{Queue, Waiting};
+use super::retained::{Cursor, Retained, Walk};
+use super::subscriptions::Membership;
+use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Message, Outlet};
+use crate::mqtt::{PacketId, QoS, TopicFilter};
+
+/// A message as one receiver is to see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer<'a> {
+    pub(crate) message: &'a Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: &'a [NonZeroU32],
+}
+
+impl<'a> Offer<'a> {
+    fn delivery(&self, packet_id: Option<PacketId>) -> Delivery<'a> {
+        Delivery {
+            message: self.message,
+            qos: self.qos,
+            retain: self.retain,
+            dup: false,
+            packet_id,
+            subscription_identifiers: self.identifiers,
+        }
+    }
+}
+
+/// Whether [`super::super::Engine::pump`] has more to do that neither the outbox nor the client holds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pumped {
+    /// Nothing waits, or it waits for room in the outbox or for acknowledgements.
+    Done,
+    /// It only gave way to others: call again soon, after others had their turn.
+    More,
+}
+
+/// What is on its way to one client.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
+    pub(crate) pending: Option<Box<Pending>>,
+    /// Unacknowledged QoS 1 and 2 messages that the client and the engine allow.
+    pub(crate) window: u16,
+    /// Whether everything waits for the first pump of this Network Connection, as CONNACK goes first.
+    pub(crate) is_held: bool,
+}
+
+/// Most sessions never need it: QoS 0 alone leaves no trace here.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) in_flight: InFlight,
+    /// Packet Identifiers of incoming QoS 2 messages between PUBLISH and PUBREL, ascending.
+    pub(crate) receiving: Vec<PacketId>,
+    /// There only while something waits.
+    pub(crate) queue: Option<Box<Queue>>,
+    pub(crate) backlog: VecDeque<Backlog>,
+}
+
+/// The retained messages of one new Subscription that are still to be sent.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    pub(crate) membership: Membership,
+    pub(crate) filter: TopicFilter,
+    pub(crate) maximum_qos: QoS,
+    pub(crate) identifier: Option<NonZeroU32>,
+    pub(crate) check: Option<Arc<dyn DeliveryCheck>>,
+    pub(crate) stored_before: u64,
+    pub(crate) cursor: Cursor,
+}
+
+impl Pending {
+    fn new() -> Self {
+        Self { in_flight: InFlight::new(), receiving: Vec::new(), queue: None, backlog: VecDeque::new() }
+    }
+
+    /// Messages that end with the session.
+    pub(crate) fn message_count(&self) -> u64 {
+        (self.in_flight.len() + self.queue.as_ref().map_or(0, |queue| queue.len())) as u64
+    }
+}
+
+impl Outgoing {
+    pub(crate) fn pending(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_with(|| Box::new(Pending::new()))
+    }
+
+    /// Sends `offer`, lets it wait, or drops it.
+    pub(crate) fn offer(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        if offer.qos != QoS::AtMostOnce {
+            return self.offer_promised(flow, offer);
+        }
+        let Some(outlet) = &self.outlet else {
+            flow.tally.dropped_offline += 1;
+            return;
+        };
+        if self.must_wait() {
+            return self.enqueue(flow, offer);
+        }
+        let delivered = outlet.deliver(flow.now, &offer.delivery(None));
+        match delivered {
+            Delivered::Appended { .. } => {
+                flow.round.note(outlet, delivered);
+                flow.tally.deliveries += 1;
+            }
+            Delivered::Full if self.has_backlog() => self.enqueue(flow, offer),
+            Delivered::Full => flow.tally.dropped_outbox_full += 1,
+            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
+            Delivered::Closed => flow.tally.dropped_closed += 1,
+        }
+    }
+
+    fn offer_promised(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        if self.outlet.is_none() || self.must_wait() || !self.has_window() {
+            return self.enqueue(flow, offer);
+        }
+        match self.send_promised(flow, offer) {
+            Delivered::Appended { .. } | Delivered::TooLarge => {}
+            Delivered::Full | Delivered::Closed => self.enqueue(flow, offer),
+        }
+    }
+
+    /// Sends a QoS 1 or 2 message for the first time; the window has room.
+    fn send_promised(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Delivered {
+        let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new()));
+        let Some(outlet) = &self.outlet else { return Delivered::Closed };
+        let packet_id = pending.in_flight.next_id();
+        let delivered = outlet.deliver(flow.now, &offer.delivery(Some(packet_id)));
+        match delivered {
+            Delivered::Appended { .. } => {
+                flow.round.note(outlet, delivered);
+                flow.tally.deliveries += 1;
+                let message = Arc::clone(offer.message);
+                pending.in_flight.sent(Awaits::first(offer.qos), message, offer.retain, offer.identifiers.into());
+            }
+            // The Packet Identifier was not used, and the message counts as complete.
+            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
+            Delivered::Full | Delivered::Closed => {}
+        }
+        delivered
+    }
+
+    /// Sends a message of any QoS that waited.
+    fn send(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Delivered {
+        if offer.qos != QoS::AtMostOnce {
+            return self.send_promised(flow, offer);
+        }
+        let Some(outlet) = &self.outlet else { return Delivered::Closed };
+        let delivered = outlet.deliver(flow.now, &offer.delivery(None));
+        match delivered {
+            Delivered::Appended { .. } => {
+                flow.round.note(outlet, delivered);
+                flow.tally.deliveries += 1;
+            }
+            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
+            Delivered::Full | Delivered::Closed => {}
+        }
+        delivered
+    }
+
+    fn enqueue(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        let bytes_max = flow.config.queue_bytes_max;
+        let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new()));
+        let queue = pending.queue.get_or_insert_default();
+        if !queue.has_room(offer.message, bytes_max) {
+            flow.tally.dropped_expired += queue.drop_expired(flow.now);
+        }
+        let waiting = Waiting {
+            message: Arc::clone(offer.message),
+            qos: offer.qos,
+            retain: offer.retain,
+            identifiers: offer.identifiers.into(),
+        };
+        let pushed = queue.push(waiting, bytes_max);
+        if queue.is_empty() {
+            pending.queue = None;
+        }
+        flow.tally.dropped_queue_full_qos_0 += pushed.given_up_count;
+        match (pushed.is_kept, offer.qos) {
+            (true, _) => flow.tally.queued += 1,
+            (false, QoS::AtMostOnce) => flow.tally.dropped_queue_full_qos_0 += 1,
+            (false, _) => flow.tally.dropped_queue_full += 1,
+        }
+    }
+
+    /// Sends what waits, as far as it goes, looking at no more than `visits_max` retained messages.
+    pub(crate) fn pump(&mut self, flow: &mut Flow<'_>, retained: &RwLock<Retained>, visits_max: usize) -> Pumped {
+        if self.is_held || self.outlet.is_none() || !self.resend(flow) || !self.drain_queue(flow) {
+            return Pumped::Done;
+        }
+        self.send_backlog(flow, retained, visits_max)
+    }
+
+    /// Sends again what earlier Network Connections left unacknowledged (MQTT 5.0 §4.4). Says whether all of it is sent.
+    fn resend(&mut self, flow: &mut Flow<'_>) -> bool {
+        let (Some(outlet), Some(pending)) = (&self.outlet, &mut self.pending) else { return true };
+        while let Some((entry, sent_count)) = pending.in_flight.unsent() {
+            let delivered = match &entry.message {
+                None => outlet.release(entry.packet_id),
+                Some(_) if sent_count >= usize::from(self.window) => return false,
+                Some(message) => {
+                    let delivery = Delivery {
+                        message,
+                        qos: entry.awaits.qos(),
+                        retain: entry.retain,
+                        dup: true,
+                        packet_id: Some(entry.packet_id),
+                        subscription_identifiers: entry.identifiers.as_slice(),
+                    };
+                    outlet.deliver(flow.now, &delivery)
+                }
+            };
+            match delivered {
+                Delivered::Appended { .. } => {
+                    flow.round.note(outlet, delivered);
+                    flow.tally.redeliveries += u64::from(entry.message.is_some());
+                    pending.in_flight.resent();
+                }
+                Delivered::TooLarge => {
+                    flow.tally.dropped_too_large += 1;
+                    pending.in_flight.give_up_unsent();
+                }
+                Delivered::Full | Delivered::Closed => return false,
+            }
+        }
+        true
+    }
+
+    /// Says whether nothing waits any more.
+    fn drain_queue(&mut self, flow: &mut Flow<'_>) -> bool {
+        loop {
+            let has_window = self.has_window();
+            let Some(pending) = &mut self.pending else { return true };
+            let Some(queue) = &mut pending.queue else { return true };
+            let Some((number, waiting)) = queue.pop() else {
+                pending.queue = None;
+                return true;
+            };
+            if waiting.message.is_expired(flow.now) {
+                flow.tally.dropped_expired += 1;
+                continue;
+            }
+            let delivered = if waiting.qos != QoS::AtMostOnce && !has_window {
+                Delivered::Full
+            } else {
+                let identifiers = waiting.identifiers.as_slice();
+                let offer = Offer { message: &waiting.message, qos: waiting.qos, retain: waiting.retain, identifiers };
+                self.send(flow, &offer)
+            };
+            if matches!(delivered, Delivered::Full | Delivered::Closed) {
+                if let Some(queue) = self.pending.as_mut().and_then(|pending| pending.queue.as_mut()) {
+                    queue.put_back((number, waiting));
+                }
+                return false;
+            }
+        }
+    }
+
+    /// Sends retained messages, one Subscription after the other.
+    fn send_backlog(&mut self, flow: &mut Flow<'_>, retained: &RwLock<Retained>, visits_max: usize) -> Pumped {
+        let mut visits_left = visits_max;
+        let mut found = Vec::new();
+        // The front one is taken out while it is worked on, so that sending may use the rest of `self`.
+        while let Some(mut backlog) = self.pending.as_mut().and_then(|pending| pending.backlog.pop_front()) {
+            if !backlog.cursor.is_done {
+                let walk = Walk {
+                    filter: backlog.filter.filter(),
+                    stored_before: backlog.stored_before,
+                    count_max: RETAINED_AT_ONCE,
+                };
+                retained.read().walk(&walk, flow.now, &mut backlog.cursor, &mut visits_left, &mut found);
+            }
+            let is_held_up = !self.send_retained(flow, &mut backlog, &mut found);
+            let has_more = is_held_up || !backlog.cursor.is_done;
+            if has_more {
+                self.pending().backlog.push_front(backlog);
+            }
+            if is_held_up {
+                return Pumped::Done;
+            }
+            if has_more && visits_left == 0 {
+                return Pumped::More;
+            }
+        }
+        Pumped::Done
+    }
+
+    /// Sends `found`, moving the cursor back to the first that finds no room. Says whether all found room.
+    fn send_retained(&mut self, flow: &mut Flow<'_>, backlog: &mut Backlog, found: &mut Vec<Arc<Message>>) -> bool {
+        for message in found.drain(..) {
+            if backlog.check.as_ref().is_some_and(|check| !check.allows(message.topic())) {
+                flow.tally.dropped_denied += 1;
+                continue;
+            }
+            let qos = message.qos.min(backlog.maximum_qos);
+            let offer = Offer { message: &message, qos, retain: true, identifiers: backlog.identifier.as_slice() };
+            let has_room = qos == QoS::AtMostOnce || self.has_window();
+            if !has_room || matches!(self.send(flow, &offer), Delivered::Full | Delivered::Closed) {
+                backlog.cursor.go_back_to(&message);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Applies an acknowledgement. Says whether its Packet Identifier was known.
+    pub(crate) fn acknowledge(
+        &mut self,
+        flow: &mut Flow<'_>,
+        packet_id: PacketId,
+        acknowledgement: Acknowledgement,
+    ) -> bool {
+        let Some(pending) = &mut self.pending else { return false };
+        match pending.in_flight.acknowledge(packet_id, acknowledgement) {
+            Acknowledged::Unknown => false,
+            Acknowledged::Complete => true,
+            Acknowledged::Release => {
+                if let Some(outlet) = &self.outlet {
+                    flow.round.note(outlet, outlet.release(packet_id));
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes back the outlet, whose Network Connection is gone; what is promised stays. Returns it and how many QoS 0 messages went.
+    pub(crate) fn disconnect(&mut self) -> (Option<Arc<dyn Outlet>>, u64) {
+        let mut dropped_count = 0;
+        if let Some(pending) = &mut self.pending {
+            pending.in_flight.disconnected();
+            pending.backlog.retain(|backlog| backlog.maximum_qos != QoS::AtMostOnce);
+            if let Some(queue) = &mut pending.queue {
+                dropped_count = queue.give_up_best_effort();
+            }
+            if pending.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+                pending.queue = None;
+            }
+            if pending.in_flight.is_empty()
+                && pending.receiving.is_empty()
+                && pending.queue.is_none()
+                && pending.backlog.is_empty()
+            {
+                self.pending = None;
+            }
+        }
+        (self.outlet.take(), dropped_count)
+    }
+
+    /// Whether something is before a message that arrives.
+    fn must_wait(&self) -> bool {
+        self.is_held
+            || self.pending.as_ref().is_some_and(|pending| pending.queue.is_some() || !pending.in_flight.is_all_sent())
+    }
+
+    fn has_window(&self) -> bool {
+        self.pending.as_ref().is_none_or(|pending| pending.in_flight.len() < usize::from(self.window))
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| !pending.backlog.is_empty())
+    }
+}
+
+/// Retained messages taken from the store at once, so that its lock is held briefly.
+const RETAINED_AT_ONCE: usize = 64;

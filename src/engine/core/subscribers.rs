@@ -1,0 +1,282 @@
+//! Who has subscribed at one node of the tree: mostly nobody or one, sometimes ten thousand.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use super::session::Session;
+use crate::mqtt::QoS;
+use crate::mqtt::packet::SubscribeOptions;
+
+/// One Subscription as the tree keeps it: 16 bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) session: Arc<Session>,
+    pub(crate) identifier: Option<NonZeroU32>,
+    pub(crate) maximum_qos: QoS,
+    flags: u8,
+}
+
+const NO_LOCAL: u8 = 1;
+const RETAIN_AS_PUBLISHED: u8 = 2;
+const CHECKED: u8 = 4;
+
+impl Subscriber {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        options: SubscribeOptions,
+        identifier: Option<NonZeroU32>,
+        is_checked: bool,
+    ) -> Self {
+        let mut flags = 0;
+        for (is_set, flag) in
+            [(options.no_local, NO_LOCAL), (options.retain_as_published, RETAIN_AS_PUBLISHED), (is_checked, CHECKED)]
+        {
+            if is_set {
+                flags |= flag;
+            }
+        }
+        Self { session, identifier, maximum_qos: options.maximum_qos, flags }
+    }
+
+    pub(crate) fn no_local(&self) -> bool {
+        self.flags & NO_LOCAL != 0
+    }
+
+    pub(crate) fn retain_as_published(&self) -> bool {
+        self.flags & RETAIN_AS_PUBLISHED != 0
+    }
+
+    /// Whether a delivery check lies beside the tree.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.flags & CHECKED != 0
+    }
+
+    fn is_of(&self, session: &Arc<Session>) -> bool {
+        Arc::ptr_eq(&self.session, session)
+    }
+}
+
+/// The Subscriptions of one Topic Filter.
+#[derive(Debug, Default)]
+pub(crate) enum Subscribers {
+    #[default]
+    None,
+    One(Subscriber),
+    Many(Box<Crowd>),
+}
+
+impl Subscribers {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Those who each get every message.
+    pub(crate) fn plain(&self) -> &[Subscriber] {
+        match self {
+            Self::None => &[],
+            Self::One(subscriber) => std::slice::from_ref(subscriber),
+            Self::Many(crowd) => &crowd.plain,
+        }
+    }
+
+    /// The groups of which one member each gets a message.
+    pub(crate) fn groups(&self) -> &[Group] {
+        match self {
+            Self::Many(crowd) => &crowd.groups,
+            Self::None | Self::One(_) => &[],
+        }
+    }
+
+    /// Adds `subscriber`, or replaces the one of the same session, which is returned.
+    pub(crate) fn insert(&mut self, subscriber: Subscriber, hasher: &RandomState) -> Option<Subscriber> {
+        match self {
+            Self::None => {
+                *self = Self::One(subscriber);
+                None
+            }
+            Self::One(present) if present.is_of(&subscriber.session) => Some(std::mem::replace(present, subscriber)),
+            Self::One(_) => self.crowd().insert(subscriber, hasher),
+            Self::Many(crowd) => crowd.insert(subscriber, hasher),
+        }
+    }
+
+    /// Removes the Subscription of `session`.
+    pub(crate) fn remove(&mut self, session: &Arc<Session>, hasher: &RandomState) -> Option<Subscriber> {
+        match self {
+            Self::None => None,
+            Self::One(present) if present.is_of(session) => match std::mem::take(self) {
+                Self::One(subscriber) => Some(subscriber),
+                _ => None,
+            },
+            Self::One(_) => None,
+            Self::Many(crowd) => {
+                let removed = crowd.remove(session, hasher);
+                self.shrink();
+                removed
+            }
+        }
+    }
+
+    /// Adds `subscriber` to the group `name`; a group that is not there gets `number`. Returns the group's number and who was replaced.
+    pub(crate) fn insert_shared(
+        &mut self,
+        name: &str,
+        number: u32,
+        subscriber: Subscriber,
+    ) -> (u32, Option<Subscriber>) {
+        let crowd = self.crowd();
+        let index = crowd.groups.iter().position(|group| *group.name == *name).unwrap_or_else(|| {
+            crowd.groups.push(Group { number, name: name.into(), members: Vec::new(), turn: AtomicU32::new(0) });
+            crowd.groups.len() - 1
+        });
+        let group = &mut crowd.groups[index];
+        match group.members.iter_mut().find(|member| member.is_of(&subscriber.session)) {
+            Some(member) => (group.number, Some(std::mem::replace(member, subscriber))),
+            None => {
+                group.members.push(subscriber);
+                (group.number, None)
+            }
+        }
+    }
+
+    /// The number of the group `name`.
+    pub(crate) fn group_number(&self, name: &str) -> Option<u32> {
+        self.groups().iter().find(|group| *group.name == *name).map(|group| group.number)
+    }
+
+    /// Removes `session` from group `number`.
+    pub(crate) fn remove_shared(&mut self, number: u32, session: &Arc<Session>) -> Option<Subscriber> {
+        let Self::Many(crowd) = self else { return None };
+        let index = crowd.groups.iter().position(|group| group.number == number)?;
+        let members = &mut crowd.groups[index].members;
+        let removed = members.iter().position(|member| member.is_of(session)).map(|at| members.remove(at));
+        if members.is_empty() {
+            crowd.groups.remove(index);
+        }
+        self.shrink();
+        removed
+    }
+
+    fn crowd(&mut self) -> &mut Crowd {
+        if !matches!(self, Self::Many(_)) {
+            let plain = match std::mem::take(self) {
+                Self::One(subscriber) => vec![subscriber],
+                Self::None | Self::Many(_) => Vec::new(),
+            };
+            *self = Self::Many(Box::new(Crowd { plain, ..Crowd::default() }));
+        }
+        match self {
+            Self::Many(crowd) => crowd,
+            Self::None | Self::One(_) => unreachable!("it was made a crowd above"),
+        }
+    }
+
+    /// Gives up the crowd where a simpler form does.
+    fn shrink(&mut self) {
+        let Self::Many(crowd) = self else { return };
+        if !crowd.groups.is_empty() || crowd.plain.len() > 1 {
+            return;
+        }
+        *self = crowd.plain.pop().map_or(Self::None, Self::One);
+    }
+}
+
+/// More than one Subscription, or shared ones.
+#[derive(Debug, Default)]
+pub(crate) struct Crowd {
+    plain: Vec<Subscriber>,
+    /// Finds a position in `plain` by session. Empty as long as looking through `plain` is as quick.
+    index: HashTable<u32>,
+    groups: Vec<Group>,
+}
+
+/// Up to here a crowd is searched from end to end.
+const UNINDEXED_MAX: usize = 16;
+
+impl Crowd {
+    fn insert(&mut self, subscriber: Subscriber, hasher: &RandomState) -> Option<Subscriber> {
+        if let Some(at) = self.position(&subscriber.session, hasher) {
+            return Some(std::mem::replace(&mut self.plain[at], subscriber));
+        }
+        self.plain.push(subscriber);
+        let first_unindexed = match self.plain.len() {
+            ..=UNINDEXED_MAX => return None,
+            _ if self.index.is_empty() => 0,
+            count => count - 1,
+        };
+        for at in first_unindexed..self.plain.len() {
+            let plain = &self.plain;
+            let hash = hash_of(&plain[at].session, hasher);
+            self.index.insert_unique(hash, at as u32, |&at| hash_of(&plain[at as usize].session, hasher));
+        }
+        None
+    }
+
+    fn remove(&mut self, session: &Arc<Session>, hasher: &RandomState) -> Option<Subscriber> {
+        let at = self.position(session, hasher)?;
+        let last = self.plain.len() - 1;
+        if !self.index.is_empty() {
+            let hash_of_last = hash_of(&self.plain[last].session, hasher);
+            if let Ok(entry) = self.index.find_entry(hash_of(session, hasher), |&found| found as usize == at) {
+                entry.remove();
+            }
+            // The last one moves into the gap.
+            if let Some(found) = self.index.find_mut(hash_of_last, |&found| found as usize == last) {
+                *found = at as u32;
+            }
+        }
+        let removed = self.plain.swap_remove(at);
+        if self.plain.len() <= UNINDEXED_MAX {
+            self.index = HashTable::new();
+        }
+        if self.plain.len() * 4 < self.plain.capacity() {
+            self.plain.shrink_to(self.plain.len() * 2);
+        }
+        Some(removed)
+    }
+
+    /// Whether a simpler form would do, or the index is not that of the list.
+    #[cfg(test)]
+    pub(crate) fn is_needless(&self) -> bool {
+        let is_index_whole = self.index.is_empty() || self.index.len() == self.plain.len();
+        !is_index_whole || (self.groups.is_empty() && self.plain.len() < 2)
+    }
+
+    fn position(&self, session: &Arc<Session>, hasher: &RandomState) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.plain.iter().position(|subscriber| subscriber.is_of(session));
+        }
+        let plain = &self.plain;
+        self.index.find(hash_of(session, hasher), |&at| plain[at as usize].is_of(session)).map(|&at| at as usize)
+    }
+}
+
+/// By address: it is unique among sessions that live, and takes no look at the session.
+fn hash_of(session: &Arc<Session>, hasher: &RandomState) -> u64 {
+    hasher.hash_one(Arc::as_ptr(session).addr())
+}
+
+/// The members of one Shared Subscription (MQTT 5.0 §4.8.2).
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) number: u32,
+    pub(crate) name: Box<str>,
+    pub(crate) members: Vec<Subscriber>,
+    turn: AtomicU32,
+}
+
+impl Group {
+    /// The member whose turn it is: the next connected one, or the next at all if none is connected.
+    pub(crate) fn next_member(&self) -> Option<&Subscriber> {
+        let count = self.members.len();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        (0..count)
+            .map(|offset| &self.members[(turn + offset) % count])
+            .find(|member| member.session.is_connected())
+            .or_else(|| self.members.get(turn.checked_rem(count)?))
+    }
+}

@@ -1,0 +1,236 @@
+//! How sessions come, go and are kept: the rest of [`Engine`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::core::directory::Directory;
+use super::core::session::{Attached, Away, Memberships, Session, State};
+use super::counters::EngineCounters;
+use super::handle::Engine;
+use super::message::{Closing, OpenError, OpenSession, Outlet, Round, SessionWill};
+use crate::mqtt::ReasonCode;
+
+/// A session that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub session: Attached,
+    /// Session Present of CONNACK: whether earlier state goes on.
+    pub session_present: bool,
+}
+
+/// What is to be done once the directory's lock is released.
+#[derive(Debug, Default)]
+struct Aftermath {
+    /// Whose session another connection has taken over.
+    taken_over: Option<Arc<dyn Outlet>>,
+    /// With the number of the session each belongs to.
+    wills: SmallVec<[(u64, Box<SessionWill>); 1]>,
+    ended: SmallVec<[(Arc<Session>, Memberships); 1]>,
+}
+
+impl Engine {
+    /// Opens the session of a client, taking it over from another Network Connection if need be, whose outlet is closed with
+    /// 0x8E Session taken over (MQTT 5.0 §3.1.4).
+    ///
+    /// Nothing is delivered before the first [`Engine::pump`], so that CONNACK can go first.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has changed then.
+    pub fn open(&self, now: Instant, open: OpenSession, round: &mut Round) -> Result<Opened, OpenError> {
+        let mut aftermath = Aftermath::default();
+        let opened = self.open_in(&mut self.directory.lock(), now, open, &mut aftermath)?;
+        EngineCounters::add(&self.counters.sessions_connected, 1);
+        self.settle(now, aftermath, round);
+        Ok(opened)
+    }
+
+    fn open_in(
+        &self,
+        directory: &mut Directory,
+        now: Instant,
+        open: OpenSession,
+        aftermath: &mut Aftermath,
+    ) -> Result<Opened, OpenError> {
+        match directory.find(&open.client_id).cloned() {
+            Some(session) => {
+                let state = session.lock();
+                if *session.owner() != *open.owner && !state.is_over(now) {
+                    return Err(OpenError::OwnedByAnother);
+                }
+                // A session that is not kept ends with its Network Connection, so its state is not for the next one.
+                let is_kept = !state.kept_for(&self.config).is_zero() && !state.is_over(now);
+                if is_kept && !open.clean_start {
+                    return Ok(self.resume(directory, &session, state, open, aftermath));
+                }
+                self.end(directory, &session, state, aftermath);
+            }
+            None if directory.len() >= self.config.sessions_max => {
+                EngineCounters::add(&self.counters.sessions_refused, 1);
+                return Err(OpenError::SessionsFull);
+            }
+            None => {}
+        }
+        let session = Arc::new(Session::new(directory.next_number(), open, &self.config));
+        directory.insert(Arc::clone(&session));
+        EngineCounters::add(&self.counters.sessions, 1);
+        let generation = session.lock().generation();
+        Ok(Opened { session: Attached { session, generation }, session_present: false })
+    }
+
+    fn resume(
+        &self,
+        directory: &mut Directory,
+        session: &Arc<Session>,
+        mut state: MutexGuard<'_, State>,
+        open: OpenSession,
+        aftermath: &mut Aftermath,
+    ) -> Opened {
+        directory.unschedule(session, &state);
+        let was_connected = state.away.is_none();
+        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9]; without delay it was due with the connection's end.
+        let will = state.will.take().filter(|will| was_connected && will.delay_interval_s == 0);
+        aftermath.wills.extend(will.map(|will| (session.number(), will)));
+        if was_connected {
+            let (outlet, dropped_count) = session.detach(&mut state);
+            EngineCounters::add(&self.counters.dropped_offline, dropped_count);
+            self.taken_over(outlet, aftermath);
+        }
+        let generation = session.attach(&mut state, open, &self.config);
+        Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true }
+    }
+
+    fn taken_over(&self, outlet: Option<Arc<dyn Outlet>>, aftermath: &mut Aftermath) {
+        if outlet.is_some() {
+            EngineCounters::add(&self.counters.takeovers, 1);
+            EngineCounters::sub(&self.counters.sessions_connected, 1);
+        }
+        aftermath.taken_over = outlet;
+    }
+
+    /// Ends `session`, whose Will is then due at once (MQTT 5.0 §3.1.3.2.2). If it has a Network Connection, that was taken over.
+    fn end(
+        &self,
+        directory: &mut Directory,
+        session: &Arc<Session>,
+        mut state: MutexGuard<'_, State>,
+        aftermath: &mut Aftermath,
+    ) {
+        directory.unschedule(session, &state);
+        directory.remove(session);
+        let ended = session.end(&mut state);
+        drop(state);
+        self.taken_over(ended.outlet, aftermath);
+        aftermath.wills.extend(ended.will.map(|will| (session.number(), will)));
+        aftermath.ended.push((Arc::clone(session), ended.memberships));
+        EngineCounters::sub(&self.counters.sessions, 1);
+        EngineCounters::add(&self.counters.dropped_session_ended, ended.message_count);
+    }
+
+    /// The Network Connection has closed: ends the session or keeps it, and sees to its Will.
+    pub fn close(&self, now: Instant, attached: Attached, closing: Closing, round: &mut Round) {
+        let mut aftermath = Aftermath::default();
+        let mut directory = self.directory.lock();
+        let Some(mut state) = attached.lock() else { return };
+        EngineCounters::sub(&self.counters.sessions_connected, 1);
+        let session = &attached.session;
+        let (_, dropped_count) = session.detach(&mut state);
+        EngineCounters::add(&self.counters.dropped_offline, dropped_count);
+        if let Some(expiry_interval_s) = closing.expiry_interval_s {
+            state.set_expiry_interval(expiry_interval_s);
+        }
+        if !closing.publish_will {
+            state.will = None;
+        }
+        let kept_for = state.kept_for(&self.config);
+        if kept_for.is_zero() {
+            self.end(&mut directory, session, state, &mut aftermath);
+        } else {
+            if let Some(will) = state.will.take_if(|will| will.delay_interval_s == 0) {
+                aftermath.wills.push((session.number(), will));
+            }
+            let will_delay = state.will.as_ref().map(|will| will.delay_interval_s);
+            let will_at = will_delay.map(|delay_s| now + std::time::Duration::from_secs(delay_s.into()));
+            state.away = Some(Box::new(Away { ends_at: now + kept_for, will_at }));
+            directory.schedule(session, &state);
+            drop(state);
+        }
+        drop(directory);
+        self.settle(now, aftermath, round);
+    }
+
+    /// Ends sessions whose time has come and publishes delayed Wills. To be called about every 250 ms.
+    pub fn tick(&self, now: Instant, round: &mut Round) {
+        for _ in 0..DUE_MAX / DUE_AT_ONCE {
+            let mut aftermath = Aftermath::default();
+            let has_more = self.take_due(now, &mut aftermath);
+            self.settle(now, aftermath, round);
+            if !has_more {
+                break;
+            }
+        }
+        let mut retained = self.retained.write();
+        if retained.sweep(now, SWEPT_AT_ONCE) > 0 {
+            self.show_retained(&retained);
+        }
+    }
+
+    /// Sees to some of the sessions that are due. Says whether more may be.
+    fn take_due(&self, now: Instant, aftermath: &mut Aftermath) -> bool {
+        let mut directory = self.directory.lock();
+        for _ in 0..DUE_AT_ONCE {
+            let Some(session) = directory.first_due(now) else { return false };
+            let mut state = session.lock();
+            if state.is_over(now) {
+                EngineCounters::add(&self.counters.sessions_expired, 1);
+                self.end(&mut directory, &session, state, aftermath);
+                continue;
+            }
+            directory.unschedule(&session, &state);
+            aftermath.wills.extend(state.will.take().map(|will| (session.number(), will)));
+            if let Some(away) = &mut state.away {
+                away.will_at = None;
+            }
+            directory.schedule(&session, &state);
+        }
+        true
+    }
+
+    /// Does what needs locks other than the directory's.
+    fn settle(&self, now: Instant, aftermath: Aftermath, round: &mut Round) {
+        if let Some(outlet) = aftermath.taken_over {
+            outlet.close(ReasonCode::SessionTakenOver);
+        }
+        for (session, memberships) in aftermath.ended.iter().filter(|(_, memberships)| !memberships.is_empty()) {
+            let mut subscriptions = self.subscriptions.write();
+            for &membership in memberships {
+                subscriptions.remove(membership, session);
+            }
+            EngineCounters::sub(&self.counters.subscriptions, memberships.len() as u64);
+        }
+        for (number, will) in aftermath.wills {
+            self.publish_will(now, number, &will, round);
+        }
+    }
+
+    fn publish_will(&self, now: Instant, number: u64, will: &SessionWill, round: &mut Round) {
+        EngineCounters::add(&self.counters.wills_published, 1);
+        let expiry = will.message_expiry_interval_s.map(|expiry_s| std::time::Duration::from_secs(expiry_s.into()));
+        let message = match expiry {
+            None => Arc::clone(&will.message),
+            Some(expiry) => Arc::new(will.message.with_expiry(Some(now + expiry))),
+        };
+        self.accept(now, Some(number), &message, round);
+    }
+}
+
+/// Sessions that one tick sees to at most; the rest follows at the next.
+const DUE_MAX: usize = 8192;
+
+/// Sessions seen to while the directory is locked.
+const DUE_AT_ONCE: usize = 64;
+
+/// Retained messages that a tick looks at for expired ones.
+const SWEPT_AT_ONCE: usize = 512;

@@ -1,0 +1,6 @@
+//! The engine through its public face, by theme.
+
+mod delivery;
+mod lifecycle;
+mod retained;
+mod routing;
