@@ -297,7 +297,7 @@ impl Established {
             }
             Packet::PubRec(ack) => self.handle_pubrec(now, &ack, turn),
             Packet::PubComp(ack) => self.acknowledge(now, &ack, Acknowledgement::PubComp, turn),
-            Packet::Subscribe(subscribe) => self.handle_subscribe(now, subscribe, turn),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn),
             Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe, turn),
             Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),

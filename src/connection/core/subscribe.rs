@@ -1,7 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 §3.8 to §3.11).
 
 use std::num::NonZeroU32;
-use std::time::Instant;
 
 use super::gate::residue_check;
 use super::{ConnectionCounters, Established, Output, Turn};
@@ -12,12 +11,12 @@ use crate::mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
 use crate::policy::SubscribeVerdict;
 
 impl Established {
-    pub(super) fn handle_subscribe(&self, now: Instant, subscribe: Subscribe, turn: &mut Turn<'_>) {
+    pub(super) fn handle_subscribe(&self, subscribe: Subscribe, turn: &mut Turn<'_>) {
         let identifier = subscribe.properties.subscription_identifier;
         let reasons = subscribe
             .filters
             .into_iter()
-            .map(|(filter, options)| self.subscribe(now, filter, options, identifier, turn))
+            .map(|(filter, options)| self.subscribe(filter, options, identifier, turn))
             .collect();
         let properties = AckProperties::default();
         turn.outputs.push_back(Output::Send(Packet::SubAck(SubAck {
@@ -30,7 +29,6 @@ impl Established {
 
     fn subscribe(
         &self,
-        now: Instant,
         filter: TopicFilter,
         mut options: SubscribeOptions,
         identifier: Option<NonZeroU32>,
@@ -53,7 +51,7 @@ impl Established {
             }
         };
         let request = SubscribeRequest { filter, options, identifier, check };
-        match turn.environment.engine.subscribe(now, &self.session, request) {
+        match turn.environment.engine.subscribe(&self.session, request) {
             Ok(()) => granted(options.maximum_qos),
             Err(_) => ReasonCode::QuotaExceeded,
         }
