@@ -2,5 +2,6 @@
 
 mod delivery;
 mod lifecycle;
+mod properties;
 mod retained;
 mod routing;
