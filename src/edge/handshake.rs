@@ -1,0 +1,101 @@
+//! One connection from TCP accept to hand-over: the steps, each with its deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::config::{EdgeLimits, Scheme};
+use super::http::{self, Site};
+use super::refusals::Refusals;
+use super::transport::Transport;
+use super::{EdgeCounters, Handoff, listener, tls};
+use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
+
+/// What every connection's steps share.
+pub(crate) struct Steps {
+    pub(crate) site: Arc<Site>,
+    pub(crate) limits: EdgeLimits,
+    pub(crate) handshakes: Arc<Handshakes>,
+    pub(crate) handoff: Handoff,
+    pub(crate) counters: Arc<EdgeCounters>,
+    pub(crate) refusals: Refusals,
+}
+
+/// A connection that has just been accepted.
+pub(crate) struct Newcomer {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) place: Place,
+    pub(crate) handshake: Handshake,
+    pub(crate) scheme: Scheme,
+    pub(crate) tls: Option<tls::Shared>,
+}
+
+/// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
+pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
+    let Newcomer { stream, peer, place, mut handshake, scheme, tls } = newcomer;
+    let transport = match tls {
+        None => Transport::Plain(stream),
+        Some(tls) => match secure(stream, peer, &tls, &mut handshake, &steps).await {
+            Some(transport) => transport,
+            None => return,
+        },
+    };
+    let (transport, mut early, protocol, handshake) = if scheme.is_http() {
+        let counters = &steps.counters;
+        let service = http::Service { site: &steps.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
+        let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
+        let handshake = match upgraded.handshake {
+            Some(handshake) => handshake,
+            // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
+            None => listener::take_seat(&steps).await,
+        };
+        (upgraded.transport, upgraded.early, upgraded.protocol, handshake)
+    } else {
+        (transport, Vec::new(), Protocol::Mqtt, handshake)
+    };
+    let Ok(stream) = transport.into_bare(&mut early) else { return };
+    EdgeCounters::add(&steps.counters.handed_over);
+    (steps.handoff)(Accepted { stream, early, peer, protocol, place, handshake });
+}
+
+/// The TLS handshake.
+async fn secure(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: &tls::Shared,
+    handshake: &mut Handshake,
+    steps: &Steps,
+) -> Option<Transport> {
+    let acceptor = TlsAcceptor::from(tls.load_full());
+    let accepting = tokio::time::timeout(steps.limits.tls_handshake_timeout, acceptor.accept(stream));
+    let counters = &steps.counters;
+    let accepted = tokio::select! {
+        biased;
+        () = &mut *handshake => return None, // shed
+        accepted = accepting => accepted,
+    };
+    match accepted {
+        Ok(Ok(stream)) => {
+            EdgeCounters::add(&counters.tls_handshakes);
+            Some(Transport::Tls(Box::new(stream)))
+        }
+        Ok(Err(error)) => {
+            EdgeCounters::add(&counters.tls_handshakes_failed);
+            // Health checks and port scans connect and leave; that is no refusal.
+            if error.kind() != io::ErrorKind::UnexpectedEof {
+                steps.refusals.log(peer.ip(), "tls", &error);
+            }
+            None
+        }
+        Err(_) => {
+            EdgeCounters::add(&counters.tls_handshakes_timed_out);
+            steps.refusals.log(peer.ip(), "tls", &"no handshake in time");
+            None
+        }
+    }
+}

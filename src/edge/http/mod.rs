@@ -1,0 +1,222 @@
+//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, and the way into a WebSocket.
+//!
+//! Responsible for one connection from its first request head to its end, or to the moment when it is a WebSocket and leaves this
+//! module bare. Not for: WebSocket frames (`dialect::websocket`), TLS (`edge::tls`).
+//!
+//! Invariants: one reading of where requests begin and end ([`framing`]); every step has a deadline ([`exchange`]); the answer to a
+//! request that announces content or asks to switch protocols is the last on its connection; no field value is taken for text
+//! unchecked.
+
+mod answer;
+mod demo;
+mod exchange;
+mod files;
+mod framing;
+mod origin;
+mod request;
+mod routes;
+mod site;
+mod upgrade;
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_tungstenite::HyperWebsocket;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+use tracing::debug;
+
+use self::exchange::{ExchangeStream, Patience, Timing};
+pub(crate) use self::site::Site;
+use crate::connection::{Handshake, Protocol};
+use crate::edge::EdgeCounters;
+use crate::edge::config::EdgeLimits;
+use crate::edge::transport::Transport;
+
+/// A connection that has become a WebSocket.
+pub(crate) struct Upgraded {
+    pub(crate) transport: Transport,
+    /// What came after the head of the upgrade request: the first WebSocket bytes.
+    pub(crate) early: Vec<u8>,
+    pub(crate) protocol: Protocol,
+    /// `None` if the seat was given up, because the connection had been a visitor's.
+    pub(crate) handshake: Option<Handshake>,
+}
+
+/// What one connection needs to be served.
+#[derive(Clone, Copy)]
+pub(crate) struct Service<'a> {
+    pub(crate) site: &'a Arc<Site>,
+    pub(crate) limits: &'a EdgeLimits,
+    pub(crate) counters: &'a Arc<EdgeCounters>,
+    pub(crate) is_tls: bool,
+}
+
+/// Serves HTTP until the connection ends (`None`) or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
+/// says so.
+pub(crate) async fn serve(
+    transport: Transport,
+    handshake: Handshake,
+    service: Service<'_>,
+    draining: watch::Receiver<bool>,
+) -> Option<Upgraded> {
+    let limits = service.limits;
+    let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
+    let timing = Timing::new(patience, Instant::now());
+    let upgrade = Arc::new(Mutex::new(None));
+    let handler = service_fn(|request| {
+        let (site, counters, is_tls) = (Arc::clone(service.site), Arc::clone(service.counters), service.is_tls);
+        let (timing, upgrade) = (Arc::clone(&timing), Arc::clone(&upgrade));
+        async move {
+            // The library ends the connection by itself after the last answer; nothing depends on it.
+            if timing.lock().is_last {
+                return Err(io::Error::from(io::ErrorKind::InvalidData));
+            }
+            let answer = site.answer(request, is_tls, &counters).await;
+            let mut timing = timing.lock();
+            timing.answered |= answer.upgrade.is_none();
+            timing.is_last = answer.is_last;
+            *upgrade.lock() = answer.upgrade;
+            Ok(answer.response)
+        }
+    });
+    let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
+    let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
+    let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
+    let (websocket, protocol) = upgrade.lock().take()?;
+    let (transport, early) = take_out(websocket).await?;
+    Some(Upgraded { transport, early, protocol, handshake })
+}
+
+/// Every default is replaced, or confirmed, on purpose.
+fn builder(limits: &EdgeLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .keep_alive(true)
+        .ignore_invalid_headers(false)
+        .allow_multiple_spaces_in_request_line_delimiters(false)
+        .max_headers(limits.http_headers_max)
+        .max_buf_size(limits.http_head_bytes_max.max(HEAD_BYTES_MIN))
+        // Deadlines are kept by `Timing`, which knows more about them.
+        .header_read_timeout(None)
+        .pipeline_flush(false)
+        .auto_date_header(true);
+    builder
+}
+
+/// The library panics below this.
+const HEAD_BYTES_MIN: usize = 8192;
+
+/// Polls the library's connection to its end beside everything that may end it sooner. `None`: it is gone.
+async fn drive<C>(
+    connection: C,
+    handshake: Handshake,
+    timing: &Mutex<Timing>,
+    counters: &EdgeCounters,
+    mut draining: watch::Receiver<bool>,
+) -> Option<Option<Handshake>>
+where
+    C: Graceful + Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    let mut handshake = Some(handshake);
+    let mut sleep = pin!(tokio::time::sleep_until(timing.lock().deadline().into()));
+    let mut drain = pin!(async { draining.wait_for(|draining| *draining).await.is_ok() });
+    let mut is_draining = false;
+    std::future::poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                let kept = conclude(ended, timing, counters);
+                return Poll::Ready(kept.then(|| handshake.take()));
+            }
+            // Somebody who has been answered is a visitor, bounded by `connections_max` and the idle timeout.
+            handshake.take_if(|_| timing.lock().answered);
+            if handshake.as_mut().is_some_and(|handshake| Pin::new(handshake).poll(cx).is_ready()) {
+                return Poll::Ready(None); // shed
+            }
+            if !is_draining && drain.as_mut().poll(cx).is_ready() {
+                is_draining = true;
+                connection.as_mut().shut_down_gracefully();
+                continue;
+            }
+            match overdue(sleep.as_mut(), timing, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Overdue::Again) => return Poll::Ready(None),
+                Poll::Ready(Overdue::Head) => EdgeCounters::add(&counters.http_head_timed_out),
+                Poll::Ready(Overdue::Other) => {}
+            }
+            // The stream has a last word to say.
+        }
+    })
+    .await
+}
+
+/// Which deadline has passed.
+enum Overdue {
+    Head,
+    Other,
+    /// The connection has had its last word, or was lingering after it.
+    Again,
+}
+
+/// Ready when a deadline has passed.
+fn overdue(mut sleep: Pin<&mut Sleep>, timing: &Mutex<Timing>, cx: &mut Context<'_>) -> Poll<Overdue> {
+    while sleep.as_mut().poll(cx).is_ready() {
+        let mut timing = timing.lock();
+        let deadline = timing.deadline();
+        if deadline <= Instant::now() {
+            return Poll::Ready(match timing.expire() {
+                false => Overdue::Again,
+                true if timing.awaits_head() => Overdue::Head,
+                true => Overdue::Other,
+            });
+        }
+        sleep.as_mut().reset(deadline.into());
+    }
+    Poll::Pending
+}
+
+/// Counts how a connection ended; whether it may go on as something else.
+fn conclude(ended: hyper::Result<()>, timing: &Mutex<Timing>, counters: &EdgeCounters) -> bool {
+    let is_expired = timing.lock().is_expired();
+    let Err(error) = ended else { return !is_expired };
+    if error.is_parse() && !is_expired {
+        EdgeCounters::add(&counters.http_malformed);
+    }
+    debug!(%error, "HTTP connection ended");
+    false
+}
+
+/// Takes the bare transport out of everything that the opening handshake wrapped around it, and what was read past it.
+async fn take_out(websocket: HyperWebsocket) -> Option<(Transport, Vec<u8>)> {
+    let upgraded = websocket.await.ok()?.into_inner().into_inner();
+    let parts = upgraded.downcast::<TokioIo<ExchangeStream>>().ok()?;
+    // Copied, because the buffer it is part of is larger and would live on.
+    let early = parts.read_buf.to_vec();
+    Some((parts.io.into_inner().into_transport(), early))
+}
+
+/// What [`drive`] asks of a connection besides being a future.
+trait Graceful {
+    fn shut_down_gracefully(self: Pin<&mut Self>);
+}
+
+impl<S, B> Graceful for http1::UpgradeableConnection<TokioIo<ExchangeStream>, S>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn shut_down_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

@@ -1,0 +1,354 @@
+//! What lies under each path, and the answer to each request.
+
+use std::sync::atomic::AtomicU64;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper_tungstenite::HyperWebsocket;
+use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tracing::debug;
+
+use super::answer::{self, Body};
+use super::demo;
+use super::files::Files;
+use super::origin::Origins;
+use super::request::{self as sound, Target};
+use super::routes::Routes;
+use super::upgrade::{self, Cause, Refusal, Requirements};
+use crate::connection::Protocol;
+use crate::edge::EdgeCounters;
+use crate::edge::config::{EdgeConfig, PathMatch, RouteAction};
+use crate::fault::Fault;
+
+/// Every route of the edge, ready to answer. Immutable; shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Site {
+    routes: Routes<Route>,
+}
+
+#[derive(Debug)]
+struct Route {
+    action: Action,
+    origins: Origins,
+}
+
+#[derive(Debug)]
+enum Action {
+    Serve(Protocol),
+    /// Whether the path is the page's address as it is written, rather than a folder's without its slash.
+    Demo {
+        add_slash: bool,
+    },
+    Files {
+        files: Files,
+        ends_in_slash: bool,
+    },
+    Redirect {
+        to: HeaderValue,
+        status: StatusCode,
+    },
+}
+
+/// What a request comes to.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Body>,
+    /// The connection is a WebSocket once the response is sent.
+    pub(crate) upgrade: Option<(HyperWebsocket, Protocol)>,
+    /// No further request of this connection may be answered.
+    pub(crate) is_last: bool,
+}
+
+/// The names of MQTT as a subprotocol: RFC 6455's registry has `mqtt`; clients of MQTT 3.1 call it `mqttv3.1`.
+const MQTT_SUBPROTOCOLS: &[&str] = &["mqtt", "mqttv3.1"];
+
+impl Site {
+    /// # Errors
+    /// Routes that contradict each other, origins that are none, redirects that lead nowhere.
+    pub(crate) fn new(config: &EdgeConfig) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut routes = Vec::new();
+        for (index, route) in config.routes.iter().enumerate() {
+            let key = format!("routes[{index}]");
+            let origins = Origins::new(route.origins.as_ref().unwrap_or(&config.origins)).unwrap_or_else(|unsound| {
+                let allowed = "same, any, or origins such as https://app.example:8443, without a path";
+                let faulty = |found| Fault::new("", format!("{key}.cors.origins"), format!("`{found}`"), allowed);
+                faults.extend(unsound.into_iter().map(faulty));
+                Origins::List { same: false, others: Vec::new() }
+            });
+            match Action::new(&route.action, &route.path) {
+                Ok(action) => routes.push((route.path.clone(), Route { action, origins })),
+                Err((field, found, allowed)) => faults.push(Fault::new("", format!("{key}.{field}"), found, allowed)),
+            }
+        }
+        match Routes::new(routes) {
+            Ok(routes) if faults.is_empty() => return Ok(Self { routes }),
+            Ok(_) => {}
+            Err(twice) => faults.extend(twice.into_iter().map(|path| {
+                let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
+                Fault::new("", "routes", format!("two routes for {path}"), "one route a path")
+            })),
+        }
+        Err(faults)
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>, is_tls: bool, counters: &EdgeCounters) -> Answer {
+        EdgeCounters::add(&counters.http_requests);
+        // `Framing` takes nothing that follows these for a request, so the library must not either.
+        let is_old = request.version() != Version::HTTP_11;
+        let is_last =
+            is_old || request.headers().contains_key(header::UPGRADE) || sound::has_content(request.headers());
+        let (head, body) = request.into_parts();
+        let decision = self.decide(&head, is_tls).await;
+        request = Request::from_parts(head, body);
+        let mut response = match decision {
+            Decision::Answer(response) => response,
+            Decision::Upgrade(protocol, subprotocol) => match open(&mut request, subprotocol) {
+                Some((response, websocket)) => {
+                    return Answer { response, upgrade: Some((websocket, protocol)), is_last: true };
+                }
+                // The library's two checks are among ours.
+                None => answer::text(StatusCode::BAD_REQUEST, "This is no WebSocket opening handshake."),
+            },
+            Decision::Refuse(refusal) => {
+                count(counters, refusal.cause);
+                debug!(status = refusal.status.as_u16(), reason = refusal.text, "WebSocket refused");
+                refuse(refusal)
+            }
+        };
+        if is_last {
+            answer::close_after(&mut response);
+        }
+        if is_old {
+            // To an answer of version 1.1 the library would add `keep-alive`, and mean it.
+            *response.version_mut() = Version::HTTP_10;
+        }
+        Answer { response, upgrade: None, is_last }
+    }
+
+    async fn decide(&self, head: &request::Parts, is_tls: bool) -> Decision {
+        let target = match sound::check(head, is_tls) {
+            Ok(target) => target,
+            Err(reason) => {
+                debug!(reason, "Request refused");
+                let mut response = answer::text(StatusCode::BAD_REQUEST, reason);
+                answer::close_after(&mut response);
+                return Decision::Answer(response);
+            }
+        };
+        if target.path == "*" {
+            return Decision::Answer(options());
+        }
+        let Some((route, prefix_len)) = self.routes.find(&target.path) else {
+            return Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here."));
+        };
+        route.decide(head, &target, prefix_len).await
+    }
+}
+
+enum Decision {
+    Answer(Response<Body>),
+    Upgrade(Protocol, Option<&'static str>),
+    Refuse(Refusal),
+}
+
+impl Route {
+    async fn decide(&self, head: &request::Parts, target: &Target, prefix_len: usize) -> Decision {
+        if let Action::Serve(protocol) = self.action {
+            return self.decide_websocket(head, target, protocol);
+        }
+        Decision::Answer(match content_refused(head) {
+            Some(refused) => refused,
+            None => self.action.answer(head, target, prefix_len).await,
+        })
+    }
+
+    fn decide_websocket(&self, head: &request::Parts, target: &Target, protocol: Protocol) -> Decision {
+        let subprotocols = if protocol == Protocol::MqttWebSocket { MQTT_SUBPROTOCOLS } else { &[] };
+        let own_origin = target.origin.as_ref();
+        match upgrade::check(head, &Requirements { origins: &self.origins, own_origin, subprotocols }) {
+            Ok(subprotocol) => Decision::Upgrade(protocol, subprotocol),
+            Err(refusal) => Decision::Refuse(refusal),
+        }
+    }
+}
+
+impl Action {
+    /// # Errors
+    /// The field of the route, what was found in it, and what is allowed.
+    fn new(action: &RouteAction, path: &PathMatch) -> Result<Self, (&'static str, String, &'static str)> {
+        let (PathMatch::Exact(path_text) | PathMatch::Prefix(path_text)) = path;
+        if !path_text.starts_with('/') {
+            return Err(("path", format!("`{path_text}`"), "a path that starts with /"));
+        }
+        let ends_in_slash = path_text.ends_with('/');
+        Ok(match action {
+            RouteAction::ServeMqtt => Self::Serve(Protocol::MqttWebSocket),
+            RouteAction::ServeJson => Self::Serve(Protocol::JsonWebSocket),
+            RouteAction::Demo => Self::Demo { add_slash: !ends_in_slash },
+            RouteAction::Files { root, fallback } => {
+                if !root.is_dir() {
+                    return Err(("files", format!("{} is not a folder", root.display()), "a folder that can be read"));
+                }
+                Self::Files { files: Files::new(root, path_text, fallback.as_deref()), ends_in_slash }
+            }
+            RouteAction::Redirect { to, status } => {
+                let Ok(to) = HeaderValue::from_str(to) else {
+                    return Err(("redirect", format!("`{to}`"), "a path or an address, without control characters"));
+                };
+                let allowed = [301, 302, 303, 307, 308];
+                let status = StatusCode::from_u16(*status).ok().filter(|status| allowed.contains(&status.as_u16()));
+                let status = status.ok_or(("status", "no redirection".into(), "301, 302, 303, 307 or 308"))?;
+                Self::Redirect { to, status }
+            }
+        })
+    }
+
+    async fn answer(&self, head: &request::Parts, target: &Target, prefix_len: usize) -> Response<Body> {
+        if let Self::Redirect { to, status } = self {
+            return redirect(to.clone(), *status);
+        }
+        if head.method == Method::OPTIONS {
+            return options();
+        }
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return method_not_allowed();
+        }
+        let rest = &target.path[prefix_len..];
+        match self {
+            // Without the slash, the page's own addresses would lead beside it.
+            Self::Demo { add_slash: true } if rest.is_empty() => {
+                match HeaderValue::from_str(&format!("{}/", head.uri.path())) {
+                    Ok(to) => redirect(to, StatusCode::PERMANENT_REDIRECT),
+                    Err(_) => answer::text(StatusCode::NOT_FOUND, "There is nothing here."),
+                }
+            }
+            Self::Demo { .. } => demo::answer(rest.trim_start_matches('/'), &head.headers),
+            // `/app` is for `/app` and `/app/…`; what else starts with these letters is no file of it.
+            Self::Files { ends_in_slash, .. } if !(*ends_in_slash || rest.is_empty() || rest.starts_with('/')) => {
+                answer::text(StatusCode::NOT_FOUND, "There is nothing here.")
+            }
+            Self::Files { files, .. } => files.answer(head, rest).await,
+            Self::Serve(_) | Self::Redirect { .. } => unreachable!("these have been answered"),
+        }
+    }
+}
+
+/// A method that may carry content is not allowed anyway; one that may not, must not.
+fn content_refused(head: &request::Parts) -> Option<Response<Body>> {
+    let refused =
+        matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && sound::has_content(&head.headers);
+    refused.then(|| answer::text(StatusCode::BAD_REQUEST, "A request of this method has no content."))
+}
+
+fn redirect(to: HeaderValue, status: StatusCode) -> Response<Body> {
+    let mut response = answer::text(status, "See the address in Location.");
+    answer::set(&mut response, header::LOCATION, to);
+    response
+}
+
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+fn options() -> Response<Body> {
+    let mut response = answer::empty(StatusCode::NO_CONTENT);
+    answer::set(&mut response, header::ALLOW, ALLOWED);
+    response
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let mut response =
+        answer::text(StatusCode::METHOD_NOT_ALLOWED, "The methods allowed here are GET, HEAD and OPTIONS.");
+    answer::set(&mut response, header::ALLOW, ALLOWED);
+    response
+}
+
+/// Answers an opening handshake that has been checked.
+fn open(
+    request: &mut Request<Incoming>,
+    subprotocol: Option<&'static str>,
+) -> Option<(Response<Body>, HyperWebsocket)> {
+    let (response, websocket) = hyper_tungstenite::upgrade(request, Some(websocket_config())).ok()?;
+    let (head, _) = response.into_parts();
+    let mut response = answer::empty(head.status);
+    *response.headers_mut() = head.headers;
+    if let Some(subprotocol) = subprotocol {
+        answer::set(&mut response, header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    Some((response, websocket))
+}
+
+/// The stream is taken out of the library's hands before a frame is read; none of its defaults is left standing for all that.
+fn websocket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .write_buffer_size(4096)
+        .max_write_buffer_size(64 * 1024)
+        .max_message_size(Some(2 * 1024 * 1024))
+        .max_frame_size(Some(2 * 1024 * 1024))
+        .accept_unmasked_frames(false)
+}
+
+fn refuse(refusal: Refusal) -> Response<Body> {
+    let mut response = answer::text(refusal.status, refusal.text);
+    if refusal.status == StatusCode::UPGRADE_REQUIRED {
+        answer::set(&mut response, header::UPGRADE, HeaderValue::from_static("websocket"));
+        answer::set(&mut response, header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    if let Some((name, value)) = refusal.field {
+        answer::set(&mut response, name, value);
+    }
+    response
+}
+
+fn count(counters: &EdgeCounters, cause: Cause) {
+    let counter: &AtomicU64 = match cause {
+        Cause::NoUpgrade => return,
+        Cause::Malformed => &counters.upgrades_refused_malformed,
+        Cause::Origin => &counters.upgrades_refused_origin,
+        Cause::Subprotocol => &counters.upgrades_refused_subprotocol,
+    };
+    EdgeCounters::add(counter);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::config::{OriginRule, RouteConfig};
+
+    #[test]
+    fn every_default_of_the_websocket_library_is_replaced() {
+        let WebSocketConfig { read_buffer_size, write_buffer_size, max_write_buffer_size, .. } = websocket_config();
+        assert_eq!((read_buffer_size, write_buffer_size, max_write_buffer_size), (4096, 4096, 65_536));
+        let WebSocketConfig { max_message_size, max_frame_size, accept_unmasked_frames, .. } = websocket_config();
+        assert_eq!((max_message_size, max_frame_size), (Some(2_097_152), Some(2_097_152)));
+        assert!(!accept_unmasked_frames);
+    }
+
+    #[test]
+    fn all_faults_of_the_routes_come_at_once() {
+        let route = |path: &str, action| RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None };
+        let mut routes = vec![
+            route("/a", RouteAction::Demo),
+            route("/a", RouteAction::ServeMqtt),
+            route("b", RouteAction::Demo),
+            route("/c", RouteAction::Files { root: "/no/such/folder".into(), fallback: None }),
+            route("/d", RouteAction::Redirect { to: "/x\r\nSet-Cookie: y".into(), status: 301 }),
+            route("/e", RouteAction::Redirect { to: "/x".into(), status: 200 }),
+            route("/f", RouteAction::ServeJson),
+        ];
+        routes[6].origins = Some(OriginRule::List(vec!["*".into()]));
+        let faults = Site::new(&EdgeConfig { routes, ..EdgeConfig::default() }).expect_err("all is faulty");
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        let expected = [
+            "routes[2].path",
+            "routes[3].files",
+            "routes[4].redirect",
+            "routes[5].status",
+            "routes[6].cors.origins",
+            "routes",
+        ];
+        assert_eq!(keys, expected);
+    }
+}

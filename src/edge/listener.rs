@@ -1,0 +1,150 @@
+//! Listening sockets, and the loop that takes connections from them and awaits nothing of theirs.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::config::ListenerConfig;
+use super::handshake::{self, Newcomer, Steps};
+use super::{EdgeCounters, tls};
+use crate::connection::admission::Entry;
+use crate::connection::{Handshake, Place};
+use crate::fault::Fault;
+
+/// A socket that listens already; connections wait in its backlog until [`accept`] runs.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    config: ListenerConfig,
+    socket: TcpListener,
+    local_address: SocketAddr,
+}
+
+impl Listener {
+    /// # Errors
+    /// The address cannot be had.
+    pub(crate) fn bind(config: &ListenerConfig, backlog: u32) -> Result<Self, Fault> {
+        let listen = || -> io::Result<(TcpListener, SocketAddr)> {
+            let socket = Socket::new(Domain::for_address(config.address), Type::STREAM, Some(Protocol::TCP))?;
+            // A restart must not wait for the last connections of the process before to time out.
+            socket.set_reuse_address(true)?;
+            if config.address.is_ipv6() {
+                // `[::]` means IPv6, as `0.0.0.0` means IPv4, whatever the system's default is.
+                socket.set_only_v6(true)?;
+            }
+            socket.set_nonblocking(true)?;
+            socket.bind(&config.address.into())?;
+            socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+            let socket = TcpListener::from(socket);
+            let local_address = socket.local_addr()?;
+            Ok((socket, local_address))
+        };
+        match listen() {
+            Ok((socket, local_address)) => Ok(Self { config: config.clone(), socket, local_address }),
+            Err(error) => {
+                let found = format!("{} cannot be listened on: {error}", config.url);
+                Err(Fault::new("", "listen", found, "an address of this machine that is free and allowed"))
+            }
+        }
+    }
+
+    pub(crate) fn config(&self) -> &ListenerConfig {
+        &self.config
+    }
+
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+}
+
+/// Accepts until `draining`, each connection on a task of its own.
+///
+/// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, or close it; 4. find it a seat, waiting no
+/// longer than the oldest handshake is protected.
+pub(crate) async fn accept(
+    listener: Listener,
+    tls: Option<tls::Shared>,
+    steps: Arc<Steps>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let Listener { config, socket, .. } = listener;
+    let socket = match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(url = config.url, %error, "Listener lost"),
+    };
+    let for_tasks = draining.clone();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                EdgeCounters::add(&steps.counters.accept_errors);
+                warn!(url = config.url, %error, pause_ms = pause.as_millis(), "Cannot accept connections");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+                continue;
+            }
+        };
+        pause = PAUSE_MIN;
+        EdgeCounters::add(&steps.counters.connections_accepted);
+        let Some(place) = take_place(&steps, peer) else { continue };
+        let seat = tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            seat = take_seat(&steps) => seat,
+        };
+        // Frames are written whole; waiting for more of them is not TCP's business.
+        if stream.set_nodelay(true).is_err() {
+            continue; // gone already
+        }
+        let newcomer = Newcomer { stream, peer, place, handshake: seat, scheme: config.scheme, tls: tls.clone() };
+        tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
+    }
+}
+
+/// After `accept` failed for want of descriptors or memory: long enough to breathe, short enough to be back soon. Doubled each time.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Errors of the connection that was taken, not of taking (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn take_place(steps: &Steps, peer: SocketAddr) -> Option<Place> {
+    let max = steps.limits.connections_max as u64;
+    let place = Place::take(&steps.counters.connections_open, max);
+    if place.is_none() {
+        EdgeCounters::add(&steps.counters.connections_refused_full);
+        steps.refusals.log(peer.ip(), "full", &format_args!("connections_max {max}"));
+    }
+    place
+}
+
+/// A seat among those who shake hands, as soon as there is one.
+pub(crate) async fn take_seat(steps: &Steps) -> Handshake {
+    loop {
+        match steps.handshakes.enter(Instant::now()) {
+            Entry::Seated { handshake, shed } => {
+                if shed {
+                    EdgeCounters::add(&steps.counters.handshakes_shed);
+                }
+                return handshake;
+            }
+            Entry::Full { retry_after } => {
+                let _ = tokio::time::timeout(retry_after, steps.handshakes.left()).await;
+            }
+        }
+    }
+}
