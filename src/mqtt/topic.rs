@@ -202,12 +202,22 @@ fn is_hidden(filter: &str, other: &str) -> bool {
     other.starts_with('$') && filter.starts_with(['+', '#'])
 }
 
+/// The same filter, saying by levels what follows from a name not being empty.
+fn spelled_out(filter: &str) -> &str {
+    match filter {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        other => other,
+    }
+}
+
 /// Whether `outer` matches all that `inner` matches. Both are valid filter texts without `$share`.
 #[must_use]
 pub fn covers(outer: &str, inner: &str) -> bool {
     if is_hidden(outer, inner) {
         return false;
     }
+    let (outer, inner) = (spelled_out(outer), spelled_out(inner));
     let mut inner = inner.split('/');
     for level in outer.split('/') {
         match level {
@@ -233,6 +243,7 @@ pub fn intersects(a: &str, b: &str) -> bool {
     if is_hidden(a, b) || is_hidden(b, a) {
         return false;
     }
+    let (a, b) = (spelled_out(a), spelled_out(b));
     let (mut a, mut b) = (a.split('/'), b.split('/'));
     loop {
         match (a.next(), b.next()) {
