@@ -8,7 +8,11 @@
 //! much work as a known one; only [`authenticator`] uses tokio and only [`load`] reads files.
 
 pub mod authenticator;
+pub mod hash;
+pub mod load;
+pub mod password_file;
 pub mod principal;
 
 pub use authenticator::{AuthConfig, AuthCounters, Authenticator, Refused};
+pub use password_file::PasswordFile;
 pub use principal::{Credentials, Principal};
