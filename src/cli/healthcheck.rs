@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::Common;
+use super::{Common, answer};
 use crate::config::{Request, load};
 use crate::fault::Faults;
 
@@ -41,7 +41,7 @@ impl HealthcheckCommand {
         };
         let status = status_of(&url, TIMEOUT).with_context(|| format!("asking {url}"))?;
         if common.json {
-            println!("{}", serde_json::json!({ "url": url, "status": status, "ready": status == 200 }));
+            answer(serde_json::json!({ "url": url, "status": status, "ready": status == 200 }))?;
         }
         if status != 200 {
             bail!("{url} answered {status}");

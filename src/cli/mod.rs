@@ -12,6 +12,8 @@ pub mod passwd;
 pub mod policy;
 pub mod run;
 
+use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -96,13 +98,24 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn report(faults: &[Fault], json: bool) -> ExitCode {
     if json {
-        println!("{}", serde_json::json!({ "faults": faults }));
+        // If nobody reads the faults, the exit code still tells that there are some.
+        let _ = answer(serde_json::json!({ "faults": faults }));
     } else {
         for fault in faults {
             eprintln!("{fault}");
         }
     }
     ExitCode::from(2)
+}
+
+/// Writes one answer to standard output, and the end of a line.
+///
+/// # Errors
+/// Standard output is closed; `println!` would panic.
+pub fn answer(text: impl fmt::Display) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{text}")?;
+    output.flush()
 }
 
 #[cfg(test)]

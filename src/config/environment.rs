@@ -93,8 +93,11 @@ fn unknown(name: &str) -> Fault {
             known.push(name_of(path));
         }
     });
-    let allowed = match suggestion(name, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean {near}?"),
+    // What all of them begin with must not make them look alike.
+    let ending = |name: &'_ str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+    let endings: Vec<String> = known.iter().map(|name| ending(name)).collect();
+    let allowed = match suggestion(&ending(name), endings.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {PREFIX}{near}?"),
         None => format!("{PREFIX} and the key's path with {LEVEL} between levels, such as TIDEGATE_TLS__CERT"),
     };
     Fault::new(name, "", "sets no key", allowed)

@@ -22,7 +22,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let edge = edge(root, faults);
     let admin = AdminConfig { listen: listen::admin(section(root, "admin"), faults) };
     timeouts(root, faults);
-    if faults.is_empty() {
+    if !faults.iter().any(concerns_exposure) {
         exposure(root, &edge, faults);
     }
     let anonymous = anonymous(root);
@@ -133,6 +133,12 @@ fn timeouts(root: &Written, faults: &mut Vec<Fault>) {
             written.map(|written| written.fault("the ping interval is not shorter than the idle timeout", allowed)),
         );
     }
+}
+
+/// Whether the fault may hide what [`exposure`] asks for; what is nowhere may be a misspelt anything.
+fn concerns_exposure(fault: &Fault) -> bool {
+    let section = fault.key.split(['.', '[']).next().unwrap_or_default();
+    matches!(section, "" | "listen" | "tls" | "routes" | "auth" | "policy")
 }
 
 /// Holds the rule that what others can reach asks who they are, or says expressly that it does not, and has a policy in either case.

@@ -36,7 +36,7 @@ use written::Written;
 
 use crate::fault::Fault;
 
-/// A configuration without a fault.
+/// A configuration, and what it was made from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
@@ -51,16 +51,20 @@ pub struct Loaded {
 /// # Errors
 /// Every fault of both, those of the file in its order.
 pub fn load(request: Request) -> Result<Loaded, Vec<Fault>> {
+    let (loaded, faults) = inspect(request);
+    if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+}
+
+/// Reads what `request` names and returns what could be read of it beside its faults, with defaults in the place of what is at fault:
+/// to look at, and into the files it names, but not to run.
+#[must_use]
+pub fn inspect(request: Request) -> (Loaded, Vec<Fault>) {
     let (sources, mut faults) = Sources::read(request);
     let mut written = Written::read(&sources, schema::ROOT, &mut faults);
     let config = meaning::config(&mut written, &mut faults);
-    if faults.is_empty() {
-        let file = sources.file_path().map(Into::into);
-        return Ok(Loaded { config, written, file });
-    }
     // The environment's after the file's: variables have no line.
     faults.sort_by_key(|fault| (fault.line.is_none(), fault.line, fault.column));
-    Err(faults)
+    (Loaded { config, written, file: sources.file_path().map(Into::into) }, faults)
 }
 
 #[cfg(test)]
