@@ -206,7 +206,9 @@ impl Driver {
                 self.begin_closing(now, Some(fault.close_code()), work);
             }
             Incoming::Ping(payload) => {
-                self.append(work, |_, outbox| outbox.append_with(payload.len() + 2, |out| websocket::write_pong(out, payload)));
+                self.append(work, |_, outbox| {
+                    outbox.append_with(payload.len() + 2, |out| websocket::write_pong(out, payload))
+                });
             }
             Incoming::Pong => {}
             Incoming::Close(code) => {

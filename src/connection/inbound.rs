@@ -94,7 +94,11 @@ impl Inbound {
     }
 
     /// Decodes `input`, a slice of the byte stream split anywhere, and gives `receive` what it comes to. Unmasks in place.
-    pub(super) fn feed(&mut self, input: &mut [u8], receive: &mut impl FnMut(&mut Speech, Incoming<'_>) -> Flow) -> Flow {
+    pub(super) fn feed(
+        &mut self,
+        input: &mut [u8],
+        receive: &mut impl FnMut(&mut Speech, Incoming<'_>) -> Flow,
+    ) -> Flow {
         if self.frames.is_some() { self.feed_frames(input, receive) } else { self.feed_packets(input, receive) }
     }
 

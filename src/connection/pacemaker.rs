@@ -107,7 +107,10 @@ impl Life {
 
     /// When the next ping is due, if one is sent after each `interval` of silence.
     pub(super) fn ping_due_ms(&self, interval: Duration) -> u64 {
-        self.seen_ms.load(Ordering::Relaxed).max(self.pinged_ms.load(Ordering::Relaxed)).saturating_add(millis(interval))
+        self.seen_ms
+            .load(Ordering::Relaxed)
+            .max(self.pinged_ms.load(Ordering::Relaxed))
+            .saturating_add(millis(interval))
     }
 
     pub(super) fn pinged(&self, now_ms: u64) {

@@ -91,7 +91,8 @@ impl Core {
             (maximum, Version::V5) if connect.keep_alive_s == 0 => maximum,
             (maximum, Version::V5) => connect.keep_alive_s.min(maximum),
         };
-        let granted_expiry_s = u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
+        let granted_expiry_s =
+            u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
         let properties = ConnAckProperties {
             session_expiry_interval_s: (granted_expiry_s != expiry_interval_s).then_some(granted_expiry_s),
             receive_maximum: std::num::NonZeroU16::new(config.receive_maximum),

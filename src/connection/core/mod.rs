@@ -171,13 +171,7 @@ impl Core {
     }
 
     /// Takes a fault that the decoder found; `version` is how a refused CONNECT is to be answered, if it can be.
-    pub fn handle_fault(
-        &mut self,
-        now: Instant,
-        reason: ReasonCode,
-        answer_as: Option<Version>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub fn handle_fault(&mut self, now: Instant, reason: ReasonCode, answer_as: Option<Version>, turn: &mut Turn<'_>) {
         if matches!(self.state, State::AwaitConnect) && answer_as.is_some() {
             return self.refuse(reason, turn);
         }
@@ -251,7 +245,11 @@ impl Core {
     fn refuse(&mut self, reason: ReasonCode, turn: &mut Turn<'_>) {
         self.state = State::Closed;
         let properties = ConnAckProperties::default();
-        turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(ConnAck { session_present: false, reason, properties }))));
+        turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(ConnAck {
+            session_present: false,
+            reason,
+            properties,
+        }))));
         self.close(reason, turn);
     }
 
@@ -331,13 +329,8 @@ impl Established {
 
     /// PUBREC: the engine sends PUBREL; for an identifier it does not know, PUBREL says so (MQTT 5.0 §4.3.3, 0x92).
     fn handle_pubrec(&self, now: Instant, ack: &Ack, turn: &mut Turn<'_>) {
-        let is_known = turn.environment.engine.acknowledge(
-            now,
-            &self.session,
-            ack.packet_id,
-            Acknowledgement::PubRec,
-            turn.round,
-        );
+        let is_known =
+            turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, Acknowledgement::PubRec, turn.round);
         if !is_known {
             let answer = Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound);
             turn.outputs.push_back(Output::Send(Packet::PubRel(answer)));

@@ -65,7 +65,8 @@ impl Established {
                 answer(packet_id, qos, ReasonCode::Success, manner, turn);
                 return Ok(());
             }
-            if environment.engine.receiving_count(&self.session) >= environment.config.receive_maximum_of(self.version) {
+            if environment.engine.receiving_count(&self.session) >= environment.config.receive_maximum_of(self.version)
+            {
                 return Err(ReasonCode::ReceiveMaximumExceeded.into());
             }
         }

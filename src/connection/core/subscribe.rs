@@ -20,7 +20,11 @@ impl Established {
             .map(|(filter, options)| self.subscribe(now, filter, options, identifier, turn))
             .collect();
         let properties = AckProperties::default();
-        turn.outputs.push_back(Output::Send(Packet::SubAck(SubAck { packet_id: subscribe.packet_id, properties, reasons })));
+        turn.outputs.push_back(Output::Send(Packet::SubAck(SubAck {
+            packet_id: subscribe.packet_id,
+            properties,
+            reasons,
+        })));
         turn.outputs.push_back(Output::Pump);
     }
 

@@ -304,7 +304,10 @@ fn an_identity_that_no_rule_can_use_is_refused() {
     }
     let mut client = house.client(Manner::MQTT);
     assert_eq!(client.connect(connect("c", Version::V4), "client"), [SUCCESS]);
-    assert_eq!(client.send(publish("/p/client/upload", b"x", QoS::AtLeastOnce, Some(1))), ["PUBACK 1 No matching subscribers"]);
+    assert_eq!(
+        client.send(publish("/p/client/upload", b"x", QoS::AtLeastOnce, Some(1))),
+        ["PUBACK 1 No matching subscribers"]
+    );
 }
 
 #[test]
