@@ -430,6 +430,12 @@ proptest! {
         let stream = frames.concat();
         let (mut ours, error) = run(expect, &stream, &[usize::MAX]);
         ours.retain(|told| !matches!(told, Told::Unfinished(_)));
+        for told in &mut ours {
+            // tungstenite answers 1014, which IANA added later, with 1002.
+            if *told == Told::Close(Some(1014)) {
+                *told = Told::Close(Some(1002));
+            }
+        }
         let (theirs, is_fault) = tungstenite_run(&stream);
         match error {
             // What tungstenite takes and RFC 6455, our subprotocol or our limits do not: until there both say the same.
