@@ -1,0 +1,31 @@
+//! Tidegate as its users meet it: the real binary on loopback, over real TLS, spoken to by real clients.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
+//! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
+//! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
+//! | [`demo`] | what a newcomer opens first |
+//! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
+//! | [`restart`] | what outlives a connection, and what a restart |
+//! | [`policy`] | who may do what, the same for every dialect |
+//! | [`silent`] | clients that connect and say nothing |
+//! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
+//! | [`cli`] | the commands: what they print, where, and with which exit code |
+//!
+//! `tests/run` installs what these need. No test sleeps, no port is fixed, and every wait has a deadline ([`harness::PATIENCE`]).
+
+#![expect(unreachable_pub, reason = "nothing in a test binary can be reached from outside")]
+
+mod harness;
+
+mod article_one;
+mod article_two;
+mod cli;
+mod clients;
+mod demo;
+mod hostile;
+mod mqtt;
+mod policy;
+mod restart;
+mod silent;

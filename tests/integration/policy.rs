@@ -1,0 +1,306 @@
+//! Who may do what: one table, and the same verdicts for MQTT 3.1, 3.1.1, 5.0 and JSON, for live, retained, queued and Will messages.
+
+use serde_json::json;
+use tidegate::mqtt::{QoS, ReasonCode, Version};
+
+use crate::harness::{Client, JsonClient, Over, Server, Setup, mqtt};
+
+const POLICY: &str = r##"
+version: 1
+roles:
+  client:
+    - { topic: "/p/${username}/upload", rw: rw }
+    - { topic: "/p/${username}/download", rw: r }
+    - { topic: "/public/#", rw: r }
+    - { topic: "/public/secret/#", deny: r }
+    - { topic: "/id/${clientid}/#", rw: rw }
+  backend:
+    - { topic: "/p/+/#", rw: rw }
+    - { topic: "/public/#", rw: rw }
+    - { topic: "/p/+/locked", deny: w }
+users:
+  alice: [client]
+  bob: [client]
+  server: [backend]
+  lonely: []
+  "a/b": [client]
+  "+": [client]
+acl:
+  - [lonely, /only/this, 1]
+tests:
+  - { as: alice, may: publish, topic: /p/alice/upload }
+  - { as: alice, may_not: subscribe, topic: "#" }
+"##;
+
+const USERS: [(&str, &str); 6] =
+    [("alice", "a"), ("bob", "b"), ("server", "s"), ("lonely", "l"), ("a/b", "x"), ("+", "y")];
+
+fn start() -> Server {
+    Setup::new().users(&USERS).policy(POLICY).start()
+}
+
+fn password(user: &str) -> &'static str {
+    USERS.iter().find(|(name, _)| *name == user).expect("a known user").1
+}
+
+fn log_in(server: &Server, version: Version, user: &str, client_id: &str) -> Client {
+    let mut connect = mqtt::connect(version, client_id);
+    connect.login = mqtt::login(user, password(user));
+    Client::connect_with(server, Over::Tcp, connect)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Publish,
+    Subscribe,
+}
+use Act::{Publish, Subscribe};
+
+/// Identity, what it tries, with which topic or filter, and whether it may.
+const TABLE: [(&str, Act, &str, bool); 32] = [
+    ("alice", Publish, "/p/alice/upload", true),
+    ("alice", Publish, "/p/alice/download", false),
+    ("alice", Publish, "/p/bob/upload", false),
+    ("alice", Publish, "/p/alice/upload/deeper", false),
+    ("alice", Publish, "/p/alice", false),
+    ("alice", Publish, "p/alice/upload", false),
+    ("alice", Publish, "/public/x", false),
+    ("alice", Publish, "/id/judged/x", true),
+    ("alice", Publish, "/id/other/x", false),
+    ("alice", Subscribe, "/p/alice/upload", true),
+    ("alice", Subscribe, "/p/alice/download", true),
+    ("alice", Subscribe, "/p/alice/+", false),
+    ("alice", Subscribe, "/p/+/download", false),
+    ("alice", Subscribe, "/p/bob/download", false),
+    ("alice", Subscribe, "#", false),
+    ("alice", Subscribe, "/#", false),
+    ("alice", Subscribe, "/public/news", true),
+    ("alice", Subscribe, "/public/news/#", true),
+    ("alice", Subscribe, "/public/#", false),
+    ("alice", Subscribe, "/public/+", true),
+    ("alice", Subscribe, "/public/secret/x", false),
+    ("alice", Subscribe, "/id/judged/#", true),
+    ("alice", Subscribe, "/id/+/#", false),
+    ("alice", Subscribe, "$SYS/#", false),
+    ("bob", Publish, "/p/bob/upload", true),
+    ("bob", Publish, "/p/alice/upload", false),
+    ("server", Publish, "/p/alice/download", true),
+    ("server", Publish, "/p/alice/locked", false),
+    ("server", Subscribe, "/p/+/upload", true),
+    ("server", Subscribe, "/p/#", true),
+    ("lonely", Subscribe, "/only/this", true),
+    ("lonely", Publish, "/only/this", false),
+];
+
+/// The verdict as a client of this version is told it.
+fn told_by_mqtt(server: &Server, version: Version, user: &str, act: Act, topic: &str) -> bool {
+    let mut client = log_in(server, version, user, "judged");
+    match act {
+        Subscribe => {
+            let reason = client.subscribe(topic, QoS::AtLeastOnce);
+            match version {
+                Version::V5 if reason as u8 >= 0x80 => assert_eq!(reason, ReasonCode::NotAuthorized),
+                _ if reason as u8 >= 0x80 => assert_eq!(reason, ReasonCode::UnspecifiedError, "0x80"),
+                _ => {}
+            }
+            (reason as u8) < 0x80
+        }
+        Publish if version == Version::V5 => {
+            let reason = client.publish(topic, b"x", QoS::AtLeastOnce, false);
+            assert!((reason as u8) < 0x80 || reason == ReasonCode::NotAuthorized, "{reason:?}");
+            (reason as u8) < 0x80
+        }
+        // 3.1 and 3.1.1 have no word for it: what counts is whether it arrives ([MQTT-3.3.5-2]).
+        Publish => {
+            let mut listener = listener(server, topic);
+            client.publish(topic, b"x", QoS::AtLeastOnce, false);
+            client.expect_nothing();
+            arrived(&mut listener, topic)
+        }
+    }
+}
+
+/// Somebody who hears this topic, whatever the policy says of the publisher.
+fn listener(server: &Server, topic: &str) -> Client {
+    let user = match topic {
+        "/only/this" => "lonely",
+        _ if topic.starts_with("/p/") || topic.starts_with("/public/") => "server",
+        _ => "alice",
+    };
+    let client_id = topic.strip_prefix("/id/").and_then(|rest| rest.split('/').next()).unwrap_or("listener");
+    // The judged client has this name already: nobody else may hear its topics, so nothing is heard of them here.
+    let client_id = if client_id == "judged" { "listener" } else { client_id };
+    let mut listener = log_in(server, Version::V5, user, client_id);
+    listener.subscribe(topic, QoS::AtMostOnce);
+    listener
+}
+
+/// Whether the listener has got the message, now that its publisher has had an answer.
+fn arrived(listener: &mut Client, topic: &str) -> bool {
+    listener.send(&tidegate::mqtt::Packet::PingReq);
+    match listener.receive() {
+        tidegate::mqtt::Packet::PingResp => false,
+        tidegate::mqtt::Packet::Publish(publish) => {
+            assert_eq!(publish.topic.as_deref(), Some(topic));
+            true
+        }
+        other => panic!("{other:?} instead of PINGRESP"),
+    }
+}
+
+fn told_by_json(server: &Server, user: &str, act: Act, topic: &str) -> bool {
+    let mut client = JsonClient::open(server, Over::Ws);
+    client.send(&json!({
+        "Action": "connect", "Username": user, "Password": password(user), "ClientId": "judged", "Id": 0,
+    }));
+    client.expect(&json!({ "Action": "ack", "Id": 0 }));
+    client.send(&match act {
+        Subscribe => json!({ "Action": "subscribe", "Topic": topic, "Id": 1 }),
+        Publish => json!({ "Action": "publish", "Topic": topic, "Payload": "x", "QoS": 1, "Id": 1 }),
+    });
+    let answer = client.receive();
+    if answer["Action"] == "error" {
+        assert_eq!(answer["Code"], "denied", "{answer}");
+        assert_eq!(answer["Id"], 1, "{answer}");
+    } else {
+        assert_eq!((&answer["Action"], &answer["Id"]), (&json!("ack"), &json!(1)), "{answer}");
+    }
+    answer["Action"] == "ack"
+}
+
+#[test]
+fn every_dialect_is_told_the_same() {
+    let server = start();
+    for (user, act, topic, expected) in TABLE {
+        for version in [Version::V3, Version::V4, Version::V5] {
+            // Nobody but the judged client itself may hear /id/judged, so 3.x cannot be asked that way.
+            if version != Version::V5 && act == Publish && topic.starts_with("/id/judged") {
+                continue;
+            }
+            let found = told_by_mqtt(&server, version, user, act, topic);
+            assert_eq!(found, expected, "MQTT {version}: {user} {act:?} {topic}");
+        }
+        assert_eq!(told_by_json(&server, user, act, topic), expected, "JSON: {user} {act:?} {topic}");
+    }
+}
+
+#[test]
+fn explain_gives_the_same_verdicts() {
+    let server = start();
+    for (user, act, topic, expected) in TABLE {
+        let act = if act == Publish { "publish" } else { "subscribe" };
+        let output = crate::harness::server::tidegate()
+            .args(["policy", "explain"])
+            .arg(server.directory().join("policy.yaml"))
+            .args(["--user", user, "--client-id", "judged", act, topic])
+            .output()
+            .expect("the tidegate binary");
+        let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
+        assert!(output.status.code().is_some(), "{output:?}");
+        assert_eq!(text.contains("allow"), expected, "{user} {act} {topic}: {text}");
+    }
+}
+
+#[test]
+fn a_will_is_judged_when_it_is_made() {
+    let server = start();
+    for version in [Version::V3, Version::V4, Version::V5] {
+        let mut connect = mqtt::connect(version, "mortal");
+        connect.login = mqtt::login("alice", "a");
+        connect.will = Some(mqtt::will("/p/bob/upload", "forged", QoS::AtMostOnce, false));
+        let (mut client, answer) = Client::try_connect(&server, Over::Tcp, connect.clone());
+        assert_eq!(answer.reason, ReasonCode::NotAuthorized, "{version}");
+        client.expect_closed();
+        connect.will = Some(mqtt::will("/p/alice/upload", "fine", QoS::AtMostOnce, false));
+        let mut heir = log_in(&server, Version::V5, "server", "heir");
+        heir.subscribe("/p/+/upload", QoS::AtMostOnce);
+        drop(Client::connect_with(&server, Over::Tcp, connect));
+        heir.expect_message("/p/alice/upload", b"fine");
+    }
+}
+
+#[test]
+fn an_identity_that_would_act_as_a_pattern_is_refused() {
+    let server = start();
+    for user in ["a/b", "+"] {
+        let mut connect = mqtt::connect(Version::V5, "pattern");
+        connect.login = mqtt::login(user, password(user));
+        let (mut client, answer) = Client::try_connect(&server, Over::Tcp, connect);
+        assert!(answer.reason as u8 >= 0x80, "{user}: {answer:?}");
+        client.expect_closed();
+    }
+    for client_id in ["#", "+", "a/b"] {
+        let mut connect = mqtt::connect(Version::V5, client_id);
+        connect.login = mqtt::login("alice", "a");
+        let (mut client, answer) = Client::try_connect(&server, Over::Tcp, connect);
+        assert!(answer.reason as u8 >= 0x80, "{client_id}: {answer:?}");
+        client.expect_closed();
+    }
+    // Names that look like patterns elsewhere are only names here.
+    for client_id in [".*", "${username}", "%u", "*", "$share", "a b"] {
+        let client = log_in(&server, Version::V5, "alice", client_id);
+        client.disconnect(ReasonCode::Success);
+    }
+}
+
+#[test]
+fn retained_messages_are_kept_from_those_who_may_not_read() {
+    let server = start();
+    let mut backend = log_in(&server, Version::V5, "server", "backend");
+    backend.publish("/public/secret/x", b"hidden", QoS::AtLeastOnce, true);
+    backend.publish("/public/news", b"shown", QoS::AtLeastOnce, true);
+    let mut alice = log_in(&server, Version::V5, "alice", "alice");
+    assert_eq!(alice.subscribe("/public/secret/x", QoS::AtMostOnce), ReasonCode::NotAuthorized);
+    alice.subscribe("/public/news", QoS::AtMostOnce);
+    alice.expect_message("/public/news", b"shown");
+    alice.expect_nothing();
+}
+
+#[test]
+fn another_identity_cannot_take_a_session_over() {
+    let server = start();
+    let mut alice = log_in(&server, Version::V5, "alice", "the-session");
+    for version in [Version::V4, Version::V5] {
+        let mut connect = mqtt::connect(version, "the-session");
+        connect.login = mqtt::login("bob", "b");
+        let (mut bob, answer) = Client::try_connect(&server, Over::Tcp, connect);
+        assert_eq!(answer.reason, ReasonCode::ClientIdentifierNotValid, "{version}");
+        bob.expect_closed();
+    }
+    alice.expect_nothing();
+}
+
+#[test]
+fn json_credentials_are_checked_and_may_be_retried() {
+    let server = start();
+    let mut client = JsonClient::open(&server, Over::Wss);
+    client.send(&json!({ "Action": "connect", "Username": "alice", "Password": "wrong", "Id": 1 }));
+    let answer = client.receive();
+    assert_eq!(answer["Action"], "error", "{answer}");
+    assert!(!answer.to_string().contains("wrong\""), "the answer repeats no password: {answer}");
+    assert!(!server.printed().contains("wrong"), "nor does the log: {}", server.printed());
+    JsonClient::log_in(&server, Over::Wss, "alice", "a").expect_nothing();
+}
+
+#[test]
+fn who_may_not_come_in_unnamed_can_do_nothing_over_json() {
+    let server = start();
+    let mut client = JsonClient::open(&server, Over::Ws);
+    client.send(&json!({ "Action": "subscribe", "Topic": "/public/news", "Id": 1 }));
+    // An error, with or without the end of the connection; never an ack.
+    let frame = client.transport.read_frame().expect("an answer");
+    let text = String::from_utf8_lossy(&frame.payload).into_owned();
+    assert!(frame.opcode == 8 || text.contains("\"error\""), "{text}");
+}
+
+#[test]
+fn no_policy_and_no_credentials_stay_on_loopback() {
+    let setup = Setup::new().listeners(["mqtt://0.0.0.0:0"]);
+    let config = setup.directory().join("open.yaml");
+    std::fs::write(&config, "listen: [\"mqtt://0.0.0.0:0\"]\nauth: { anonymous: true }\n").expect("a writable file");
+    let output =
+        crate::harness::server::tidegate().arg("run").arg("-c").arg(&config).output().expect("the tidegate binary");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("policy") || text.contains("anonymous") || text.contains("auth"), "{text}");
+}
