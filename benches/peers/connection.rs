@@ -1,4 +1,4 @@
-//! One client of the generator: a non-blocking socket, perhaps TLS, perhaps WebSocket, and MQTT 3.1.1 inside.
+//! One client of the generator: a non-blocking socket, perhaps TLS, perhaps WebSocket, and MQTT 3.1.1 or JSON inside.
 
 use std::{
     io::{self, Read, Write},
@@ -17,6 +17,8 @@ pub(crate) enum Transport {
     Tcp,
     Ws,
     Wss,
+    /// The JSON Action dialect over secure WebSockets; everything else is MQTT.
+    JsonWss,
 }
 
 /// Who the client is and what it hears.
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
 pub(crate) enum Event<'a> {
     /// Everything of the [`Plan`] is done: CONNACK, and SUBACK if it subscribes.
     Ready,
+    /// The answer to a subscription beyond the plan's.
+    Subscribed,
     /// The payload of a PUBLISH; its PUBACK, if it needs one, is on its way.
     Delivery(&'a [u8]),
 }
@@ -68,9 +72,9 @@ pub(crate) struct Connection {
 struct Session {
     plan: Plan,
     phase: Phase,
-    is_websocket: bool,
+    transport: Transport,
     frames: Frames,
-    /// The part of the HTTP answer, later of an MQTT packet, that has come.
+    /// The part of the HTTP answer, later of an MQTT packet or JSON message, that has come.
     carry: Vec<u8>,
     /// Bytes for the socket (or for TLS), framed.
     out: Vec<u8>,
@@ -90,7 +94,7 @@ impl Connection {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         let tls = match transport {
-            Transport::Wss => {
+            Transport::Wss | Transport::JsonWss => {
                 let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
                 let mut tls = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
                 tls.set_buffer_limit(None);
@@ -103,13 +107,14 @@ impl Connection {
             wire::connect(&plan.client_id, &mut out);
             Phase::AwaitConnAck
         } else {
-            wire::upgrade(path, &format!("localhost:{}", to.port()), &mut out);
+            let subprotocol = (transport != Transport::JsonWss).then_some("mqtt");
+            wire::upgrade(path, &format!("localhost:{}", to.port()), subprotocol, &mut out);
             Phase::Upgrading
         };
         let session = Session {
             plan,
             phase,
-            is_websocket: transport != Transport::Tcp,
+            transport,
             frames: Frames::default(),
             carry: Vec::new(),
             out,
@@ -123,8 +128,14 @@ impl Connection {
         self.session.publish(topic, qos, payload);
     }
 
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: u8) {
+        self.session.subscribe(filter, qos);
+    }
+
     pub(crate) fn disconnect(&mut self) {
-        self.session.send(wire::disconnect);
+        if self.session.transport != Transport::JsonWss {
+            self.session.send(wire::disconnect);
+        }
         if let Some(tls) = &mut self.tls {
             // The close_notify must follow the DISCONNECT, so that goes to TLS first; both leave with the next flush.
             let _ = tls.writer().write_all(&self.session.out);
@@ -215,7 +226,7 @@ impl Session {
         if self.phase == Phase::Upgrading {
             return self.receive_http(bytes, on);
         }
-        if !self.is_websocket {
+        if self.transport == Transport::Tcp {
             return self.receive_mqtt(bytes, on);
         }
         let mut frames = std::mem::take(&mut self.frames);
@@ -238,21 +249,52 @@ impl Session {
         }
         let rest = self.carry.split_off(end + 4);
         self.carry.clear();
-        self.phase = Phase::AwaitConnAck;
-        let client_id = std::mem::take(&mut self.plan.client_id);
-        self.send(|out| wire::connect(&client_id, out));
+        if self.transport == Transport::JsonWss {
+            // There is no CONNECT to wait for: who comes without one is anonymous.
+            self.subscribe_as_planned(on);
+        } else {
+            self.phase = Phase::AwaitConnAck;
+            let client_id = std::mem::take(&mut self.plan.client_id);
+            self.send(|out| wire::connect(&client_id, out));
+        }
         if rest.is_empty() { Ok(()) } else { self.receive(&rest, on) }
     }
 
     fn receive_piece(&mut self, piece: &Piece<'_>, on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
         match piece {
-            Piece::Data(bytes) => self.receive_mqtt(bytes, on),
+            Piece::Data { bytes, ends_message } if self.transport == Transport::JsonWss => {
+                self.receive_json(bytes, *ends_message, on)
+            }
+            Piece::Data { bytes, .. } => self.receive_mqtt(bytes, on),
             Piece::Ping(payload) => {
                 wire::frame(wire::PONG, payload, self.mask, &mut self.out);
                 Ok(())
             }
             Piece::Close => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+
+    fn receive_json(&mut self, bytes: &[u8], is_end: bool, on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
+        let carried = std::mem::take(&mut self.carry);
+        if !is_end || !carried.is_empty() {
+            self.carry = carried;
+            self.carry.extend_from_slice(bytes);
+            if !is_end {
+                return Ok(());
+            }
+            let message = std::mem::take(&mut self.carry);
+            return self.receive_json_message(&message, on);
+        }
+        self.receive_json_message(bytes, on)
+    }
+
+    fn receive_json_message(&mut self, text: &[u8], on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
+        match (wire::json_message(text), self.phase) {
+            (wire::JsonMessage::Delivery(payload), Phase::Ready) => on(Event::Delivery(payload)),
+            (wire::JsonMessage::Ack, Phase::AwaitSubAck) => self.become_ready(on),
+            _ => return Err(nonsense(&format!("unexpected message {}", String::from_utf8_lossy(text)))),
+        }
+        Ok(())
     }
 
     fn receive_mqtt(&mut self, bytes: &[u8], on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
@@ -280,14 +322,9 @@ impl Session {
 
     fn receive_packet(&mut self, packet: &wire::Packet<'_>, on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
         match (packet.first >> 4, self.phase) {
-            (2, Phase::AwaitConnAck) if packet.body == [0, 0] => match self.plan.subscribe.take() {
-                Some((filter, qos)) => {
-                    self.send(|out| wire::subscribe(&filter, qos, out));
-                    self.phase = Phase::AwaitSubAck;
-                }
-                None => self.become_ready(on),
-            },
+            (2, Phase::AwaitConnAck) if packet.body == [0, 0] => self.subscribe_as_planned(on),
             (9, Phase::AwaitSubAck) if packet.body.last().is_some_and(|&code| code <= 2) => self.become_ready(on),
+            (9, Phase::Ready) if packet.body.last().is_some_and(|&code| code <= 2) => on(Event::Subscribed),
             (3, Phase::Ready) => {
                 let delivery = wire::delivery(packet).ok_or_else(|| nonsense("a PUBLISH shorter than its fields"))?;
                 on(Event::Delivery(delivery.payload));
@@ -302,29 +339,53 @@ impl Session {
         Ok(())
     }
 
+    fn subscribe_as_planned(&mut self, on: &mut impl FnMut(Event<'_>)) {
+        match self.plan.subscribe.take() {
+            Some((filter, qos)) => {
+                self.phase = Phase::AwaitSubAck;
+                self.subscribe(&filter, qos);
+            }
+            None => self.become_ready(on),
+        }
+    }
+
     fn become_ready(&mut self, on: &mut impl FnMut(Event<'_>)) {
         self.phase = Phase::Ready;
         on(Event::Ready);
     }
 
-    fn publish(&mut self, topic: &str, qos: u8, payload: &[u8]) {
-        let packet_id = (qos > 0).then(|| {
-            self.packet_id = self.packet_id.checked_add(1).unwrap_or(1);
-            self.packet_id
-        });
-        self.send(|out| wire::publish(topic, packet_id, payload, out));
+    fn subscribe(&mut self, filter: &str, qos: u8) {
+        let packet_id = self.next_packet_id();
+        match self.transport {
+            Transport::JsonWss => self.send(|out| wire::json_subscribe(filter, out)),
+            _ => self.send(|out| wire::subscribe(filter, qos, packet_id, out)),
+        }
     }
 
-    /// Appends one packet, in a frame of its own over WebSocket as browsers' libraries do.
-    fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        if self.is_websocket {
-            let mut packet = Vec::with_capacity(128);
-            encode(&mut packet);
-            self.mask = self.mask.rotate_left(5) ^ 0xA5A5_1234;
-            wire::frame(wire::BINARY, &packet, self.mask, &mut self.out);
-        } else {
-            encode(&mut self.out);
+    fn publish(&mut self, topic: &str, qos: u8, payload: &[u8]) {
+        let packet_id = (qos > 0).then(|| self.next_packet_id());
+        match self.transport {
+            Transport::JsonWss => self.send(|out| wire::json_publish(topic, payload, out)),
+            _ => self.send(|out| wire::publish(topic, packet_id, payload, out)),
         }
+    }
+
+    fn next_packet_id(&mut self) -> u16 {
+        self.packet_id = self.packet_id.checked_add(1).unwrap_or(1);
+        self.packet_id
+    }
+
+    /// Appends one packet or JSON message, in a frame of its own over WebSocket as browsers' libraries do.
+    fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let opcode = match self.transport {
+            Transport::Tcp => return encode(&mut self.out),
+            Transport::Ws | Transport::Wss => wire::BINARY,
+            Transport::JsonWss => wire::TEXT,
+        };
+        let mut message = Vec::with_capacity(128);
+        encode(&mut message);
+        self.mask = self.mask.rotate_left(5) ^ 0xA5A5_1234;
+        wire::frame(opcode, &message, self.mask, &mut self.out);
     }
 }
 

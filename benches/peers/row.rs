@@ -1,6 +1,7 @@
 //! The rows of the table: what load each drives and what it measures.
 
 mod connects;
+mod filters;
 mod idle;
 mod traffic;
 
@@ -24,6 +25,7 @@ enum Work {
     Traffic(Traffic),
     Idle,
     Connects,
+    Filters,
 }
 
 /// One measured value. The first of a row is the one that ratios are made of.
@@ -53,6 +55,7 @@ impl Row {
             Work::Traffic(traffic) => traffic.measure(stage, &target),
             Work::Idle => idle::measure(stage, &target),
             Work::Connects => connects::measure(stage, &target),
+            Work::Filters => filters::measure(stage, &target),
         }
         .map(Some)
     }
@@ -91,8 +94,21 @@ pub(crate) fn all() -> Vec<Row> {
             "100 pairs, 64 B, QoS 0, wss, paced 1,000 msg/s in all",
             Traffic { publishers: 100, subscribers: 100, drive: Drive::Paced(1000.0), ..pairs },
         ),
+        row(
+            "fan-out-json",
+            "fan-out 1→1000, JSON Actions, wss, max (16 outstanding)",
+            Transport::JsonWss,
+            Work::Traffic(fan_out),
+        ),
+        row(
+            "pairs-json",
+            "200 pairs, JSON Actions, wss, max (16 outstanding each)",
+            Transport::JsonWss,
+            Work::Traffic(pairs),
+        ),
         row("idle-wss", "idle, 10,000 with one subscription each, wss", Transport::Wss, Work::Idle),
         row("idle-ws", "idle, 10,000 with one subscription each, ws", Transport::Ws, Work::Idle),
         row("connects", "wss connects, 64 at once", Transport::Wss, Work::Connects),
+        row("filters", "100,000 filters of 100 clients, each message matches 3, TCP", Transport::Tcp, Work::Filters),
     ]
 }

@@ -71,12 +71,13 @@ pub(crate) struct Server {
     tcp: Option<SocketAddr>,
     ws: Option<SocketAddr>,
     wss: Option<SocketAddr>,
+    json_wss: Option<SocketAddr>,
 }
 
 impl Server {
     /// A server that listens nowhere yet.
     fn new(child: Child) -> Self {
-        Self { children: vec![child], tcp: None, ws: None, wss: None }
+        Self { children: vec![child], tcp: None, ws: None, wss: None, json_wss: None }
     }
 
     pub(crate) fn target(&self, transport: Transport) -> Option<Target> {
@@ -84,8 +85,10 @@ impl Server {
             Transport::Tcp => self.tcp,
             Transport::Ws => self.ws,
             Transport::Wss => self.wss,
+            Transport::JsonWss => self.json_wss,
         };
-        address.map(|address| Target { address, transport, path: "/mqtt" })
+        let path = if transport == Transport::JsonWss { "/ws/" } else { "/mqtt" };
+        address.map(|address| Target { address, transport, path })
     }
 
     /// CPU time of all processes since they started.

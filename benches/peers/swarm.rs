@@ -107,8 +107,17 @@ impl Swarm {
 
     /// Queues a PUBLISH of client `number`; it leaves with the next [`Self::flush`].
     pub(crate) fn publish(&mut self, number: usize, topic: &str, qos: u8, payload: &[u8]) {
+        self.queue(number, |connection| connection.publish(topic, qos, payload));
+    }
+
+    /// Queues a SUBSCRIBE of client `number`, answered by [`Event::Subscribed`].
+    pub(crate) fn subscribe(&mut self, number: usize, filter: &str, qos: u8) {
+        self.queue(number, |connection| connection.subscribe(filter, qos));
+    }
+
+    fn queue(&mut self, number: usize, what: impl FnOnce(&mut Connection)) {
         if let Some(connection) = &mut self.slots[number] {
-            connection.publish(topic, qos, payload);
+            what(connection);
             if self.to_flush.last() != Some(&number) {
                 self.to_flush.push(number);
             }

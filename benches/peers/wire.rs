@@ -1,6 +1,8 @@
-//! The bytes the generator speaks: MQTT 3.1.1 and RFC 6455 client frames, made and read by hand.
+//! The bytes the generator speaks: MQTT 3.1.1, JSON Actions and RFC 6455 client frames, made and read by hand.
 //!
 //! Nothing here is shared with Tidegate's own codec, so a fault in that codec cannot hide itself in the bench.
+
+use memchr::memmem;
 
 /// A whole CONNECT: clean session, Keep Alive 300 s, no credentials (MQTT 3.1.1 §3.1).
 pub(crate) fn connect(client_id: &str, out: &mut Vec<u8>) {
@@ -11,10 +13,10 @@ pub(crate) fn connect(client_id: &str, out: &mut Vec<u8>) {
     string(client_id, out);
 }
 
-/// A SUBSCRIBE with one filter and packet identifier 1.
-pub(crate) fn subscribe(filter: &str, qos: u8, out: &mut Vec<u8>) {
+/// A SUBSCRIBE with one filter.
+pub(crate) fn subscribe(filter: &str, qos: u8, packet_id: u16, out: &mut Vec<u8>) {
     head(0x82, 5 + filter.len(), out);
-    out.extend_from_slice(&[0, 1]);
+    out.extend_from_slice(&packet_id.to_be_bytes());
     string(filter, out);
     out.push(qos);
 }
@@ -93,18 +95,52 @@ pub(crate) fn delivery<'a>(packet: &Packet<'a>) -> Option<Delivery<'a>> {
     Some(Delivery { packet_id: Some(packet_id), payload: &rest[2..] })
 }
 
-/// The opening handshake of RFC 6455 §4.1 for the subprotocol `mqtt`.
-pub(crate) fn upgrade(path: &str, authority: &str, out: &mut Vec<u8>) {
+/// A subscription in the JSON Action dialect; its `Id` asks for an answer.
+pub(crate) fn json_subscribe(filter: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!(r#"{{"Action":"subscribe","Topic":"{filter}","Id":1}}"#).as_bytes());
+}
+
+/// `payload` needs no escapes.
+pub(crate) fn json_publish(topic: &str, payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"Action":"publish","Topic":""#);
+    out.extend_from_slice(topic.as_bytes());
+    out.extend_from_slice(br#"","Payload":""#);
+    out.extend_from_slice(payload);
+    out.extend_from_slice(br#""}"#);
+}
+
+/// What a server's JSON message is, as far as the bench looks at it.
+pub(crate) enum JsonMessage<'a> {
+    Ack,
+    Delivery(&'a [u8]),
+    Other,
+}
+
+/// Reads a JSON message whose strings hold no escapes.
+pub(crate) fn json_message(text: &[u8]) -> JsonMessage<'_> {
+    const PAYLOAD: &[u8] = br#""Payload":""#;
+    const ACK: &[u8] = br#""Action":"ack""#;
+    if let Some(start) = memmem::find(text, PAYLOAD) {
+        let rest = &text[start + PAYLOAD.len()..];
+        return JsonMessage::Delivery(rest.split(|&byte| byte == b'"').next().unwrap_or_default());
+    }
+    if memmem::find(text, ACK).is_some() { JsonMessage::Ack } else { JsonMessage::Other }
+}
+
+/// The opening handshake of RFC 6455 §4.1; MQTT names its subprotocol, JSON has none.
+pub(crate) fn upgrade(path: &str, authority: &str, subprotocol: Option<&str>, out: &mut Vec<u8>) {
+    let subprotocol = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
     out.extend_from_slice(
         format!(
             "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{subprotocol}\r\n"
         )
         .as_bytes(),
     );
 }
 
 /// Opcodes of RFC 6455 §5.2 that the generator meets.
+pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
@@ -140,8 +176,11 @@ pub(crate) struct Frames {
 
 /// A piece of what a frame carried.
 pub(crate) enum Piece<'a> {
-    /// Bytes of the MQTT stream, not necessarily a whole frame's.
-    Data(&'a [u8]),
+    /// Bytes of a message, not necessarily all of it.
+    Data {
+        bytes: &'a [u8],
+        ends_message: bool,
+    },
     Ping(&'a [u8]),
     Close,
 }
@@ -164,7 +203,10 @@ impl Frames {
             bytes = rest;
             self.remaining -= take as u64;
             match self.header[0] & 0x0F {
-                opcode if opcode < 0x8 => on(Piece::Data(piece)),
+                opcode if opcode < 0x8 => {
+                    let ends_message = self.remaining == 0 && self.header[0] & 0x80 != 0;
+                    on(Piece::Data { bytes: piece, ends_message });
+                }
                 _ => self.control.extend_from_slice(piece),
             }
             if self.remaining == 0 {

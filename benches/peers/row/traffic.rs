@@ -135,7 +135,7 @@ impl Load {
             swarm,
             ledger: Ledger::new(&traffic),
             topics: (0..traffic.publishers).map(|number| traffic.topic(number)).collect(),
-            payload: vec![0xAB; traffic.payload_bytes],
+            payload: vec![b'.'; traffic.payload_bytes],
             epoch: Instant::now(),
             paced: 0,
             progress: Instant::now(),
@@ -216,9 +216,9 @@ impl Load {
 
     fn publish(&mut self, publisher: usize) {
         let sequence = self.ledger.send(publisher);
-        self.payload[..8].copy_from_slice(&sequence.to_be_bytes());
-        self.payload[8..16].copy_from_slice(&(self.epoch.elapsed().as_nanos() as u64).to_be_bytes());
-        self.payload[16..20].copy_from_slice(&(publisher as u32).to_be_bytes());
+        write_hex(sequence, &mut self.payload[..16]);
+        write_hex(self.epoch.elapsed().as_nanos() as u64, &mut self.payload[16..32]);
+        write_hex(publisher as u64, &mut self.payload[32..HEADER_LEN]);
         let client = self.traffic.subscribers + publisher;
         self.swarm.publish(client, &self.topics[publisher], self.traffic.qos, &self.payload);
     }
@@ -305,9 +305,21 @@ impl Ledger {
     }
 }
 
-/// Sequence number, nanoseconds since the load's epoch, publisher.
+/// What a payload begins with: sequence number, nanoseconds since the load's epoch, publisher; hexadecimal, so that it is text.
+const HEADER_LEN: usize = 40;
+
 fn fields(payload: &[u8]) -> Option<(u64, u64, usize)> {
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
-    let header = payload.get(..20)?;
-    Some((number(&header[..8]), number(&header[8..16]), number(&header[16..]) as usize))
+    let header = payload.get(..HEADER_LEN)?;
+    Some((read_hex(&header[..16])?, read_hex(&header[16..32])?, read_hex(&header[32..])? as usize))
+}
+
+fn write_hex(mut value: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(value & 0xF) as usize];
+        value >>= 4;
+    }
+}
+
+fn read_hex(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |sum, &digit| Some(sum << 4 | u64::from(char::from(digit).to_digit(16)?)))
 }

@@ -32,7 +32,7 @@ fn settings(around: &Surroundings<'_>) -> String {
     format!(
         "listen:\n  - https://127.0.0.1:0\n  - http://127.0.0.1:0\n  - mqtt://127.0.0.1:0\n\
          tls: {{ cert: {}, key: {} }}\n\
-         routes: [ {{ path: /mqtt, serve: mqtt }} ]\n\
+         routes: [ {{ path: /mqtt, serve: mqtt }}, {{ path: /ws/, serve: json }} ]\n\
          auth: {{ anonymous: true }}\n\
          admin: {{ listen: \"http://127.0.0.1:0\" }}\n\
          log: {{ level: warn }}\n",
@@ -63,7 +63,10 @@ fn read_addresses(server: &mut Server, stdout: ChildStdout) -> anyhow::Result<()
         let Some((scheme, address)) = url.split_once("://") else { bail!("unknown start-up line: {line}") };
         let address = address.split(['/', ' ']).next().unwrap_or_default().parse()?;
         match scheme {
-            "https" => server.wss = Some(address),
+            "https" => {
+                server.wss = Some(address);
+                server.json_wss = Some(address);
+            }
             "http" => server.ws = Some(address),
             "mqtt" => server.tcp = Some(address),
             _ => {}
