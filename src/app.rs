@@ -1,14 +1,176 @@
-//! The composition root: build, run, drain. The only file that knows everyone.
+//! The composition root: build → run → drain. The only file that knows everyone.
+//!
+//! Start-up is all or nothing: whatever can be wrong is found before the first connection is accepted. Shutdown is a state: stop
+//! accepting, tell every client, wait until they have heard it or a deadline has passed, exit.
 
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::connection::{Connections, Environment, TICK};
+use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
+use crate::engine::Engine;
+use crate::fault::{Fault, Faults};
+use crate::mqtt::ReasonCode;
+use crate::policy::Policy;
 
-/// Runs the server until it is told to stop.
+/// Runs the server until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Whatever keeps it from starting or ends it early.
+/// [`Faults`] in what the operator wrote; anything else is the machine's.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    for listener in &config.edge.listeners {
-        println!("{}", listener.url);
-    }
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let result = runtime.block_on(serve(config));
+    // Whoever has not closed by now is cut.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Everything that would keep the server from starting with `config`, short of taking its addresses.
+#[must_use]
+pub fn check(config: &Config) -> Vec<Fault> {
+    let policy = load_policy(config.policy.as_deref()).map(drop);
+    let authenticator = Authenticator::new(config.auth.clone()).map(drop);
+    let edge = Edge::check(&config.edge);
+    [policy, authenticator, edge].into_iter().filter_map(Result::err).flatten().collect()
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let connections = build(&config).map_err(Faults)?;
+    let handoff: Handoff = {
+        let connections = connections.clone();
+        Arc::new(move |accepted| connections.serve(accepted))
+    };
+    let edge_counters = Arc::new(EdgeCounters::default());
+    let edge = Edge::bind(config.edge.clone(), handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    announce(&announcement(&config, &edge));
+    let ticker = tokio::spawn(tick(connections.clone()));
+    let stopping = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Shutting down"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Shutting down"),
+        }
+        connections.dismiss_all(ReasonCode::ServerShuttingDown);
+    };
+    let stopped = edge.run(stopping);
+    stopped.await;
+    drain(&connections, config.drain_timeout).await;
+    ticker.abort();
     Ok(())
+}
+
+/// What is built before anything listens.
+fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
+    let policy = load_policy(config.policy.as_deref());
+    let authenticator = Authenticator::new(config.auth.clone());
+    let (policy, authenticator) = match (policy, authenticator) {
+        (Ok(policy), Ok(authenticator)) => (policy, authenticator),
+        (policy, authenticator) => {
+            return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
+        }
+    };
+    let environment = Environment {
+        engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
+        policy: ArcSwap::from_pointee(policy),
+        config: config.connection.clone(),
+        counters: Default::default(),
+        random,
+    };
+    Ok(Connections::new(environment, Arc::new(authenticator), Instant::now()))
+}
+
+/// The policy, which must pass its own tests before it judges anybody. Without a file everything is allowed; the configuration
+/// grants that to loopback listeners only.
+fn load_policy(path: Option<&Path>) -> Result<Policy, Vec<Fault>> {
+    let Some(path) = path else { return Ok(Policy::allow_all()) };
+    let origin = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![Fault::new(&origin, "policy", error.to_string(), "a policy file that can be read")])?;
+    let policy = Policy::parse(&text, &origin)?;
+    let failures = policy.run_tests();
+    if failures.is_empty() { Ok(policy) } else { Err(failures.into_iter().map(|failure| failure.fault).collect()) }
+}
+
+/// Drives every deadline of connections and sessions.
+async fn tick(connections: Connections) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        connections.tick(Instant::now());
+    }
+}
+
+/// Waits until the last client has heard that the server stops, or the time is up.
+async fn drain(connections: &Connections, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    let mut interval = tokio::time::interval(TICK);
+    while connections.count() > 0 && Instant::now() < deadline {
+        // Whoever was accepted while the others were told has not been told yet.
+        connections.dismiss_all(ReasonCode::ServerShuttingDown);
+        interval.tick().await;
+    }
+    tracing::info!(connections_cut = connections.count(), "Drained");
+}
+
+fn announce(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// What listens where, and what to open or to paste.
+fn announcement(config: &Config, edge: &Edge) -> String {
+    let addresses = edge.local_addresses();
+    let mut text = String::new();
+    for (listener, address) in &addresses {
+        text += &format!("listening  {}://{address}\n", listener.scheme.as_str());
+    }
+    let has_demo = config.edge.routes.iter().any(|route| route.action == RouteAction::Demo);
+    if let Some((listener, address)) = addresses.iter().find(|(listener, _)| listener.scheme.is_http() && has_demo) {
+        text += &format!("open       {}://{address}/  (the demo: two windows, one tide)\n", listener.scheme.as_str());
+    }
+    if let Some(ca) = edge.development_ca() {
+        text += &format!("trust      {}  (the development certificate's authority)\n", ca.display());
+    }
+    if let Some((_, address)) = addresses.iter().find(|(listener, _)| listener.scheme == Scheme::Mqtt) {
+        let (host, port) = (address.ip(), address.port());
+        text += &format!("watch      mosquitto_sub -h {host} -p {port} -t 'demo/#' -v\n");
+        text += &format!(
+            "say        mosquitto_pub -h {host} -p {port} -t demo/chat -m '{{\"from\":\"shell\",\"text\":\"hello\"}}'\n"
+        );
+    }
+    text + "ready\n"
+}
+
+/// One file descriptor a connection: takes as many as the system lets this process have.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+}
+
+/// For Client Identifiers of the server's making: nobody can guess another's.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u128::from_ne_bytes(bytes),
+        // A kernel without entropy is one that has not booted; the hasher's own seed is still unlike any other.
+        Err(_) => {
+            let state = ahash::RandomState::new();
+            u128::from(state.hash_one(0)) << 64 | u128::from(state.hash_one(1))
+        }
+    }
 }

@@ -167,7 +167,9 @@ impl Driver {
                 }
                 (Phase::Serving, None) if attention.is_hungry => {
                     self.with_core(work, |core, turn| core.pump(now, turn));
+                    self.carry_out(now, speech, work);
                     self.flush(work);
+                    return Poll::Pending;
                 }
                 (Phase::Draining, _) if attention.is_drained => {
                     self.link.shut_down();
@@ -282,6 +284,7 @@ impl Driver {
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
                 Output::Established(terms) => self.establish(now, terms),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
+                Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
             }
         }

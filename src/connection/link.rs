@@ -226,6 +226,13 @@ impl Link {
         self.socket.poll_read_ready(cx)
     }
 
+    /// Has the task pump the session once the outbox is empty, in a turn of its own.
+    pub(super) fn starve(&self) {
+        let mut state = self.state.lock();
+        state.is_starved = true;
+        state.wake();
+    }
+
     /// Has the task polled once more.
     pub(super) fn nudge(&self) {
         self.state.lock().wake();

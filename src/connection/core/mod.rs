@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use crate::auth::{Credentials, Principal, Refused};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
-use crate::engine::{Attached, Engine};
+use crate::engine::{Attached, Engine, Pumped};
 use crate::mqtt::packet::{Ack, ConnAck, Connect, Disconnect};
 use crate::mqtt::property::{ConnAckProperties, DisconnectProperties};
 use crate::mqtt::{Packet, ReasonCode, Version};
@@ -63,6 +63,8 @@ pub enum Output {
     Established(Terms),
     /// Let the engine send what waits in the session: call [`Core::pump`].
     Pump,
+    /// The same, once others have had their turn.
+    PumpLater,
     /// Say goodbye as the dialect does and close the transport. The session is already left.
     Close(ReasonCode),
 }
@@ -198,7 +200,9 @@ impl Core {
     /// Lets the engine send what waits in the session.
     pub fn pump(&mut self, now: Instant, turn: &mut Turn<'_>) {
         if let State::Established(established) = &self.state {
-            turn.environment.engine.pump(now, &established.session, turn.round);
+            if turn.environment.engine.pump(now, &established.session, turn.round) == Pumped::More {
+                turn.outputs.push_back(Output::PumpLater);
+            }
         }
     }
 

@@ -132,7 +132,7 @@ impl Client<'_> {
         while let Some(output) = turn.outputs.pop_front() {
             match output {
                 Output::Send(packet) => self.seen.push(line(&packet)),
-                Output::Pump => self.core.pump(self.house.now, &mut turn),
+                Output::Pump | Output::PumpLater => self.core.pump(self.house.now, &mut turn),
                 Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
                 Output::Authenticate(_) | Output::Established(_) => {}
             }
