@@ -31,6 +31,30 @@ pub enum Packet<'a> {
     Auth(Auth),
 }
 
+impl Packet<'_> {
+    /// The same packet, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Packet<'static> {
+        match self {
+            Self::Publish(publish) => Packet::Publish(publish.into_owned()),
+            Self::Connect(connect) => Packet::Connect(connect),
+            Self::ConnAck(connack) => Packet::ConnAck(connack),
+            Self::PubAck(ack) => Packet::PubAck(ack),
+            Self::PubRec(ack) => Packet::PubRec(ack),
+            Self::PubRel(ack) => Packet::PubRel(ack),
+            Self::PubComp(ack) => Packet::PubComp(ack),
+            Self::Subscribe(subscribe) => Packet::Subscribe(subscribe),
+            Self::SubAck(suback) => Packet::SubAck(suback),
+            Self::Unsubscribe(unsubscribe) => Packet::Unsubscribe(unsubscribe),
+            Self::UnsubAck(unsuback) => Packet::UnsubAck(unsuback),
+            Self::PingReq => Packet::PingReq,
+            Self::PingResp => Packet::PingResp,
+            Self::Disconnect(disconnect) => Packet::Disconnect(disconnect),
+            Self::Auth(auth) => Packet::Auth(auth),
+        }
+    }
+}
+
 /// A user name and a password of which neither is ever printed in full: `Debug` hides the password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Login {
@@ -97,6 +121,22 @@ pub struct Publish<'a> {
     pub packet_id: Option<PacketId>,
     pub properties: PublishProperties<'a>,
     pub payload: Cow<'a, [u8]>,
+}
+
+impl Publish<'_> {
+    /// The same packet, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Publish<'static> {
+        Publish {
+            topic: self.topic.map(TopicName::into_owned),
+            properties: self.properties.into_owned(),
+            payload: Cow::Owned(self.payload.into_owned()),
+            dup: self.dup,
+            qos: self.qos,
+            retain: self.retain,
+            packet_id: self.packet_id,
+        }
+    }
 }
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (MQTT 5.0 §3.4 to §3.7).

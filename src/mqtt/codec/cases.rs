@@ -37,7 +37,7 @@ const fn no(version: u8, name: &'static str, bytes: &'static [u8], reason: u8, c
 }
 
 impl Case {
-    const fn from_server(mut self) -> Self {
+    const fn by_server(mut self) -> Self {
         self.is_from_server = true;
         self
     }
@@ -111,26 +111,26 @@ pub const CONNECT: &[Case] = &[
     no(5, "CONNECT, Will Payload Format Indicator 2", b"\x10\x16\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01a\x02\x01\x02\x00\x01t\x00\x00", PROTOCOL_ERROR, "§3.3.2.3.2"),
     no(5, "CONNECT, Will Response Topic with wildcard", b"\x10\x18\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01a\x04\x08\x00\x01+\x00\x01t\x00\x00", PROTOCOL_ERROR, "[MQTT-3.3.2-14]"),
     no(5, "CONNECT, fixed header flags", b"\x11\x0d\x00\x04MQTT\x05\x00\x00\x00\x00\x00\x00", MALFORMED, "[MQTT-2.1.3-1]"),
-    no(5, "CONNECT from a server", b"\x10", PROTOCOL_ERROR, "§2.1.2").from_server(),
+    no(5, "CONNECT from a server", b"\x10", PROTOCOL_ERROR, "§2.1.2").by_server(),
 ];
 
 #[rustfmt::skip]
 pub const CONNACK: &[Case] = &[
-    ok(4, "CONNACK 3.1.1, accepted, session present", b"\x20\x02\x01\x00").from_server(),
-    ok(4, "CONNACK 3.1.1, not authorized", b"\x20\x02\x00\x05").from_server(),
-    ok(3, "CONNACK 3.1, identifier rejected", b"\x20\x02\x00\x02").from_server(),
-    respelled(3, "CONNACK 3.1, reserved byte set", b"\x20\x02\x01\x00").from_server(),
-    ok(5, "CONNACK 5.0, least", b"\x20\x03\x00\x00\x00").from_server(),
-    ok(5, "CONNACK 5.0, banned", b"\x20\x03\x00\x8a\x00").from_server(),
-    ok(5, "CONNACK 5.0, every property", b"\x20\x42\x01\x00\x3f\x11\x00\x00\x00\x0a\x21\x00\x14\x24\x01\x25\x01\x27\x00\x00\x00\x64\x12\x00\x02id\x22\x00\x05\x1f\x00\x01r\x26\x00\x01k\x00\x01v\x28\x01\x29\x00\x2a\x01\x13\x00\x1e\x1a\x00\x02ri\x1c\x00\x02sr\x15\x00\x01m\x16\x00\x01\xff").from_server(),
-    no(4, "CONNACK, return code 6", b"\x20\x02\x00\x06", PROTOCOL_ERROR, "§2.4").from_server(),
-    no(4, "CONNACK, reserved flags", b"\x20\x02\x02\x00", MALFORMED, "[MQTT-3.2.2-1]").from_server(),
-    no(5, "CONNACK, reserved flags in 5.0", b"\x20\x03\x80\x00\x00", MALFORMED, "[MQTT-3.2.2-1]").from_server(),
-    no(5, "CONNACK, Session Present and a failure", b"\x20\x03\x01\x87\x00", PROTOCOL_ERROR, "[MQTT-3.2.2-6]").from_server(),
-    no(5, "CONNACK, no Property Length", b"\x20\x02\x00\x00", MALFORMED, "[MQTT-2.2.2-1]").from_server(),
-    no(5, "CONNACK, Maximum QoS 2", b"\x20\x05\x00\x00\x02\x24\x02", PROTOCOL_ERROR, "§3.2.2.3.4").from_server(),
-    no(5, "CONNACK, a Reason Code of SUBACK", b"\x20\x03\x00\x8f\x00", PROTOCOL_ERROR, "§2.4").from_server(),
-    no(4, "CONNACK, trailing byte", b"\x20\x03\x00\x00\x00", MALFORMED, "§4.13.1").from_server(),
+    ok(4, "CONNACK 3.1.1, accepted, session present", b"\x20\x02\x01\x00").by_server(),
+    ok(4, "CONNACK 3.1.1, not authorized", b"\x20\x02\x00\x05").by_server(),
+    ok(3, "CONNACK 3.1, identifier rejected", b"\x20\x02\x00\x02").by_server(),
+    respelled(3, "CONNACK 3.1, reserved byte set", b"\x20\x02\x01\x00").by_server(),
+    ok(5, "CONNACK 5.0, least", b"\x20\x03\x00\x00\x00").by_server(),
+    ok(5, "CONNACK 5.0, banned", b"\x20\x03\x00\x8a\x00").by_server(),
+    ok(5, "CONNACK 5.0, every property", b"\x20\x42\x01\x00\x3f\x11\x00\x00\x00\x0a\x21\x00\x14\x24\x01\x25\x01\x27\x00\x00\x00\x64\x12\x00\x02id\x22\x00\x05\x1f\x00\x01r\x26\x00\x01k\x00\x01v\x28\x01\x29\x00\x2a\x01\x13\x00\x1e\x1a\x00\x02ri\x1c\x00\x02sr\x15\x00\x01m\x16\x00\x01\xff").by_server(),
+    no(4, "CONNACK, return code 6", b"\x20\x02\x00\x06", PROTOCOL_ERROR, "§2.4").by_server(),
+    no(4, "CONNACK, reserved flags", b"\x20\x02\x02\x00", MALFORMED, "[MQTT-3.2.2-1]").by_server(),
+    no(5, "CONNACK, reserved flags in 5.0", b"\x20\x03\x80\x00\x00", MALFORMED, "[MQTT-3.2.2-1]").by_server(),
+    no(5, "CONNACK, Session Present and a failure", b"\x20\x03\x01\x87\x00", PROTOCOL_ERROR, "[MQTT-3.2.2-6]").by_server(),
+    no(5, "CONNACK, no Property Length", b"\x20\x02\x00\x00", MALFORMED, "[MQTT-2.2.2-1]").by_server(),
+    no(5, "CONNACK, Maximum QoS 2", b"\x20\x05\x00\x00\x02\x24\x02", PROTOCOL_ERROR, "§3.2.2.3.4").by_server(),
+    no(5, "CONNACK, a Reason Code of SUBACK", b"\x20\x03\x00\x8f\x00", PROTOCOL_ERROR, "§2.4").by_server(),
+    no(4, "CONNACK, trailing byte", b"\x20\x03\x00\x00\x00", MALFORMED, "§4.13.1").by_server(),
     no(5, "CONNACK from a client", b"\x20\x03\x00\x00\x00", PROTOCOL_ERROR, "§2.1.2"),
     no(4, "CONNACK from a client of 3.1.1", b"\x20\x02\x00\x00", PROTOCOL_ERROR, "§2.1.2"),
 ];
@@ -148,7 +148,7 @@ pub const PUBLISH: &[Case] = &[
     ok(4, "PUBLISH to a topic with a noncharacter", b"\x30\x05\x00\x03\xef\xbf\xbf"),
     ok(5, "PUBLISH, alias for an empty topic", b"\x30\x07\x00\x00\x03\x23\x00\x05!"),
     ok(5, "PUBLISH, every property in our order", b"\x30\x29\x00\x01a\x24\x23\x00\x05\x02\x00\x00\x00\x3c\x01\x01\x03\x00\x02ct\x08\x00\x02rt\x09\x00\x01\x07\x26\x00\x01k\x00\x01v\x26\x00\x00\x00\x00!"),
-    ok(5, "PUBLISH, Subscription Identifiers", b"\x30\x0d\x00\x01a\x08\x0b\x01\x0b\x02\x0b\xff\xff\x03!").from_server(),
+    ok(5, "PUBLISH, Subscription Identifiers", b"\x30\x0d\x00\x01a\x08\x0b\x01\x0b\x02\x0b\xff\xff\x03!").by_server(),
     respelled(5, "PUBLISH, alias between forwarded properties", b"\x30\x14\x00\x01a\x0f\x26\x00\x01k\x00\x01v\x23\x00\x05\x03\x00\x02ct\x01"),
     respelled(3, "PUBLISH 3.1, DUP at QoS 0", b"\x38\x06\x00\x01ahey"),
     no(4, "PUBLISH, QoS 3", b"\x36\x05\x00\x01a\x00\x07", MALFORMED, "[MQTT-3.3.1-4]"),
@@ -177,7 +177,7 @@ pub const PUBLISH: &[Case] = &[
     no(5, "PUBLISH, Property Length past the packet", b"\x30\x05\x00\x01a\x05\x23", MALFORMED, "§2.2.2.1"),
     no(5, "PUBLISH, a property of CONNECT", b"\x30\x07\x00\x01a\x03\x21\x00\x01", MALFORMED, "§2.2.2.2"),
     no(5, "PUBLISH, Subscription Identifier from a client", b"\x30\x06\x00\x01a\x02\x0b\x01", PROTOCOL_ERROR, "[MQTT-3.3.4-6]"),
-    no(5, "PUBLISH, Subscription Identifier 0", b"\x30\x06\x00\x01a\x02\x0b\x00", PROTOCOL_ERROR, "§3.8.2.1.2").from_server(),
+    no(5, "PUBLISH, Subscription Identifier 0", b"\x30\x06\x00\x01a\x02\x0b\x00", PROTOCOL_ERROR, "§3.8.2.1.2").by_server(),
 ];
 
 #[rustfmt::skip]
@@ -189,7 +189,7 @@ pub const ACKS: &[Case] = &[
     ok(5, "PUBACK 5.0, success with properties", b"\x40\x08\x00\x07\x00\x04\x1f\x00\x01r"),
     respelled(5, "PUBACK 5.0, success in three bytes", b"\x40\x03\x00\x07\x00"),
     respelled(5, "PUBACK 5.0, success and no properties in four bytes", b"\x40\x04\x00\x07\x00\x00"),
-    ok(5, "PUBACK, no matching subscribers", b"\x40\x03\x00\x07\x10").from_server(),
+    ok(5, "PUBACK, no matching subscribers", b"\x40\x03\x00\x07\x10").by_server(),
     ok(4, "PUBREC", b"\x50\x02\x00\x07"),
     ok(5, "PUBREC, quota exceeded", b"\x50\x03\x00\x07\x97"),
     ok(4, "PUBREL", b"\x62\x02\x00\x07"),
@@ -243,21 +243,21 @@ pub const SUBSCRIBE: &[Case] = &[
     no(5, "SUBSCRIBE to $share//a", b"\x82\x0f\x00\x01\x00\x00\x09$share//a\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
     no(5, "SUBSCRIBE to $share/g", b"\x82\x0e\x00\x01\x00\x00\x08$share/g\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
     no(5, "SUBSCRIBE to $share/+/a", b"\x82\x10\x00\x01\x00\x00\x0a$share/+/a\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
-    no(4, "SUBSCRIBE from a server", b"\x82", PROTOCOL_ERROR, "§2.1.2").from_server(),
+    no(4, "SUBSCRIBE from a server", b"\x82", PROTOCOL_ERROR, "§2.1.2").by_server(),
 ];
 
 #[rustfmt::skip]
 pub const SUBACK: &[Case] = &[
-    ok(4, "SUBACK", b"\x90\x06\x00\x01\x00\x01\x02\x80").from_server(),
-    ok(5, "SUBACK 5.0", b"\x90\x07\x00\x01\x00\x00\x01\x02\x87").from_server(),
-    ok(5, "SUBACK 5.0 with properties", b"\x90\x0f\x00\x01\x0b\x1f\x00\x01r\x26\x00\x01k\x00\x01v\xa2").from_server(),
-    ok(4, "UNSUBACK", b"\xb0\x02\x00\x01").from_server(),
-    ok(5, "UNSUBACK 5.0", b"\xb0\x05\x00\x01\x00\x00\x11").from_server(),
-    no(4, "SUBACK, no return code", b"\x90\x02\x00\x01", MALFORMED, "[MQTT-3.8.4-6]").from_server(),
-    no(4, "SUBACK 3.1.1, a Reason Code of 5.0", b"\x90\x03\x00\x01\x87", PROTOCOL_ERROR, "§2.4").from_server(),
-    no(5, "SUBACK, Reason Code of UNSUBACK", b"\x90\x04\x00\x01\x00\x11", PROTOCOL_ERROR, "§2.4").from_server(),
-    no(5, "UNSUBACK, no Reason Code", b"\xb0\x03\x00\x01\x00", MALFORMED, "[MQTT-3.8.4-6]").from_server(),
-    no(4, "UNSUBACK 3.1.1, trailing byte", b"\xb0\x03\x00\x01\x00", MALFORMED, "§4.13.1").from_server(),
+    ok(4, "SUBACK", b"\x90\x06\x00\x01\x00\x01\x02\x80").by_server(),
+    ok(5, "SUBACK 5.0", b"\x90\x07\x00\x01\x00\x00\x01\x02\x87").by_server(),
+    ok(5, "SUBACK 5.0 with properties", b"\x90\x0f\x00\x01\x0b\x1f\x00\x01r\x26\x00\x01k\x00\x01v\xa2").by_server(),
+    ok(4, "UNSUBACK", b"\xb0\x02\x00\x01").by_server(),
+    ok(5, "UNSUBACK 5.0", b"\xb0\x05\x00\x01\x00\x00\x11").by_server(),
+    no(4, "SUBACK, no return code", b"\x90\x02\x00\x01", MALFORMED, "[MQTT-3.8.4-6]").by_server(),
+    no(4, "SUBACK 3.1.1, a Reason Code of 5.0", b"\x90\x03\x00\x01\x87", PROTOCOL_ERROR, "§2.4").by_server(),
+    no(5, "SUBACK, Reason Code of UNSUBACK", b"\x90\x04\x00\x01\x00\x11", PROTOCOL_ERROR, "§2.4").by_server(),
+    no(5, "UNSUBACK, no Reason Code", b"\xb0\x03\x00\x01\x00", MALFORMED, "[MQTT-3.8.4-6]").by_server(),
+    no(4, "UNSUBACK 3.1.1, trailing byte", b"\xb0\x03\x00\x01\x00", MALFORMED, "§4.13.1").by_server(),
     no(5, "SUBACK from a client", b"\x90\x04\x00\x01\x00\x00", PROTOCOL_ERROR, "§2.1.2"),
     no(4, "UNSUBACK from a client", b"\xb0\x02\x00\x01", PROTOCOL_ERROR, "§2.1.2"),
 ];
@@ -279,11 +279,11 @@ pub const UNSUBSCRIBE: &[Case] = &[
 #[rustfmt::skip]
 pub const PING: &[Case] = &[
     ok(4, "PINGREQ", b"\xc0\x00"),
-    ok(5, "PINGRESP", b"\xd0\x00").from_server(),
+    ok(5, "PINGRESP", b"\xd0\x00").by_server(),
     no(4, "PINGREQ with a body", b"\xc0\x01\x00", MALFORMED, "§4.13.1"),
     no(4, "PINGREQ, flags", b"\xc1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "PINGRESP from a client", b"\xd0\x00", PROTOCOL_ERROR, "§2.1.2"),
-    no(4, "PINGREQ from a server", b"\xc0\x00", PROTOCOL_ERROR, "§2.1.2").from_server(),
+    no(4, "PINGREQ from a server", b"\xc0\x00", PROTOCOL_ERROR, "§2.1.2").by_server(),
 ];
 
 #[rustfmt::skip]
@@ -293,18 +293,18 @@ pub const DISCONNECT: &[Case] = &[
     ok(5, "DISCONNECT 5.0 in no bytes", b"\xe0\x00"),
     ok(5, "DISCONNECT 5.0 in one byte", b"\xe0\x01\x04"),
     ok(5, "DISCONNECT 5.0 from a client with every property", b"\xe0\x12\x00\x10\x11\x00\x00\x00\x0a\x1f\x00\x01r\x26\x00\x01k\x00\x01v"),
-    ok(5, "DISCONNECT 5.0 from a server with Server Reference", b"\xe0\x07\x9c\x05\x1c\x00\x02sr").from_server(),
-    ok(5, "DISCONNECT, bad authentication method", b"\xe0\x01\x8c").from_server(),
+    ok(5, "DISCONNECT 5.0 from a server with Server Reference", b"\xe0\x07\x9c\x05\x1c\x00\x02sr").by_server(),
+    ok(5, "DISCONNECT, bad authentication method", b"\xe0\x01\x8c").by_server(),
     respelled(5, "DISCONNECT 5.0, success in one byte", b"\xe0\x01\x00"),
     respelled(5, "DISCONNECT 5.0, no properties in two bytes", b"\xe0\x02\x04\x00"),
     no(4, "DISCONNECT 3.1.1 with a body", b"\xe0\x01\x00", MALFORMED, "§4.13.1"),
     no(5, "DISCONNECT, trailing byte", b"\xe0\x03\x00\x00\x00", MALFORMED, "§4.13.1"),
     no(5, "DISCONNECT, flags", b"\xe1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
     no(5, "DISCONNECT, a server's Reason Code from a client", b"\xe0\x01\x8b", PROTOCOL_ERROR, "§2.4"),
-    no(5, "DISCONNECT, a client's Reason Code from a server", b"\xe0\x01\x04", PROTOCOL_ERROR, "§2.4").from_server(),
+    no(5, "DISCONNECT, a client's Reason Code from a server", b"\xe0\x01\x04", PROTOCOL_ERROR, "§2.4").by_server(),
     no(5, "DISCONNECT, unknown Reason Code", b"\xe0\x01\x01", PROTOCOL_ERROR, "§2.4"),
     no(5, "DISCONNECT, Server Reference from a client", b"\xe0\x07\x00\x05\x1c\x00\x02sr", PROTOCOL_ERROR, "§3.14.2.2.5"),
-    no(5, "DISCONNECT, Session Expiry Interval from a server", b"\xe0\x07\x8b\x05\x11\x00\x00\x00\x0a", PROTOCOL_ERROR, "[MQTT-3.14.2-2]").from_server(),
+    no(5, "DISCONNECT, Session Expiry Interval from a server", b"\xe0\x07\x8b\x05\x11\x00\x00\x00\x0a", PROTOCOL_ERROR, "[MQTT-3.14.2-2]").by_server(),
     no(5, "DISCONNECT, Session Expiry Interval twice", b"\xe0\x0c\x00\x0a\x11\x00\x00\x00\x0a\x11\x00\x00\x00\x0a", PROTOCOL_ERROR, "§2.2.2.2"),
 ];
 
@@ -312,10 +312,10 @@ pub const DISCONNECT: &[Case] = &[
 pub const AUTH: &[Case] = &[
     ok(5, "AUTH, every property", b"\xf0\x15\x18\x13\x15\x00\x01m\x16\x00\x01\xff\x1f\x00\x01r\x26\x00\x01k\x00\x01v"),
     ok(5, "AUTH, re-authenticate", b"\xf0\x06\x19\x04\x15\x00\x01m"),
-    ok(5, "AUTH, success in no bytes", b"\xf0\x00").from_server(),
-    respelled(5, "AUTH, success written out", b"\xf0\x02\x00\x00").from_server(),
+    ok(5, "AUTH, success in no bytes", b"\xf0\x00").by_server(),
+    respelled(5, "AUTH, success written out", b"\xf0\x02\x00\x00").by_server(),
     no(5, "AUTH, success from a client", b"\xf0\x00", PROTOCOL_ERROR, "§2.4"),
-    no(5, "AUTH, re-authenticate from a server", b"\xf0\x06\x19\x04\x15\x00\x01m", PROTOCOL_ERROR, "§2.4").from_server(),
+    no(5, "AUTH, re-authenticate from a server", b"\xf0\x06\x19\x04\x15\x00\x01m", PROTOCOL_ERROR, "§2.4").by_server(),
     no(5, "AUTH, no method", b"\xf0\x02\x18\x00", PROTOCOL_ERROR, "§3.15.2.2.2"),
     no(5, "AUTH, no method in one byte", b"\xf0\x01\x18", PROTOCOL_ERROR, "§3.15.2.2.2"),
     no(5, "AUTH, method twice", b"\xf0\x0a\x18\x08\x15\x00\x01m\x15\x00\x01m", PROTOCOL_ERROR, "§2.2.2.2"),

@@ -12,7 +12,7 @@
 //! The parts of `mqttbytes` that are sound stand behind [`mqttbytes_bridge`]; the rest is ours, PUBLISH above all.
 
 #[cfg(test)]
-pub(crate) mod cases;
+pub mod cases;
 mod decode;
 mod encode;
 mod frame;

@@ -1,3 +1,8 @@
+mod hostile;
+mod oracles;
+mod round_trip;
+mod strategies;
 mod table;
+mod values;
 
 use super::*;
