@@ -1,22 +1,157 @@
 //! `tidegate policy test` and `tidegate policy explain`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Tests and explains a policy file.
-#[derive(Debug, clap::Subcommand)]
+use clap::{Args, Subcommand};
+
+use crate::auth::Principal;
+use crate::auth::principal::ANONYMOUS;
+use crate::cli;
+use crate::fault::Fault;
+use crate::mqtt::{QoS, TopicFilter, TopicName};
+use crate::policy::explain::{Asked, Question};
+use crate::policy::{Operation, load};
+
+/// What can be asked of a policy file.
+#[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Run the tests written inside the policy file.
-    Test { file: PathBuf },
+    /// Run the tests written inside a policy file
+    Test {
+        /// The policy file
+        file: PathBuf,
+    },
+    /// Show the verdict on one operation, the rule that decides it, and near misses
+    Explain(ExplainCommand),
+}
+
+/// What is to be explained.
+#[derive(Debug, Args)]
+pub struct ExplainCommand {
+    /// The policy file
+    file: PathBuf,
+    /// Who asks; `anonymous` for who comes without credentials
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// The Client Identifier, for rules with ${clientid}
+    #[arg(long, value_name = "ID", default_value = "")]
+    client_id: String,
+    /// A verified claim; may be given several times
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
+    claims: Vec<(String, String)>,
+    /// The QoS of the message or Subscription
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: u8,
+    /// Ask about a retained message
+    #[arg(long)]
+    retain: bool,
+    /// The size of the message's payload
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    payload_bytes: usize,
+    /// What is asked for
+    #[arg(value_enum)]
+    operation: Verb,
+    /// The Topic Name or Topic Filter
+    topic: String,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Verb {
+    Publish,
+    Subscribe,
 }
 
 impl PolicyCommand {
-    /// Runs the command: 0 done, 1 failed while running, 2 usage or policy fault.
+    /// Runs the command: 0 done, 1 failed while running, 2 a fault in the usage or the policy.
     ///
     /// # Errors
     /// What failed while running.
     pub fn run(self, json: bool) -> anyhow::Result<ExitCode> {
-        let _ = json;
-        Ok(ExitCode::from(2))
+        match self {
+            Self::Test { file } => Ok(test(&file, json)),
+            Self::Explain(command) => command.run(json),
+        }
+    }
+}
+
+fn test(file: &Path, json: bool) -> ExitCode {
+    let policy = match load::policy(file) {
+        Ok(policy) => policy,
+        Err(faults) => return cli::report(&faults, json),
+    };
+    let faults: Vec<Fault> = policy.run_tests().into_iter().map(|failure| failure.fault).collect();
+    if !faults.is_empty() {
+        return cli::report(&faults, json);
+    }
+    let (tests_count, rules_count) = (policy.tests_count(), policy.rules_count());
+    if json {
+        println!("{}", serde_json::json!({ "faults": [], "tests": tests_count, "rules": rules_count }));
+    } else {
+        println!("{}: {rules_count} rules, {tests_count} tests passed", file.display());
+    }
+    ExitCode::SUCCESS
+}
+
+impl ExplainCommand {
+    fn run(self, json: bool) -> anyhow::Result<ExitCode> {
+        let asked = match self.asked() {
+            Ok(asked) => asked,
+            Err(fault) => return Ok(cli::report(&[fault], json)),
+        };
+        let policy = match load::policy(&self.file) {
+            Ok(policy) => policy,
+            Err(faults) => return Ok(cli::report(&faults, json)),
+        };
+        let who = match self.user.as_str() {
+            ANONYMOUS => Principal::anonymous(),
+            username => Principal::user(username),
+        };
+        let claims: BTreeMap<String, String> = self.claims.into_iter().collect();
+        let explanation = policy.explain(&Question {
+            who: Principal { claims, ..who },
+            client_id: self.client_id,
+            asked,
+            qos: QoS::from_u8(self.qos).unwrap_or_default(),
+            retain: self.retain,
+            payload_bytes: self.payload_bytes,
+        });
+        if json {
+            println!("{}", serde_json::to_string(&explanation)?);
+        } else {
+            print!("{explanation}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn asked(&self) -> Result<Asked, Fault> {
+        let asked = match self.operation.into() {
+            Operation::Publish => TopicName::parse(self.topic.clone()).map(Asked::Publish),
+            Operation::Subscribe => TopicFilter::parse(&self.topic).map(Asked::Subscribe),
+        };
+        asked.map_err(|error| {
+            Fault::new(
+                "command line",
+                "TOPIC",
+                format!("{:?} {error}", self.topic),
+                "a topic that a client could ask for",
+            )
+        })
+    }
+}
+
+impl From<Verb> for Operation {
+    fn from(verb: Verb) -> Self {
+        match verb {
+            Verb::Publish => Self::Publish,
+            Verb::Subscribe => Self::Subscribe,
+        }
+    }
+}
+
+fn parse_claim(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a claim is NAME=VALUE"),
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Mode {
 #[derive(Debug)]
 pub(super) struct WrittenRule {
     pub(super) place: Place,
+    /// `roles.client[0]`
+    pub(super) path: String,
     pub(super) topic: Text,
     pub(super) mode: Mode,
     pub(super) is_deny: bool,
@@ -53,6 +55,8 @@ pub(super) struct WrittenRule {
 #[derive(Debug)]
 pub(super) struct WrittenRow {
     pub(super) place: Place,
+    /// `acl[0]`
+    pub(super) path: String,
     pub(super) username: Text,
     pub(super) topic: Text,
     pub(super) mode: Mode,
@@ -61,6 +65,8 @@ pub(super) struct WrittenRow {
 /// An entry of `claims`: who has all of `when` gets `roles`.
 #[derive(Debug)]
 pub(super) struct WrittenClaims {
+    /// `claims[0]`
+    pub(super) path: String,
     pub(super) when: BTreeMap<String, String>,
     pub(super) roles: Vec<Text>,
 }
@@ -83,6 +89,8 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub(super) struct WrittenTest {
     pub(super) place: Place,
+    /// `tests[0]`
+    pub(super) path: String,
     pub(super) username: String,
     pub(super) client_id: String,
     pub(super) claims: BTreeMap<String, String>,
@@ -202,7 +210,7 @@ fn read_rule(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Written
         Some(max_qos) => read_qos(reader, max_qos, &join(path, "max_qos")),
         None => QoS::ExactlyOnce,
     };
-    Some(WrittenRule { place: node.place, topic: topic?, mode: mode?, is_deny, maximum_qos })
+    Some(WrittenRule { place: node.place, path: path.to_owned(), topic: topic?, mode: mode?, is_deny, maximum_qos })
 }
 
 fn read_mode(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Mode> {
@@ -266,7 +274,7 @@ fn read_claims(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenClaims> {
         let roles = reader.required(roles, entry, &path, "roles", SHAPE);
         let roles = roles.map(|roles| read_names(reader, roles, &join(&path, "roles")));
         if let (Some(when), Some(roles)) = (when, roles) {
-            claims.push(WrittenClaims { when, roles });
+            claims.push(WrittenClaims { path, when, roles });
         }
     }
     claims
@@ -305,7 +313,7 @@ fn read_acl(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenRow> {
             }
         };
         if let (Some(username), Some(topic), Some(mode)) = (username, topic, mode) {
-            rows.push(WrittenRow { place: row.place, username, topic, mode });
+            rows.push(WrittenRow { place: row.place, path, username, topic, mode });
         }
     }
     rows
@@ -362,7 +370,7 @@ fn read_size(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u64> {
 fn parse_size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let scale: u64 = match unit.trim_start() {
+    let scale: u64 = match unit {
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
@@ -400,6 +408,7 @@ fn read_test(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Written
     let (operation, is_allowed) = expected?;
     Some(WrittenTest {
         place: node.place,
+        path: path.to_owned(),
         username: who?.text,
         client_id: client_id.map_or_else(|| "test".to_owned(), |id| id.text),
         claims,
@@ -429,8 +438,8 @@ mod tests {
     #[test]
     fn sizes_carry_a_unit() {
         assert_eq!(parse_size("64KiB"), Some(65_536));
-        assert_eq!(parse_size("7 B"), Some(7));
-        for wrong in ["", "64", "KiB", "-1B", "1.5MiB", "64kb", "18446744073709551615GiB"] {
+        assert_eq!(parse_size("7B"), Some(7));
+        for wrong in ["", "64", "KiB", "-1B", "1.5MiB", "64kb", "7 B", "18446744073709551615GiB"] {
             assert_eq!(parse_size(wrong), None, "{wrong:?}");
         }
     }

@@ -15,6 +15,7 @@
 //! - Nothing here reads the clock, a socket or entropy; only [`load`] reads a file. Deciding allocates nothing.
 //! - A policy that cannot be read whole does not exist: there is no way to a [`Policy`] past a fault.
 
+pub mod explain;
 pub mod load;
 pub mod verdict;
 

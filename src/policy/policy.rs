@@ -185,11 +185,7 @@ impl Compiled {
     /// What `used` takes from the identity, if it can stand as one level.
     fn value<'w>(&self, used: &Use, who: &'w Principal, client_id: &'w str) -> Result<&'w str, BindError> {
         let placeholder = &self.placeholders[used.placeholder];
-        let value = match placeholder {
-            Placeholder::Username => &who.username,
-            Placeholder::ClientId => client_id,
-            Placeholder::Claim(name) => who.claims.get(&**name).map_or("", String::as_str),
-        };
+        let value = placeholder.value_of(who, client_id);
         let placeholder = || placeholder.to_string();
         let rule = || self.rules[used.rule].to_string();
         if value.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::auth::Principal;
 use crate::auth::principal::ANONYMOUS;
 use crate::fault::{Fault, suggestion};
 use crate::mqtt::{QoS, TopicFilter, TopicName};
@@ -25,7 +26,6 @@ pub struct Rule {
     /// `client: "/p/${username}/upload" rw`.
     pub text: Box<str>,
     pub(super) role: usize,
-    pub(super) topic: Box<str>,
     pub(super) levels: Vec<Level>,
     pub(super) mode: Mode,
     pub(super) is_deny: bool,
@@ -144,20 +144,18 @@ impl<'a> Resolver<'a> {
             }
         }
         for (role, (name, rules)) in file.roles.iter().enumerate() {
-            let path = join("roles", &name.text);
-            for (index, written) in rules.iter().enumerate() {
-                let path = join(&item(&path, index), "topic");
-                let Some(levels) = self.topic(&written.topic, &path) else { continue };
-                let text = match written.is_deny {
-                    true => format!("{}: {:?} deny {}", name.text, written.topic.text, written.mode),
-                    false => format!("{}: {:?} {}", name.text, written.topic.text, written.mode),
-                };
+            for written in rules {
+                let Some(levels) = self.topic(&written.topic, &join(&written.path, "topic")) else { continue };
+                let deny = if written.is_deny { "deny " } else { "" };
+                let mut text = format!("{}: {:?} {deny}{}", name.text, written.topic.text, written.mode);
+                if written.maximum_qos < QoS::ExactlyOnce {
+                    text += &format!(", max_qos {}", written.maximum_qos as u8);
+                }
                 let rule = Rule {
                     origin: Arc::clone(&self.origin),
                     line: written.place.line,
                     text: text.into(),
                     role,
-                    topic: written.topic.text.as_str().into(),
                     levels,
                     mode: written.mode,
                     is_deny: written.is_deny,
@@ -181,13 +179,13 @@ impl<'a> Resolver<'a> {
 
     fn acl(&mut self, file: &PolicyFile) {
         let mut role_by_username: HashMap<&str, usize> = HashMap::new();
-        for (index, row) in file.acl.iter().enumerate() {
-            let path = item("acl", index);
+        for row in &file.acl {
+            let path = &row.path;
             let username = row.username.text.as_str();
             if username.is_empty() {
-                self.reader.fault(row.username.place, &item(&path, 0), "is empty", "a username, \"*\" or anonymous");
+                self.reader.fault(row.username.place, &item(path, 0), "is empty", "a username, \"*\" or anonymous");
             }
-            let Some(levels) = self.topic(&row.topic, &item(&path, 1)) else { continue };
+            let Some(levels) = self.topic(&row.topic, &item(path, 1)) else { continue };
             let role = *role_by_username.entry(username).or_insert_with(|| {
                 self.roles.push(Role { name: format!("acl of {username}").into(), limits: Limits::default() });
                 self.roles.len() - 1
@@ -198,7 +196,6 @@ impl<'a> Resolver<'a> {
                 line: row.place.line,
                 text: format!("acl of {username}: {:?} {}", row.topic.text, row.mode).into(),
                 role,
-                topic: row.topic.text.as_str().into(),
                 levels,
                 mode: row.mode,
                 is_deny: false,
@@ -209,25 +206,25 @@ impl<'a> Resolver<'a> {
     }
 
     fn claims(&mut self, file: &PolicyFile) {
-        for (index, entry) in file.claims.iter().enumerate() {
-            let roles = self.named_roles(&entry.roles, &join(&item("claims", index), "roles"));
+        for entry in &file.claims {
+            let roles = self.named_roles(&entry.roles, &join(&entry.path, "roles"));
             self.claims.push(ClaimRule { when: entry.when.clone(), roles });
         }
     }
 
     fn tests(&mut self, tests: &[WrittenTest]) {
-        for (index, test) in tests.iter().enumerate() {
+        for test in tests {
             let wrong = match test.operation {
                 Operation::Publish => TopicName::parse(test.topic.text.as_str()).err(),
                 Operation::Subscribe => TopicFilter::parse(&test.topic.text).err(),
             };
             if let Some(error) = wrong {
-                let path = join(&item("tests", index), "topic");
+                let path = join(&test.path, "topic");
                 let found = format!("{:?} {error}", test.topic.text);
                 self.reader.fault(test.topic.place, &path, found, "a topic that a client could ask for");
             }
             if test.username == EVERYBODY {
-                let path = join(&item("tests", index), "as");
+                let path = join(&test.path, "as");
                 self.reader.fault(test.place, &path, "found \"*\"", "one username; any name does for \"*\" rules");
             }
         }
@@ -329,6 +326,17 @@ fn find_placeholder(text: &str) -> Result<Option<(&str, Placeholder, &str)>, &'s
     };
     let first = short.chain(long).min_by_key(|(start, ..)| *start);
     Ok(first.map(|(start, end, placeholder)| (&text[..start], placeholder, &text[end..])))
+}
+
+impl Placeholder {
+    /// What an identity has for it; empty if it has nothing.
+    pub(super) fn value_of<'w>(&self, who: &'w Principal, client_id: &'w str) -> &'w str {
+        match self {
+            Self::Username => &who.username,
+            Self::ClientId => client_id,
+            Self::Claim(name) => who.claims.get(&**name).map_or("", String::as_str),
+        }
+    }
 }
 
 impl BoundLevel {

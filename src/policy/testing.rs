@@ -18,15 +18,15 @@ pub struct TestFailure {
 
 /// Runs `tests` against the policy they stand in.
 pub(super) fn run(policy: &Policy, tests: &[WrittenTest]) -> Vec<TestFailure> {
-    let fault = |(index, test): (usize, &WrittenTest)| {
+    let fault = |test: &WrittenTest| {
         let (is_allowed, why) = outcome(policy, test);
         let found =
             format!("{} {} {} {:?}: {why}", test.username, may(is_allowed), verb(test.operation), test.topic.text);
         let allowed = format!("the test says {}", may(test.is_allowed));
-        let fault = Fault::new(policy.origin(), format!("tests[{index}]"), found, allowed);
+        let fault = Fault::new(policy.origin(), &test.path, found, allowed);
         (is_allowed != test.is_allowed).then(|| TestFailure { fault: fault.at(test.place.line, test.place.column) })
     };
-    tests.iter().enumerate().filter_map(fault).collect()
+    tests.iter().filter_map(fault).collect()
 }
 
 /// Whether what the test asks for is allowed, and why.

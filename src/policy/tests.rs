@@ -6,6 +6,7 @@ use super::*;
 use crate::auth::Principal;
 use crate::mqtt::{QoS, TopicFilter, topic};
 
+mod golden;
 mod known_failures;
 mod properties;
 
@@ -121,7 +122,7 @@ fn a_grant_holds_within_its_bounds() {
     let capped = access(&capped, "u");
     let verdict = capped.publish("a/b", QoS::AtLeastOnce, false, 0);
     assert_eq!(verdict.reason, Reason::QosTooHigh { maximum: QoS::AtMostOnce });
-    assert_eq!(capped.describe(verdict).to_string(), "granted up to QoS 0 only: r: \"a/b\" w (p.yaml:3)");
+    assert_eq!(capped.describe(verdict).to_string(), "granted up to QoS 0 only: r: \"a/b\" w, max_qos 0 (p.yaml:3)");
 }
 
 #[test]
