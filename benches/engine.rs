@@ -1,0 +1,285 @@
+//! The engine alone: matching, fan-out to outlets that only record, subscribing, and what sessions and filters cost in memory.
+//!
+//! `cargo bench --bench engine`. Where a bench holds many things, its "max alloc" divided by their number is the cost of one.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher};
+use tidegate::engine::message::{
+    Acknowledgement, Delivered, Delivery, Message, OpenSession, Outlet, Round, SubscribeRequest,
+};
+use tidegate::engine::{Attached, Engine, EngineConfig};
+use tidegate::mqtt::packet::SubscribeOptions;
+use tidegate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+/// Stands for a connection's outbox: remembers the bytes, and which Packet Identifier came last.
+#[derive(Debug, Default)]
+struct Tray {
+    bytes: AtomicU64,
+    packet_id: AtomicU64,
+}
+
+impl Outlet for Tray {
+    fn deliver(&self, _now: Instant, delivery: &Delivery<'_>) -> Delivered {
+        let before = self.bytes.load(Ordering::Relaxed);
+        self.bytes.store(before + delivery.message.size() as u64, Ordering::Relaxed);
+        self.packet_id.store(delivery.packet_id.map_or(0, |id| id.get().into()), Ordering::Relaxed);
+        Delivered::Appended { first: before == 0 }
+    }
+
+    fn release(&self, _packet_id: PacketId) -> Delivered {
+        Delivered::Appended { first: false }
+    }
+
+    fn close(&self, _reason: ReasonCode) {}
+
+    fn flush(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+}
+
+struct House {
+    engine: Engine,
+    now: Instant,
+    round: Round,
+}
+
+impl House {
+    fn new() -> Self {
+        let config =
+            EngineConfig { subscriptions_max: 1_000_000, subscription_bytes_max: 1 << 30, ..EngineConfig::default() };
+        let engine = Engine::new(config, ahash::RandomState::with_seeds(1, 2, 3, 4));
+        Self { engine, now: Instant::now(), round: Round::default() }
+    }
+
+    fn connect(&mut self, number: usize) -> (Attached, Arc<Tray>) {
+        let tray = Arc::new(Tray::default());
+        let open = OpenSession {
+            client_id: ClientId::new(&format!("client-{number:08}")),
+            owner: "somebody".into(),
+            clean_start: true,
+            expiry_interval_s: 0,
+            receive_maximum: 65_535,
+            will: None,
+            outlet: Arc::clone(&tray) as Arc<dyn Outlet>,
+        };
+        let opened = self.engine.open(self.now, open, &mut self.round).expect("there is room");
+        let _ = self.engine.pump(self.now, &opened.session, &mut self.round);
+        (opened.session, tray)
+    }
+
+    fn subscribe(&self, attached: &Attached, filter: &str, maximum_qos: QoS) {
+        let request = SubscribeRequest {
+            filter: TopicFilter::parse(filter).expect("valid"),
+            options: SubscribeOptions { maximum_qos, ..SubscribeOptions::default() },
+            identifier: None,
+            check: None,
+        };
+        self.engine.subscribe(attached, request).expect("within the quota");
+    }
+
+    fn publish(&mut self, message: &Arc<Message>) -> usize {
+        let published = self.engine.publish(self.now, None, message, &mut self.round);
+        for outlet in self.round.drain() {
+            outlet.flush();
+        }
+        published.receivers
+    }
+}
+
+fn message(topic: &str, qos: QoS) -> Arc<Message> {
+    Arc::new(Message::new(&TopicName::parse(topic).expect("valid"), &[], &[b'x'; 64], qos, false))
+}
+
+/// A third exact, a third with `+`, a third with `#`, each its own.
+fn filter_of(number: usize) -> String {
+    match number % 3 {
+        0 => format!("site/{}/device/{number}/state", number % 100),
+        1 => format!("site/{}/device/{number}/+", number % 100),
+        _ => format!("site/{}/device/{number}/#", number % 100),
+    }
+}
+
+/// A house with 100,000 filters of 100 sessions.
+fn house_of_filters() -> (House, Vec<Attached>) {
+    let mut house = House::new();
+    let sessions = (0..100).map(|number| house.connect(number).0).collect::<Vec<_>>();
+    for number in 0..100_000 {
+        house.subscribe(&sessions[number % 100], &filter_of(number), QoS::AtMostOnce);
+    }
+    (house, sessions)
+}
+
+#[divan::bench(args = [1, 1000, 10_000])]
+fn fan_out_qos_0(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut house = House::new();
+    let clients = (0..receivers).map(|number| house.connect(number)).collect::<Vec<_>>();
+    for (session, _) in &clients {
+        house.subscribe(session, "news/today", QoS::AtMostOnce);
+    }
+    let message = message("news/today", QoS::AtMostOnce);
+    bencher.counter(ItemsCount::new(receivers)).bench_local(|| {
+        assert_eq!(house.publish(black_box(&message)), receivers);
+    });
+}
+
+/// Everybody has one filter, and one of them another that matches as well.
+#[divan::bench(args = [1000])]
+fn fan_out_qos_0_overlapping(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut house = House::new();
+    let clients = (0..receivers).map(|number| house.connect(number)).collect::<Vec<_>>();
+    for (session, _) in &clients {
+        house.subscribe(session, "news/today", QoS::AtMostOnce);
+    }
+    house.subscribe(&clients[0].0, "#", QoS::AtMostOnce);
+    let message = message("news/today", QoS::AtMostOnce);
+    bencher.counter(ItemsCount::new(receivers)).bench_local(|| {
+        assert_eq!(house.publish(black_box(&message)), receivers);
+    });
+}
+
+/// With the acknowledgement of each.
+#[divan::bench(args = [500])]
+fn fan_out_qos_1(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut house = House::new();
+    let clients = (0..receivers).map(|number| house.connect(number)).collect::<Vec<_>>();
+    for (session, _) in &clients {
+        house.subscribe(session, "news/today", QoS::AtLeastOnce);
+    }
+    let message = message("news/today", QoS::AtLeastOnce);
+    bencher.counter(ItemsCount::new(receivers)).bench_local(|| {
+        assert_eq!(house.publish(black_box(&message)), receivers);
+        for (session, tray) in &clients {
+            let packet_id = tray.packet_id.load(Ordering::Relaxed) as u16;
+            let packet_id = PacketId::new(packet_id).expect("it was sent with one");
+            assert!(house.engine.acknowledge(house.now, session, packet_id, Acknowledgement::PubAck, &mut house.round));
+        }
+    });
+}
+
+/// A message that three of 100,000 filters match.
+#[divan::bench]
+fn publish_among_100k_filters(bencher: Bencher<'_, '_>) {
+    let (mut house, sessions) = house_of_filters();
+    house.subscribe(&sessions[0], "site/+/device/300/state", QoS::AtMostOnce);
+    house.subscribe(&sessions[1], "site/0/device/300/#", QoS::AtMostOnce);
+    house.subscribe(&sessions[2], "site/0/+/300/state", QoS::AtMostOnce);
+    let message = message("site/0/device/300/state", QoS::AtMostOnce);
+    bencher.bench_local(|| assert_eq!(house.publish(black_box(&message)), 3));
+}
+
+/// A message that nobody wants.
+#[divan::bench]
+fn publish_unmatched_among_100k_filters(bencher: Bencher<'_, '_>) {
+    let (mut house, _sessions) = house_of_filters();
+    let message = message("site/7/sensor/300/state", QoS::AtMostOnce);
+    bencher.bench_local(|| assert_eq!(house.publish(black_box(&message)), 0));
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn subscribe_100k_filters(bencher: Bencher<'_, '_>) {
+    let make = || {
+        let mut house = House::new();
+        let sessions = (0..100).map(|number| house.connect(number).0).collect::<Vec<_>>();
+        let filters = (0..100_000).map(filter_of).collect::<Vec<_>>();
+        (house, sessions, filters)
+    };
+    bencher.counter(ItemsCount::new(100_000_usize)).with_inputs(make).bench_local_values(
+        |(house, sessions, filters)| {
+            for (number, filter) in filters.iter().enumerate() {
+                house.subscribe(&sessions[number % 100], filter, QoS::AtMostOnce);
+            }
+            (house, sessions, filters)
+        },
+    );
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn unsubscribe_100k_filters(bencher: Bencher<'_, '_>) {
+    let make = || {
+        let (house, sessions) = house_of_filters();
+        let filters =
+            (0..100_000).map(|number| TopicFilter::parse(&filter_of(number)).expect("valid")).collect::<Vec<_>>();
+        (house, sessions, filters)
+    };
+    bencher.counter(ItemsCount::new(100_000_usize)).with_inputs(make).bench_local_values(
+        |(house, sessions, filters)| {
+            for (number, filter) in filters.iter().enumerate() {
+                assert!(house.engine.unsubscribe(&sessions[number % 100], filter));
+            }
+            (house, sessions, filters)
+        },
+    );
+}
+
+/// Sessions with one filter each, shared by all: the tray (40 bytes) is among the cost.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn open_10k_sessions_with_one_subscription(bencher: Bencher<'_, '_>) {
+    bencher.counter(ItemsCount::new(10_000_usize)).with_inputs(House::new).bench_local_values(|mut house| {
+        let clients = (0..10_000).map(|number| house.connect(number)).collect::<Vec<_>>();
+        for (session, _) in &clients {
+            house.subscribe(session, "news/today", QoS::AtMostOnce);
+        }
+        (house, clients)
+    });
+}
+
+/// The same with a filter of its own for each.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn open_10k_sessions_with_one_filter_each(bencher: Bencher<'_, '_>) {
+    bencher.counter(ItemsCount::new(10_000_usize)).with_inputs(House::new).bench_local_values(|mut house| {
+        let clients = (0..10_000).map(|number| house.connect(number)).collect::<Vec<_>>();
+        for (number, (session, _)) in clients.iter().enumerate() {
+            house.subscribe(session, &format!("inbox/{number:08}"), QoS::AtMostOnce);
+        }
+        (house, clients)
+    });
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn retain_100k_messages(bencher: Bencher<'_, '_>) {
+    let make = || {
+        let topics = (0..100_000_usize).map(|number| format!("site/{}/device/{number}/state", number % 100));
+        let retained = |topic: String| {
+            let topic = TopicName::parse(topic).expect("valid");
+            Arc::new(Message::new(&topic, &[], b"on", QoS::AtMostOnce, true))
+        };
+        (House::new(), topics.map(retained).collect::<Vec<_>>())
+    };
+    bencher.counter(ItemsCount::new(100_000_usize)).with_inputs(make).bench_local_values(|(mut house, messages)| {
+        for message in &messages {
+            house.publish(message);
+        }
+        (house, messages)
+    });
+}
+
+/// A `#` subscriber gets 100,000 retained messages.
+#[divan::bench(sample_count = 5)]
+fn send_100k_retained(bencher: Bencher<'_, '_>) {
+    let mut house = House::new();
+    for number in 0..100_000_usize {
+        let topic = TopicName::parse(format!("site/{}/device/{number}/state", number % 100)).expect("valid");
+        let message = Arc::new(Message::new(&topic, &[], b"on", QoS::AtMostOnce, true));
+        house.publish(&message);
+    }
+    let (session, _tray) = house.connect(0);
+    bencher.counter(ItemsCount::new(100_000_usize)).bench_local(|| {
+        house.subscribe(&session, "#", QoS::AtMostOnce);
+        while house.engine.pump(house.now, &session, &mut house.round) == tidegate::engine::Pumped::More {}
+        for outlet in house.round.drain() {
+            outlet.flush();
+        }
+    });
+}
