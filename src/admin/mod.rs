@@ -1,8 +1,28 @@
 //! The operator's own HTTP listener: liveness, readiness, metrics.
 //!
-//! Not here: anything a client of the broker may reach. Invariant: nothing here waits on the engine or holds up a connection.
+//! Not here: anything a client of the broker may reach. Invariants: nothing here waits on the engine or holds up a connection; a
+//! web page cannot read a loopback listener by a name of its own choosing.
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod answer;
+mod readiness;
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+pub use readiness::{Phase, Readiness};
+
+use self::answer::Answers;
+use crate::fault::Fault;
+use crate::telemetry::metrics::Exposition;
 
 /// Where operators and their probes look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,3 +36,97 @@ impl Default for AdminConfig {
         Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))) }
     }
 }
+
+/// The admin listener, bound.
+#[derive(Debug)]
+pub struct Admin {
+    socket: TcpListener,
+    local_address: SocketAddr,
+    answers: Arc<Answers>,
+}
+
+impl Admin {
+    /// Binds the listener; `None` if the configuration has none.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub fn bind(config: &AdminConfig, metrics: Exposition, readiness: Readiness) -> Result<Option<Self>, Fault> {
+        let Some(address) = config.listen else { return Ok(None) };
+        let bind = || {
+            let socket = TcpListener::bind(address)?;
+            socket.set_nonblocking(true)?;
+            let local_address = socket.local_addr()?;
+            Ok((socket, local_address))
+        };
+        let (socket, local_address) = bind().map_err(|error: std::io::Error| {
+            let found = format!("http://{address} cannot be listened on: {error}");
+            Fault::new("", "admin.listen", found, "an address of this machine that is free and allowed, or none")
+        })?;
+        let answers = Arc::new(Answers::new(metrics, readiness, local_address.ip().is_loopback()));
+        Ok(Some(Self { socket, local_address, answers }))
+    }
+
+    /// The address it has really got.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// Answers until `shutdown` completes. It is the last listener to close, so that probes can follow a drain to its end.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let listener = match tokio::net::TcpListener::from_std(self.socket) {
+            Ok(listener) => listener,
+            Err(error) => return warn!(%error, "Admin listener lost"),
+        };
+        let accept = async {
+            let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+            loop {
+                // Probes wait in the backlog while all seats are taken; each is free again within the timeout below.
+                let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let answers = Arc::clone(&self.answers);
+                        tokio::spawn(async move {
+                            serve(stream, answers).await;
+                            drop(seat);
+                        });
+                    }
+                    Err(error) => {
+                        warn!(%error, "Cannot accept on the admin listener");
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = accept => {}
+        }
+    }
+}
+
+/// Probes and scrapers are few; what goes beyond waits.
+const CONNECTIONS_MAX: usize = 64;
+
+/// For a whole connection. Whoever asks again connects again.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+async fn serve(stream: TcpStream, answers: Arc<Answers>) {
+    let handler = service_fn(|request| {
+        let response = answers.answer(&request);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(TIMEOUT)
+        .half_close(false)
+        .keep_alive(false)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), handler);
+    // Whatever becomes of it concerns the peer only.
+    let _ = tokio::time::timeout(TIMEOUT, connection).await;
+}
+
+#[cfg(test)]
+mod tests;

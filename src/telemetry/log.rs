@@ -1,6 +1,12 @@
 //! Log lines on stderr, as text for people or JSON for machines.
 
+use std::io::IsTerminal;
+
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// How much is logged, and in which shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,5 +28,40 @@ pub enum LogFormat {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { level: LevelFilter::INFO, format: LogFormat::Text }
+    }
+}
+
+/// Sends log lines of the whole process to stderr. Standard output is for what commands answer.
+///
+/// # Errors
+/// Somebody has done so already.
+pub fn init(config: LogConfig) -> Result<(), TryInitError> {
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(filter(config.level));
+    match config.format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    }
+}
+
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(env!("CARGO_PKG_NAME"), level)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn libraries_are_never_more_talkative_than_warn() {
+        let debug = filter(LevelFilter::DEBUG);
+        assert!(debug.would_enable("tidegate::edge", &Level::DEBUG));
+        assert!(!debug.would_enable("tidegate::edge", &Level::TRACE));
+        assert!(debug.would_enable("hyper", &Level::WARN) && !debug.would_enable("hyper", &Level::INFO));
+        let error = filter(LevelFilter::ERROR);
+        assert!(!error.would_enable("tidegate", &Level::WARN) && !error.would_enable("hyper", &Level::WARN));
+        assert!(!filter(LevelFilter::OFF).would_enable("tidegate", &Level::ERROR));
     }
 }

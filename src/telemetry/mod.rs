@@ -3,6 +3,10 @@
 //! Reads every module's counters; nobody but `app` and `admin` knows it. Invariant: nothing a client said appears here but in
 //! debug-level fields; metrics have labels of few values, never a client or a topic.
 
+pub mod catalogue;
 pub mod log;
+pub mod metrics;
+mod process;
 
 pub use log::{LogConfig, LogFormat};
+pub use metrics::Metrics;

@@ -1,0 +1,89 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::telemetry::{Metrics, catalogue};
+
+struct Running {
+    address: SocketAddr,
+    readiness: Readiness,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Running {
+    fn start() -> Self {
+        let mut metrics = Metrics::default();
+        catalogue::edge(&mut metrics, Arc::default());
+        let readiness = Readiness::default();
+        let config = AdminConfig { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) };
+        let admin = Admin::bind(&config, Exposition::new(metrics), readiness.clone());
+        let admin = admin.expect("the address is free").expect("it is configured");
+        let address = admin.local_address();
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(admin.run(async move { drop(stopped.await) }));
+        Self { address, readiness, _stop: stop }
+    }
+
+    async fn ask(&self, method: &str, path: &str, host: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers in text");
+        answer
+    }
+
+    async fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "localhost:9090").await
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_life_of_the_process() {
+    let admin = Running::start();
+    assert!(admin.get("/livez").await.starts_with("HTTP/1.1 200 "));
+    for (phase, status, word) in
+        [(Phase::Starting, 503, "starting"), (Phase::Ready, 200, "ready"), (Phase::Draining, 503, "draining")]
+    {
+        admin.readiness.set(phase);
+        let answer = admin.get("/readyz").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with(&format!("{word}\n")),
+            "{answer}"
+        );
+        assert!(admin.get("/").await.contains(word));
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics() {
+    let answer = Running::start().get("/metrics").await;
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
+    assert!(
+        answer.contains("\ntidegate_edge_connections_accepted_total 0\n") && answer.ends_with("# EOF\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn everything_else_is_refused() {
+    let admin = Running::start();
+    assert!(admin.get("/api/v1/connections").await.starts_with("HTTP/1.1 404 "));
+    assert!(admin.ask("POST", "/metrics", "localhost").await.starts_with("HTTP/1.1 405 "));
+    for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "\u{e9}"] {
+        assert!(admin.ask("GET", "/metrics", host).await.starts_with("HTTP/1.1 421 "), "{host}");
+    }
+    for host in ["127.0.0.1:9090", "127.9.9.9", "[::1]:9090", "LOCALHOST"] {
+        assert!(admin.ask("GET", "/livez", host).await.starts_with("HTTP/1.1 200 "), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn it_can_be_switched_off_and_says_what_it_cannot_have() {
+    let none = Admin::bind(&AdminConfig { listen: None }, Exposition::new(Metrics::default()), Readiness::default());
+    assert!(none.expect("nothing is bound").is_none());
+    let admin = Running::start();
+    let config = AdminConfig { listen: Some(admin.address) };
+    let taken = Admin::bind(&config, Exposition::new(Metrics::default()), Readiness::default());
+    assert_eq!(taken.expect_err("the address is taken").key, "admin.listen");
+}

@@ -1,0 +1,175 @@
+//! The catalogue: every number that any module counts, under the name and with the meaning it has for operators.
+//!
+//! Names are `tidegate_<part>_<what>_<unit>[_total]`. A module's counter that is not named here is seen by nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::metrics::{Metrics, Read};
+use super::process;
+use crate::connection::counters::ConnectionCounters;
+use crate::edge::EdgeCounters;
+use crate::engine::{Engine, EngineCounters};
+use crate::mqtt::ReasonCode;
+
+/// Adds a row for each field of a module's counters: `kind "name" = field, "help";`.
+macro_rules! rows {
+    ($metrics:ident, $source:ident, $counters:path; $($kind:ident $name:literal = $field:ident, $help:literal;)*) => {
+        $({
+            let source = Arc::clone(&$source);
+            $metrics.$kind($name, $help, move || read(&$counters(&source).$field));
+        })*
+    };
+}
+
+/// Adds one name whose values are fields, told apart by a label: `"value" = field;`.
+macro_rules! by_label {
+    ($metrics:ident, $source:ident, $counters:path, $name:literal, $help:literal, $label:literal;
+     $($value:literal = $field:ident;)*) => {{
+        let reads: Vec<(_, Read)> = vec![$({
+            let source = Arc::clone(&$source);
+            ($value, Box::new(move || read(&$counters(&source).$field)))
+        }),*];
+        $metrics.counters_by($name, $help, $label, reads);
+    }};
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn own<T>(counters: &T) -> &T {
+    counters
+}
+
+/// The process itself.
+pub fn process(metrics: &mut Metrics) {
+    let started = process::now_unix_s();
+    metrics
+        .gauge("process_start_time_seconds", "When the process started, in seconds since the epoch.", move || started);
+    metrics.gauge("process_resident_memory_bytes", "Resident memory.", process::resident_bytes);
+    metrics.gauge("process_open_fds", "Open file descriptors.", process::open_file_descriptors);
+    metrics.counter("process_cpu_centiseconds", "Processor time used, user and system.", process::cpu_centiseconds);
+}
+
+/// What faces the network.
+pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
+    rows! { metrics, counters, own;
+        counter "edge_connections_accepted" = connections_accepted, "TCP connections taken from the listen queues.";
+        gauge "edge_connections_open" = connections_open, "Connections open, from accept to close.";
+        counter "edge_connections_refused_full" = connections_refused_full, "Connections closed at once as connections_max were open.";
+        counter "edge_handshakes_shed" = handshakes_shed, "Handshakes ended as the oldest when handshaking_max were under way.";
+        counter "edge_accept_errors" = accept_errors, "Failures to accept: out of file descriptors or memory.";
+        counter "edge_tls_handshakes" = tls_handshakes, "TLS handshakes that succeeded.";
+        counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
+        counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
+        counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
+        counter "edge_handed_over" = handed_over, "Connections with every handshake below MQTT behind them.";
+    }
+    by_label! { metrics, counters, own,
+        "edge_tls_handshakes_failed", "TLS handshakes that did not succeed.", "reason";
+        "tls" = tls_handshakes_failed;
+        "timeout" = tls_handshakes_timed_out;
+    }
+    by_label! { metrics, counters, own, "edge_upgrades_refused", "WebSocket upgrades refused.", "reason";
+        "origin" = upgrades_refused_origin;
+        "subprotocol" = upgrades_refused_subprotocol;
+        "malformed" = upgrades_refused_malformed;
+    }
+}
+
+/// Network Connections.
+pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
+    rows! { metrics, counters, own;
+        gauge "connection_open" = open, "Network Connections open.";
+        counter "connection_accepted" = accepted, "Network Connections that reached the dialect.";
+        counter "connection_connected" = connected, "CONNECTs answered with success.";
+        counter "connection_received_bytes" = received_bytes, "Bytes read from clients, after TLS.";
+        counter "connection_sent_bytes" = sent_bytes, "Bytes written to clients, before TLS.";
+        counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
+        counter "connection_publishes_sent" = publishes_sent, "PUBLISH packets appended to outboxes.";
+        counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
+        counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
+        counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
+    }
+    by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
+        "publish" = publishes_denied;
+        "subscribe" = subscriptions_denied;
+    }
+    let closed = ReasonCode::ALL.iter().map(|&reason| {
+        let counters = Arc::clone(&counters);
+        let read: Read = Box::new(move || counters.closed(reason));
+        (reason.name(), read)
+    });
+    metrics.counters_by("connection_closed", "Connections closed by the server.", "reason", closed.collect());
+}
+
+/// Sessions and routing.
+pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
+    fn counters(engine: &Engine) -> &EngineCounters {
+        engine.counters()
+    }
+    rows! { metrics, engine, counters;
+        counter "engine_messages_received" = messages_received, "Messages given to the engine, Wills included.";
+        counter "engine_deliveries" = deliveries, "Messages appended to a connection for the first time.";
+        counter "engine_redeliveries" = redeliveries, "Messages appended again after a reconnect.";
+        counter "engine_queued" = queued, "Messages put into a session's queue.";
+        counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
+        counter "engine_sessions_refused" = sessions_refused, "Sessions refused as sessions_max was reached.";
+        counter "engine_sessions_expired" = sessions_expired, "Sessions whose Session Expiry Interval passed.";
+        counter "engine_takeovers" = takeovers, "Sessions taken over by another Network Connection.";
+        counter "engine_subscriptions_refused" = subscriptions_refused, "Subscriptions refused for want of room.";
+        counter "engine_wills_published" = wills_published, "Wills published.";
+        gauge "engine_sessions" = sessions, "Sessions at present.";
+        gauge "engine_sessions_connected" = sessions_connected, "Sessions with a Network Connection at present.";
+        gauge "engine_subscriptions" = subscriptions, "Subscriptions at present.";
+        gauge "engine_retained_messages" = retained_messages, "Retained messages at present.";
+        gauge "engine_retained_bytes" = retained_bytes, "Bytes of the retained messages at present.";
+    }
+    by_label! { metrics, engine, counters, "engine_dropped", "Messages that did not reach a receiver.", "reason";
+        "offline" = dropped_offline;
+        "outbox_full" = dropped_outbox_full;
+        "queue_full_qos_0" = dropped_queue_full_qos_0;
+        "queue_full" = dropped_queue_full;
+        "too_large" = dropped_too_large;
+        "expired" = dropped_expired;
+        "closed" = dropped_closed;
+        "session_ended" = dropped_session_ended;
+        "denied" = dropped_denied;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Exposition;
+
+    fn all() -> Metrics {
+        let mut metrics = Metrics::default();
+        process(&mut metrics);
+        edge(&mut metrics, Arc::default());
+        connection(&mut metrics, Arc::default());
+        metrics
+    }
+
+    #[test]
+    fn names_are_unique_and_sound() {
+        let mut names: Vec<_> = all().names().collect();
+        let sound = |name: &String| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        assert!(names.iter().all(sound), "{names:?}");
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_counter_shows_under_its_name() {
+        let counters = Arc::new(EdgeCounters::default());
+        let mut metrics = Metrics::default();
+        edge(&mut metrics, Arc::clone(&counters));
+        counters.upgrades_refused_origin.fetch_add(7, Ordering::Relaxed);
+        let rendered = Exposition::new(metrics).render();
+        assert!(rendered.contains("tidegate_edge_upgrades_refused_total{reason=\"origin\"} 7\n"), "{rendered}");
+    }
+}
