@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Loaded, Request, load};
+use super::schema::{self, Kind};
+use super::units::{format_duration, format_size};
+use super::{Loaded, Request, environment, load};
 use crate::auth::AuthConfig;
 use crate::connection::ConnectionConfig;
 use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
@@ -130,6 +132,40 @@ fn every_prefix_of_a_configuration_is_refused_or_loaded() {
         // The answer is free; that there is one, is not.
         let _ = load_text(Some(&text[..end]), &[]);
     }
+}
+
+#[test]
+fn no_value_of_any_key_is_a_panic() {
+    let anything = ["", "1e99", "text", "[[~]]", "{a: b}"];
+    schema::walk(schema::ROOT, &mut |path, _| {
+        for value in anything {
+            // The answer is free; that there is one, is not.
+            let _ = load_text(Some(&nested(path, value)), &[]);
+        }
+    });
+}
+
+#[test]
+fn every_bound_is_within_what_the_modules_take() {
+    schema::walk(schema::ROOT, &mut |path, key| {
+        let (min, max) = match key.kind {
+            Kind::Count { min, max } => (min.to_string(), max.to_string()),
+            Kind::Duration { min, max } => (format_duration(min), format_duration(max)),
+            Kind::Size { min, max } => (format_size(min), format_size(max)),
+            _ => return,
+        };
+        let in_file = load_text(Some(&nested(path, &min)), &[]);
+        let in_environment = load_text(None, &[(&environment::name_of(path), &max)]);
+        for faults in [in_file.err(), in_environment.err()].into_iter().flatten() {
+            // The two that bound each other are the exception.
+            assert!(faults.iter().all(|fault| fault.found.contains("ping interval")), "{faults:?}");
+        }
+    });
+}
+
+/// Writes `a: {b: value}`.
+fn nested(path: &[&str], value: &str) -> String {
+    format!("{}: {value}{}\n", path.join(": {"), "}".repeat(path.len() - 1))
 }
 
 fn faults_of(input: &str) -> String {
