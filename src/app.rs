@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
+use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::connection::{Connections, Environment, TICK};
@@ -19,13 +22,15 @@ use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::Engine;
 use crate::fault::{Fault, Faults};
 use crate::mqtt::ReasonCode;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
+use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
 
 /// Runs the server until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`Faults`] in what the operator wrote; anything else is the machine's.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    log::init(config.log).context("log")?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     let result = runtime.block_on(serve(config));
@@ -51,23 +56,46 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let edge_counters = Arc::new(EdgeCounters::default());
     let edge = Edge::bind(config.edge.clone(), handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
+    let readiness = Readiness::default();
+    let metrics = Exposition::new(metrics(&connections, edge_counters));
+    let admin = Admin::bind(&config.admin, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    announce(&announcement(&config, &edge));
+    let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let stopping = async {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Shutting down"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Shutting down"),
-        }
-        connections.dismiss_all(ReasonCode::ServerShuttingDown);
-    };
-    let stopped = edge.run(stopping);
-    stopped.await;
-    drain(&connections, config.drain_timeout).await;
+    let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
+    let (stop, stopped) = oneshot::channel();
+    let edge = tokio::spawn(edge.run(async {
+        // A sender that is gone means the same.
+        let _ = stopped.await;
+    }));
+    readiness.set(Phase::Ready);
+    announce(&announcement);
+
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Shutting down"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Shutting down"),
+    }
+    readiness.set(Phase::Draining);
+    let _ = stop.send(());
+    drain(&connections, edge, config.drain_timeout).await;
     ticker.abort();
+    if let Some(admin) = admin {
+        admin.abort();
+    }
     Ok(())
+}
+
+fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
+    let environment = connections.environment();
+    let mut metrics = Metrics::default();
+    catalogue::process(&mut metrics);
+    catalogue::edge(&mut metrics, edge);
+    catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
+    catalogue::auth(&mut metrics, Arc::clone(connections.authenticator()));
+    catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
+    metrics
 }
 
 /// What is built before anything listens.
@@ -94,10 +122,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
 /// grants that to loopback listeners only.
 fn load_policy(path: Option<&Path>) -> Result<Policy, Vec<Fault>> {
     let Some(path) = path else { return Ok(Policy::allow_all()) };
-    let origin = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Fault::new(&origin, "policy", error.to_string(), "a policy file that can be read")])?;
-    let policy = Policy::parse(&text, &origin)?;
+    let policy = policy::load::policy(path)?;
     let failures = policy.run_tests();
     if failures.is_empty() { Ok(policy) } else { Err(failures.into_iter().map(|failure| failure.fault).collect()) }
 }
@@ -112,11 +137,11 @@ async fn tick(connections: Connections) {
     }
 }
 
-/// Waits until the last client has heard that the server stops, or the time is up.
-async fn drain(connections: &Connections, timeout: Duration) {
+/// Waits until the last client has heard that the server stops and the last HTTP exchange is over, or the time is up.
+async fn drain(connections: &Connections, edge: JoinHandle<()>, timeout: Duration) {
     let deadline = Instant::now() + timeout;
     let mut interval = tokio::time::interval(TICK);
-    while connections.count() > 0 && Instant::now() < deadline {
+    while (connections.count() > 0 || !edge.is_finished()) && Instant::now() < deadline {
         // Whoever was accepted while the others were told has not been told yet.
         connections.dismiss_all(ReasonCode::ServerShuttingDown);
         interval.tick().await;
@@ -131,11 +156,14 @@ fn announce(text: &str) {
 }
 
 /// What listens where, and what to open or to paste.
-fn announcement(config: &Config, edge: &Edge) -> String {
+fn announcement(config: &Config, edge: &Edge, admin: Option<&Admin>) -> String {
     let addresses = edge.local_addresses();
     let mut text = String::new();
     for (listener, address) in &addresses {
         text += &format!("listening  {}://{address}\n", listener.scheme.as_str());
+    }
+    if let Some(admin) = admin {
+        text += &format!("listening  http://{} (admin)\n", admin.local_address());
     }
     let has_demo = config.edge.routes.iter().any(|route| route.action == RouteAction::Demo);
     if let Some((listener, address)) = addresses.iter().find(|(listener, _)| listener.scheme.is_http() && has_demo) {

@@ -19,8 +19,6 @@ pub struct ConnectionCounters {
     pub sent_bytes: AtomicU64,
     /// PUBLISH packets from clients.
     pub publishes_received: AtomicU64,
-    /// PUBLISH packets appended to outboxes.
-    pub publishes_sent: AtomicU64,
     /// Times that an outbox had no room for a message.
     pub outbox_full: AtomicU64,
     /// Messages larger than their receiver accepts.
@@ -60,7 +58,6 @@ impl Default for ConnectionCounters {
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             publishes_received: AtomicU64::new(0),
-            publishes_sent: AtomicU64::new(0),
             outbox_full: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,7 @@ impl Driver {
         let key = shared.links.enter(&link);
         shared.pacemaker.watch(&link, link.next_look_ms(shared.pacemaker.millis(now)));
         ConnectionCounters::count(&shared.environment.counters.accepted);
+        ConnectionCounters::count(&shared.environment.counters.open);
         Self {
             key,
             link,
@@ -372,6 +374,7 @@ impl Drop for Driver {
         self.with_core(&mut work, |core, turn| core.transport_lost(Instant::now(), turn));
         work.round.drain().for_each(|outlet| outlet.flush());
         self.shared.links.leave(self.key);
+        self.shared.environment.counters.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -315,10 +315,7 @@ impl Outlet for Link {
             Phase::Open => {}
         }
         match state.wire.append_publish(now, delivery, &mut state.outbox, environment.config.outbox_bytes_max) {
-            Ok(()) => {
-                ConnectionCounters::count(&environment.counters.publishes_sent);
-                state.note()
-            }
+            Ok(()) => state.note(),
             Err(NotAppended::NoRoom) => {
                 ConnectionCounters::count(&environment.counters.outbox_full);
                 state.is_starved = true;

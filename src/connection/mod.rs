@@ -100,6 +100,11 @@ impl Connections {
     }
 
     #[must_use]
+    pub fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.0.authenticator
+    }
+
+    #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.0.environment
     }

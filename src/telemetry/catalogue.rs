@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
+use crate::auth::{AuthCounters, Authenticator};
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
 use crate::engine::{Engine, EngineCounters};
@@ -87,7 +88,6 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_received_bytes" = received_bytes, "Bytes read from clients, after TLS.";
         counter "connection_sent_bytes" = sent_bytes, "Bytes written to clients, before TLS.";
         counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
-        counter "connection_publishes_sent" = publishes_sent, "PUBLISH packets appended to outboxes.";
         counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
@@ -102,6 +102,20 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         (reason.name(), read)
     });
     metrics.counters_by("connection_closed", "Connections closed by the server.", "reason", closed.collect());
+}
+
+/// Who came in, and who did not.
+pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
+    fn counters(authenticator: &Authenticator) -> &AuthCounters {
+        authenticator.counters()
+    }
+    by_label! { metrics, authenticator, counters, "auth_answers", "Answers to who a client is.", "answer";
+        "accepted" = accepted;
+        "anonymous" = anonymous;
+        "bad_credentials" = bad_credentials;
+        "not_authorized" = not_authorized;
+        "unavailable" = unavailable;
+    }
 }
 
 /// Sessions and routing.

@@ -93,7 +93,7 @@ pub struct Environment {
     pub engine: Arc<Engine>,
     pub policy: arc_swap::ArcSwap<Policy>,
     pub config: ConnectionConfig,
-    pub counters: ConnectionCounters,
+    pub counters: Arc<ConnectionCounters>,
     /// Makes Client Identifiers for those who bring none.
     pub random: fn() -> u128,
 }

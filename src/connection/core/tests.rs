@@ -75,7 +75,7 @@ impl House {
                 engine: Arc::new(Engine::new(EngineConfig::default(), hasher)),
                 policy: ArcSwap::from_pointee(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
-                counters: ConnectionCounters::default(),
+                counters: Arc::default(),
                 random: || 7,
             },
             now: Instant::now(),
