@@ -227,4 +227,46 @@ mod tests {
         framing.read(b"GET / HTTP/1.1\r\nContent-Length: 0\r\nUpgraded: x\r\n\r\n");
         assert!(!framing.is_opaque());
     }
+
+    proptest::proptest! {
+        /// However a stream is cut, the same bytes are found sound, and the same one is not.
+        #[test]
+        fn any_split_of_any_stream_is_read_alike(
+            pieces in proptest::collection::vec(proptest::sample::select(PIECES.to_vec()), 0..12),
+            cuts in proptest::collection::vec(0usize..200, 0..6),
+        ) {
+            let stream = pieces.concat();
+            let whole = Framing::default().read(stream.as_bytes());
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut % (stream.len() + 1)).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let mut framing = Framing::default();
+            let mut found = Found::Sound;
+            for cut in cuts.windows(2) {
+                if let Found::Violation(index) = framing.read(&stream.as_bytes()[cut[0]..cut[1]]) {
+                    found = Found::Violation(cut[0] + index);
+                    break;
+                }
+            }
+            proptest::prop_assert_eq!(found, whole);
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "GET / HTTP/1.1",
+        "\r\n",
+        "\r",
+        "\n",
+        "Host: a",
+        "Content-Length: ",
+        "0",
+        "5",
+        "transfer-encoding:",
+        "chunked",
+        "Upgrade: x",
+        " ",
+        ":",
+        "\0",
+        "\r\n\r\n",
+    ];
 }

@@ -193,4 +193,22 @@ mod tests {
         assert!(parse_authority(b"[::1]x").is_none());
         assert!(parse_authority(b"").is_none());
     }
+
+    proptest::proptest! {
+        /// What is read as an origin has one spelling, which is read as the same.
+        #[test]
+        fn an_origin_has_one_spelling(text in "(https?|[a-z]{1,4})://[a-zA-Z0-9.:\\[\\]/@_-]{0,20}") {
+            if let Some(origin) = Origin::parse(text.as_bytes()) {
+                let port = origin.port.map_or(String::new(), |port| format!(":{port}"));
+                let spelled = format!("{}://{}{port}", origin.scheme, origin.host);
+                proptest::prop_assert_eq!(Origin::parse(spelled.as_bytes()), Some(origin));
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
+            let _ = Origin::parse(&bytes);
+            let _ = parse_authority(&bytes);
+        }
+    }
 }

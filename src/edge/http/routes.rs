@@ -155,4 +155,39 @@ mod tests {
             assert_eq!(decode_path(raw), None, "{raw}");
         }
     }
+
+    proptest::proptest! {
+        /// The table answers as a look at every route in turn does.
+        #[test]
+        fn the_table_agrees_with_looking_at_every_route(
+            paths in proptest::collection::btree_set("/[ab/]{0,4}", 1..8),
+            exact in proptest::collection::vec(proptest::bool::ANY, 8),
+            asked in "/[ab/]{0,6}",
+        ) {
+            let routes: Vec<_> = paths.into_iter().zip(exact).map(|(path, exact)| match exact {
+                true => PathMatch::Exact(path),
+                false => PathMatch::Prefix(path),
+            }).collect();
+            let fits = |route: &&PathMatch| match route {
+                PathMatch::Exact(path) => asked == *path,
+                PathMatch::Prefix(path) => asked.starts_with(path.as_str()),
+            };
+            let weight = |route: &&PathMatch| match route {
+                PathMatch::Exact(_) => usize::MAX,
+                PathMatch::Prefix(path) => path.len(),
+            };
+            let expected = routes.iter().filter(fits).max_by_key(weight).cloned();
+            let table = Routes::new(routes.iter().map(|route| (route.clone(), route.clone()))).expect("paths differ");
+            proptest::prop_assert_eq!(table.find(&asked).map(|(route, _)| route.clone()), expected);
+        }
+
+        /// A decoded path leads nowhere but down.
+        #[test]
+        fn no_decoded_path_climbs(raw in "/([a.%25eEfF/\\\\]|%2[eEfF]|%5[cC]|\\.\\.){0,12}") {
+            if let Some(path) = decode_path(&raw) {
+                let climbs = path.replace("%2F", "/").split(['/', '\\']).any(|segment| segment == "..");
+                proptest::prop_assert!(!climbs, "{} -> {}", raw, path);
+            }
+        }
+    }
 }

@@ -120,3 +120,26 @@ async fn an_address_in_use_is_a_fault_that_names_the_listener() {
     let faults = faults.expect("the address is taken");
     assert!(faults.len() == 2 && faults[0].found.contains(&url), "{faults:?}");
 }
+
+/// A fault of ours costs one connection, not its listener.
+#[tokio::test]
+async fn a_panic_behind_one_connection_leaves_the_others() {
+    let (sender, mut accepted) = mpsc::unbounded_channel();
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let handoff: Handoff = Arc::new(move |connection| {
+        assert!(!is_first.swap(false, Ordering::Relaxed), "the first one, on purpose");
+        drop(sender.send(connection));
+    });
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listeners = vec![ListenerConfig { url: "mqtt://127.0.0.1:0".into(), scheme: Scheme::Mqtt, address }];
+    let counters = Arc::new(EdgeCounters::default());
+    let config = EdgeConfig { listeners, ..EdgeConfig::default() };
+    let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
+    let address = edge.local_addresses()[0].1;
+    tokio::spawn(edge.run(std::future::pending()));
+    let mut first = TcpStream::connect(address).await.expect("the listener accepts");
+    assert_eq!(read_to_end(&mut first).await, "");
+    let _second = TcpStream::connect(address).await.expect("the listener accepts");
+    let _kept = in_time(accepted.recv()).await.expect("the edge runs");
+    assert_eq!(read(&counters.connections_open), 1, "what the first one held is free again");
+}

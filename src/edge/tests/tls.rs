@@ -108,6 +108,48 @@ async fn a_handshake_has_a_deadline() {
     assert_eq!(read(&edge.counters.tls_handshakes_timed_out), 1);
 }
 
+/// SECURITY A, "TLS library loops/panics".
+#[tokio::test]
+async fn a_hello_in_pieces_is_understood_and_a_goodbye_in_its_middle_harms_nobody() {
+    let edge = Running::start(&[Scheme::Https], |_| {});
+    let connector = client(&edge, &[b"http/1.1"], BOTH);
+    let name = ServerName::try_from("localhost").expect("it is a name");
+    let mut hello = Vec::new();
+    let mut state = rustls::ClientConnection::new(Arc::clone(connector.config()), name).expect("the name is sound");
+    state.write_tls(&mut hello).expect("writing to memory does not fail");
+
+    let mut stream = edge.connect(Scheme::Https).await;
+    stream.set_nodelay(true).expect("it is connected");
+    for piece in hello.chunks(97) {
+        stream.write_all(piece).await.expect("the edge reads");
+        tokio::task::yield_now().await;
+    }
+    while state.is_handshaking() {
+        let mut bytes = [0; 4096];
+        let count = in_time(stream.read(&mut bytes)).await.expect("the edge answers");
+        assert_ne!(count, 0, "the edge has not closed");
+        let mut bytes = &bytes[..count];
+        while !bytes.is_empty() {
+            state.read_tls(&mut bytes).expect("reading from memory does not fail");
+            state.process_new_packets().expect("it is TLS");
+        }
+        let mut answer = Vec::new();
+        while state.wants_write() {
+            state.write_tls(&mut answer).expect("writing to memory does not fail");
+        }
+        stream.write_all(&answer).await.expect("the edge reads");
+    }
+    until(|| read(&edge.counters.tls_handshakes) == 1).await;
+
+    let mut leaving = edge.connect(Scheme::Https).await;
+    leaving.write_all(&hello).await.expect("the edge reads");
+    // An alert: warning, close_notify (RFC 8446 §6.1).
+    leaving.write_all(&[21, 3, 3, 0, 2, 1, 0]).await.expect("the edge reads");
+    read_to_end(&mut leaving).await;
+    until(|| read(&edge.counters.tls_handshakes_failed) == 1).await;
+    connect(&edge, Scheme::Https, &connector, "localhost").await;
+}
+
 #[tokio::test]
 async fn mqtt_over_tls_is_handed_over_bare_and_works() {
     let mut edge = Running::start(&[Scheme::Mqtts], |_| {});
