@@ -176,7 +176,7 @@ fn announcement(config: &Config, edge: &Edge, admin: Option<&Admin>) -> String {
         let (host, port) = (address.ip(), address.port());
         text += &format!("watch      mosquitto_sub -h {host} -p {port} -t 'demo/#' -v\n");
         text += &format!(
-            "say        mosquitto_pub -h {host} -p {port} -t demo/chat -m '{{\"from\":\"shell\",\"text\":\"hello\"}}'\n"
+            "say        mosquitto_pub -h {host} -p {port} -t demo/chat -m 'Hello from the shore'\n"
         );
     }
     text + "ready\n"

@@ -41,7 +41,7 @@ fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
     };
     let text = url.as_text()?;
     match parse_url(text) {
-        Some((scheme, address)) => Some(ListenerConfig { url: text.to_owned(), scheme, address }),
+        Some((scheme, address)) => Some(ListenerConfig::new(text, scheme, address)),
         None => {
             faults.push(url.fault(shown(text), URL_ALLOWED));
             None

@@ -8,13 +8,28 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct EdgeConfig {
     pub listeners: Vec<ListenerConfig>,
-    /// For every `https` and `mqtts` listener.
+    /// For every `https` and `mqtts` listener that has none of its own.
     pub tls: TlsConfig,
-    /// In any order: an exact path beats every prefix, a longer prefix beats a shorter one.
+    /// For every `http` and `https` listener that has none of its own. In any order: an exact path beats every prefix, a longer prefix
+    /// beats a shorter one.
     pub routes: Vec<RouteConfig>,
     /// Which pages may open a WebSocket, where a route says nothing of its own.
     pub origins: OriginRule,
     pub limits: EdgeLimits,
+}
+
+impl EdgeConfig {
+    /// The routes that `listener` shows: its own, or those that all share.
+    #[must_use]
+    pub fn routes_of<'a>(&'a self, listener: &'a ListenerConfig) -> &'a [RouteConfig] {
+        listener.routes.as_deref().unwrap_or(&self.routes)
+    }
+
+    /// The certificates that `listener` shows, if it speaks TLS.
+    #[must_use]
+    pub fn tls_of<'a>(&'a self, listener: &'a ListenerConfig) -> Option<&'a TlsConfig> {
+        listener.scheme.is_tls().then(|| listener.tls.as_ref().unwrap_or(&self.tls))
+    }
 }
 
 /// One address that is listened on.
@@ -25,6 +40,18 @@ pub struct ListenerConfig {
     pub scheme: Scheme,
     /// Port 0 lets the system choose; `Edge::local_addresses` tells which.
     pub address: SocketAddr,
+    /// Instead of [`EdgeConfig::tls`].
+    pub tls: Option<TlsConfig>,
+    /// Instead of [`EdgeConfig::routes`].
+    pub routes: Option<Vec<RouteConfig>>,
+}
+
+impl ListenerConfig {
+    /// A listener with the certificates and routes that all share.
+    #[must_use]
+    pub fn new(url: impl Into<String>, scheme: Scheme, address: SocketAddr) -> Self {
+        Self { url: url.into(), scheme, address, tls: None, routes: None }
+    }
 }
 
 /// What is spoken on a listener.

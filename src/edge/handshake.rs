@@ -9,15 +9,14 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::config::{EdgeLimits, Scheme};
-use super::http::{self, Site};
+use super::http;
 use super::refusals::Refusals;
 use super::transport::Transport;
-use super::{EdgeCounters, Handoff, listener, tls};
+use super::{EdgeCounters, Handoff, Shown, listener, tls};
 use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
 
 /// What every connection's steps share.
 pub(crate) struct Steps {
-    pub(crate) site: Arc<Site>,
     pub(crate) limits: EdgeLimits,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) handoff: Handoff,
@@ -32,13 +31,13 @@ pub(crate) struct Newcomer {
     pub(crate) place: Place,
     pub(crate) handshake: Handshake,
     pub(crate) scheme: Scheme,
-    pub(crate) tls: Option<tls::Shared>,
+    pub(crate) shown: Shown,
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
 pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
-    let Newcomer { stream, peer, place, mut handshake, scheme, tls } = newcomer;
-    let transport = match tls {
+    let Newcomer { stream, peer, place, mut handshake, scheme, shown } = newcomer;
+    let transport = match shown.tls {
         None => Transport::Plain(stream),
         Some(tls) => match secure(stream, peer, &tls, &mut handshake, &steps).await {
             Some(transport) => transport,
@@ -47,7 +46,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let (transport, mut early, protocol, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
-        let service = http::Service { site: &steps.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
+        let service = http::Service { site: &shown.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
         let handshake = match upgraded.handshake {
             Some(handshake) => handshake,

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::config::ListenerConfig;
 use super::handshake::{self, Newcomer, Steps};
-use super::{EdgeCounters, tls};
+use super::{EdgeCounters, Shown};
 use crate::connection::admission::Entry;
 use crate::connection::{Handshake, Place};
 use crate::fault::Fault;
@@ -25,9 +25,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Takes the address of the listener that stands at `index` of the configuration.
+    ///
     /// # Errors
     /// The address cannot be had.
-    pub(crate) fn bind(config: &ListenerConfig, backlog: u32) -> Result<Self, Fault> {
+    pub(crate) fn bind(config: &ListenerConfig, index: usize, backlog: u32) -> Result<Self, Fault> {
         let listen = || -> io::Result<(TcpListener, SocketAddr)> {
             let socket = Socket::new(Domain::for_address(config.address), Type::STREAM, Some(Protocol::TCP))?;
             // A restart must not wait for the last connections of the process before to time out.
@@ -47,7 +49,12 @@ impl Listener {
             Ok((socket, local_address)) => Ok(Self { config: config.clone(), socket, local_address }),
             Err(error) => {
                 let found = format!("{} cannot be listened on: {error}", config.url);
-                Err(Fault::new("", "listen", found, "an address of this machine that is free and allowed"))
+                Err(Fault::new(
+                    "",
+                    format!("listen[{index}]"),
+                    found,
+                    "an address of this machine that is free and allowed",
+                ))
             }
         }
     }
@@ -65,12 +72,7 @@ impl Listener {
 ///
 /// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, or close it; 4. find it a seat, waiting no
 /// longer than the oldest handshake is protected.
-pub(crate) async fn accept(
-    listener: Listener,
-    tls: Option<tls::Shared>,
-    steps: Arc<Steps>,
-    mut draining: watch::Receiver<bool>,
-) {
+pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, mut draining: watch::Receiver<bool>) {
     let Listener { config, socket, .. } = listener;
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
@@ -107,7 +109,7 @@ pub(crate) async fn accept(
         if stream.set_nodelay(true).is_err() {
             continue; // gone already
         }
-        let newcomer = Newcomer { stream, peer, place, handshake: seat, scheme: config.scheme, tls: tls.clone() };
+        let newcomer = Newcomer { stream, peer, place, handshake: seat, scheme: config.scheme, shown: shown.clone() };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
     }
 }

@@ -19,7 +19,7 @@ mod tls;
 mod transport;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -43,8 +43,8 @@ pub type Handoff = Arc<dyn Fn(Accepted) + Send + Sync>;
 
 /// All listeners, bound, and all they need.
 pub struct Edge {
-    listeners: Vec<Listener>,
-    tls: Tls,
+    listeners: Vec<(Listener, Shown)>,
+    development_ca: Option<PathBuf>,
     steps: Arc<Steps>,
 }
 
@@ -55,24 +55,20 @@ impl Edge {
     /// Every fault there is: certificates that cannot be read or do not fit their keys, routes that contradict each other, addresses
     /// that cannot be bound.
     pub fn bind(config: EdgeConfig, handoff: Handoff, counters: Arc<EdgeCounters>) -> Result<Self, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let mut keep = |found: Vec<Fault>| faults.extend(found);
-        let needs_tls = config.listeners.iter().any(|listener| listener.scheme.is_tls());
-        let tls = if needs_tls { Tls::load(&config.tls) } else { Ok(Tls::none()) }.map_err(&mut keep).ok();
-        let site = Site::new(&config).map_err(&mut keep).ok();
-        let mut listeners = Vec::new();
-        for listener in &config.listeners {
-            match Listener::bind(listener, config.limits.backlog) {
+        let (mut listeners, mut faults) = (Vec::new(), Vec::new());
+        let built = build(&config, Tls::load).map_err(|found| faults.extend(found)).ok();
+        for (index, listener) in config.listeners.iter().enumerate() {
+            match Listener::bind(listener, index, config.limits.backlog) {
                 Ok(listener) => listeners.push(listener),
-                Err(fault) => keep(vec![fault]),
+                Err(fault) => faults.push(fault),
             }
         }
-        let (Some(tls), Some(site), true) = (tls, site, faults.is_empty()) else { return Err(faults) };
+        let (Some((shown, development_ca)), true) = (built, faults.is_empty()) else { return Err(faults) };
+        let listeners = listeners.into_iter().zip(shown).collect();
         let limits = config.limits;
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
-        let (site, refusals) = (Arc::new(site), Refusals::default());
-        let steps = Arc::new(Steps { site, limits, handshakes, handoff, counters, refusals });
-        Ok(Self { listeners, tls, steps })
+        let steps = Arc::new(Steps { limits, handshakes, handoff, counters, refusals: Refusals::default() });
+        Ok(Self { listeners, development_ca, steps })
     }
 
     /// Reads what [`Edge::bind`] would read and builds what it would build, but binds nothing and makes no certificate.
@@ -80,23 +76,23 @@ impl Edge {
     /// # Errors
     /// Every fault that was found.
     pub fn check(config: &EdgeConfig) -> Result<(), Vec<Fault>> {
-        let needs_files = matches!(config.tls, TlsConfig::Files(_));
-        let tls = if needs_files { Tls::load(&config.tls).map(drop) } else { Ok(()) };
-        let site = Site::new(config).map(drop);
-        let faults: Vec<_> = [tls, site].into_iter().filter_map(Result::err).flatten().collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        let load = |tls: &TlsConfig, key: &str| match tls {
+            TlsConfig::Files(_) => Tls::load(tls, key),
+            TlsConfig::Development { .. } => Ok(Tls::none()),
+        };
+        build(config, load).map(drop)
     }
 
     /// Every listener with the address it has really got, in the order of the configuration.
     #[must_use]
     pub fn local_addresses(&self) -> Vec<(ListenerConfig, SocketAddr)> {
-        self.listeners.iter().map(|listener| (listener.config().clone(), listener.local_address())).collect()
+        self.listeners.iter().map(|(listener, _)| (listener.config().clone(), listener.local_address())).collect()
     }
 
     /// The certificate to trust, where a development certificate is in use.
     #[must_use]
     pub fn development_ca(&self) -> Option<&Path> {
-        self.tls.development_ca.as_deref()
+        self.development_ca.as_deref()
     }
 
     /// Serves until `shutdown` completes; then stops accepting, lets HTTP exchanges under way finish, and returns when the last is over.
@@ -105,15 +101,46 @@ impl Edge {
     /// Needs a tokio runtime with IO and time.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let (drain, draining) = watch::channel(false);
-        for listener in self.listeners {
-            let tls = self.tls.config(listener.config().scheme);
-            tokio::spawn(listener::accept(listener, tls, Arc::clone(&self.steps), draining.clone()));
+        for (listener, shown) in self.listeners {
+            tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
         }
         drop(draining);
         shutdown.await;
         drain.send_replace(true);
         drain.closed().await;
     }
+}
+
+/// What a listener shows to those who come: its certificates and its routes.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    pub(crate) tls: Option<tls::Shared>,
+    pub(crate) site: Arc<Site>,
+}
+
+/// What each listener shows, in their order, with the authority of the development certificate where that is in use.
+fn build(
+    config: &EdgeConfig,
+    load: impl Fn(&TlsConfig, &str) -> Result<Tls, Vec<Fault>>,
+) -> Result<(Vec<Shown>, Option<PathBuf>), Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut keep = |found: Vec<Fault>| faults.extend(found);
+    let shares_tls = |listener: &ListenerConfig| listener.scheme.is_tls() && listener.tls.is_none();
+    // Files that are named must be sound even while no listener shows them.
+    let needs_tls = config.listeners.iter().any(shares_tls) || matches!(config.tls, TlsConfig::Files(_));
+    let tls = if needs_tls { load(&config.tls, "tls") } else { Ok(Tls::none()) }.map_err(&mut keep).ok();
+    let site = |routes: &[RouteConfig], key: &str| Site::new(routes, &config.origins, key).map(Arc::new);
+    let shared_site = site(&config.routes, "routes").map_err(&mut keep).ok();
+    let mut shown = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let own_tls = listener.tls.as_ref().map(|tls| load(tls, &format!("listen[{index}].tls")));
+        let own_site = listener.routes.as_ref().map(|routes| site(routes, &format!("listen[{index}].routes")));
+        let own_tls = own_tls.transpose().map_err(&mut keep).ok().flatten();
+        let own_site = own_site.transpose().map_err(&mut keep).ok().flatten();
+        let certificates = own_tls.as_ref().or(tls.as_ref()).and_then(|tls| tls.config(listener.scheme));
+        shown.extend(own_site.or(shared_site.clone()).map(|site| Shown { tls: certificates, site }));
+    }
+    if faults.is_empty() { Ok((shown, tls.and_then(|tls| tls.development_ca))) } else { Err(faults) }
 }
 
 #[cfg(test)]

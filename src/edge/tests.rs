@@ -36,10 +36,9 @@ impl Running {
     /// An edge with one listener for each scheme of `schemes` and the routes of the built-in default, changed by `change`.
     fn start(schemes: &[Scheme], change: impl FnOnce(&mut EdgeConfig)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let listener = |&scheme: &Scheme| ListenerConfig {
-            url: format!("{}://127.0.0.1:0", scheme.as_str()),
-            scheme,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        let listener = |&scheme: &Scheme| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            ListenerConfig::new(format!("{}://127.0.0.1:0", scheme.as_str()), scheme, address)
         };
         let mut config = EdgeConfig {
             listeners: schemes.iter().map(listener).collect(),

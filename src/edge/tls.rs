@@ -21,7 +21,7 @@ use crate::fault::Fault;
 /// The settings a listener hands to each new connection; swapped whole.
 pub(crate) type Shared = Arc<ArcSwap<ServerConfig>>;
 
-/// TLS for all listeners.
+/// TLS for listeners that share certificates.
 pub(crate) struct Tls {
     https: Option<Shared>,
     mqtts: Option<Shared>,
@@ -30,16 +30,16 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// For an edge without a TLS listener.
+    /// For listeners without TLS.
     pub(crate) fn none() -> Self {
         Self { https: None, mqtts: None, development_ca: None }
     }
 
-    /// Reads the certificates, or makes a development certificate.
+    /// Reads the certificates, or makes a development certificate. The configuration calls them `key`.
     ///
     /// # Errors
     /// Every file that cannot be read, holds no certificate or key, or does not fit its partner.
-    pub(crate) fn load(config: &TlsConfig) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn load(config: &TlsConfig, key: &str) -> Result<Self, Vec<Fault>> {
         let (files, development_ca) = match config {
             TlsConfig::Files(files) => (files.clone(), None),
             TlsConfig::Development { directory } => {
@@ -47,7 +47,7 @@ impl Tls {
                 (vec![made.files], Some(made.ca))
             }
         };
-        let resolver = Arc::new(Certificates::new(load_all(&files)?));
+        let resolver = Arc::new(Certificates::new(load_all(&files, key)?));
         // A client that offers only other protocols is refused, so that nothing meant for MQTT can be aimed at HTTP or the other way.
         let https = server_config(&resolver, &[b"http/1.1"]).map_err(|fault| vec![fault])?;
         let mqtts = server_config(&resolver, &[b"mqtt"]).map_err(|fault| vec![fault])?;
@@ -83,22 +83,23 @@ fn server_config(certificates: &Arc<Certificates>, protocols: &[&[u8]]) -> Resul
 }
 
 /// Reads every pair; all faults at once.
-fn load_all(files: &[CertificateFiles]) -> Result<Vec<Arc<CertifiedKey>>, Vec<Fault>> {
+fn load_all(files: &[CertificateFiles], key: &str) -> Result<Vec<Arc<CertifiedKey>>, Vec<Fault>> {
     let (mut keys, mut faults) = (Vec::new(), Vec::new());
     for (index, files) in files.iter().enumerate() {
-        match load_pair(files, index) {
+        match load_pair(files, index, key) {
             Ok(key) => keys.push(Arc::new(key)),
             Err(found) => faults.extend(found),
         }
     }
     if files.is_empty() {
-        faults.push(Fault::new("", "tls.cert", "no certificate", "at least one certificate and its key"));
+        faults.push(Fault::new("", format!("{key}.cert"), "no certificate", "at least one certificate and its key"));
     }
     if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }
 
-fn load_pair(files: &CertificateFiles, index: usize) -> Result<CertifiedKey, Vec<Fault>> {
-    let key_path = |field: &str| if index == 0 { format!("tls.{field}") } else { format!("tls[{index}].{field}") };
+fn load_pair(files: &CertificateFiles, index: usize, key: &str) -> Result<CertifiedKey, Vec<Fault>> {
+    let key_path =
+        |field: &str| if index == 0 { format!("{key}.{field}") } else { format!("{key}.cert[{index}].{field}") };
     let fault = |path: &Path, field: &str, found: String, allowed: &str| {
         Fault::new(path.display().to_string(), key_path(field), found, allowed)
     };
@@ -192,7 +193,7 @@ mod tests {
             write_pair(directory.path(), "one", &["one.example", "shared.example"]),
             write_pair(directory.path(), "two", &["*.two.example", "shared.example"]),
         ];
-        let keys = load_all(&files).expect("both are sound");
+        let keys = load_all(&files, "tls").expect("both are sound");
         let certificates = Certificates::new(keys.clone());
         let found = |name: &str| certificates.find(name).map(|key| Arc::ptr_eq(key, &keys[0]));
         assert_eq!(found("one.example"), Some(true));
@@ -212,10 +213,13 @@ mod tests {
         let crossed = CertificateFiles { certificate: one.certificate.clone(), key: two.key.clone() };
         let swapped = CertificateFiles { certificate: two.key.clone(), key: two.certificate.clone() };
         let missing = CertificateFiles { certificate: "/no/such.pem".into(), key: "/no/such.key".into() };
-        let faults = load_all(&[one, crossed, swapped, missing]).expect_err("three pairs are faulty");
+        let faults = load_all(&[one, crossed, swapped, missing], "tls").expect_err("three pairs are faulty");
         let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
-        assert_eq!(keys, ["tls[1].key", "tls[2].cert", "tls[2].key", "tls[3].cert", "tls[3].key"]);
-        assert!(load_all(&[]).is_err());
+        assert_eq!(
+            keys,
+            ["tls.cert[1].key", "tls.cert[2].cert", "tls.cert[2].key", "tls.cert[3].cert", "tls.cert[3].key"]
+        );
+        assert!(load_all(&[], "tls").is_err());
     }
 
     #[test]

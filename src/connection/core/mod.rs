@@ -28,8 +28,8 @@ use std::time::Instant;
 use crate::auth::{Credentials, Principal, Refused};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
-use crate::mqtt::packet::{Ack, ConnAck, Connect, Disconnect};
-use crate::mqtt::property::{ConnAckProperties, DisconnectProperties};
+use crate::mqtt::packet::{Ack, Auth, ConnAck, Connect, Disconnect};
+use crate::mqtt::property::{AuthProperties, ConnAckProperties, DisconnectProperties};
 use crate::mqtt::{Packet, ReasonCode, Version};
 use crate::policy::Policy;
 
@@ -306,8 +306,12 @@ impl Established {
             Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
             // MQTT 5.0 [MQTT-3.1.0-2]: a second CONNECT is a Protocol Error. A forgiving dialect says so and goes on.
-            Packet::Connect(_) | Packet::Auth(_) if manner.is_forgiving => {
+            Packet::Connect(_) if manner.is_forgiving => {
                 turn.outputs.push_back(Output::Send(failure(ReasonCode::ProtocolError)));
+            }
+            Packet::Auth(_) if manner.is_forgiving => {
+                let reason = ReasonCode::BadAuthenticationMethod;
+                turn.outputs.push_back(Output::Send(Packet::Auth(Auth { reason, properties: AuthProperties::default() })));
             }
             // AUTH without an Authentication Method in CONNECT is one as well (MQTT 5.0 §4.12).
             Packet::Connect(_) | Packet::Auth(_) => return Err(ReasonCode::ProtocolError.into()),

@@ -19,10 +19,10 @@ use super::routes::Routes;
 use super::upgrade::{self, Cause, Refusal, Requirements};
 use crate::connection::Protocol;
 use crate::edge::EdgeCounters;
-use crate::edge::config::{EdgeConfig, PathMatch, RouteAction};
+use crate::edge::config::{OriginRule, PathMatch, RouteAction, RouteConfig};
 use crate::fault::Fault;
 
-/// Every route of the edge, ready to answer. Immutable; shared by all connections.
+/// Every route of a listener, ready to answer. Immutable; shared by all its connections.
 #[derive(Debug)]
 pub(crate) struct Site {
     routes: Routes<Route>,
@@ -64,16 +64,19 @@ pub(crate) struct Answer {
 const MQTT_SUBPROTOCOLS: &[&str] = &["mqtt", "mqttv3.1"];
 
 impl Site {
+    /// What `routes` say, which the configuration calls `key`; `origins` is the rule of those without one of their own.
+    ///
     /// # Errors
     /// Routes that contradict each other, origins that are none, redirects that lead nowhere.
-    pub(crate) fn new(config: &EdgeConfig) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn new(routes: &[RouteConfig], origins: &OriginRule, key: &str) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
+        let written = routes;
         let mut routes = Vec::new();
-        for (index, route) in config.routes.iter().enumerate() {
-            let key = format!("routes[{index}]");
-            let origins = Origins::new(route.origins.as_ref().unwrap_or(&config.origins)).unwrap_or_else(|unsound| {
+        for (index, route) in written.iter().enumerate() {
+            let key = format!("{key}[{index}]");
+            let origins = Origins::new(route.origins.as_ref().unwrap_or(origins)).unwrap_or_else(|unsound| {
                 let allowed = "same, any, or origins such as https://app.example:8443, without a path";
-                let faulty = |found| Fault::new("", format!("{key}.cors.origins"), format!("`{found}`"), allowed);
+                let faulty = |found| Fault::new("", format!("{key}.origins"), format!("`{found}`"), allowed);
                 faults.extend(unsound.into_iter().map(faulty));
                 Origins::List { same: false, others: Vec::new() }
             });
@@ -87,7 +90,7 @@ impl Site {
             Ok(_) => {}
             Err(twice) => faults.extend(twice.into_iter().map(|path| {
                 let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
-                Fault::new("", "routes", format!("two routes for {path}"), "one route a path")
+                Fault::new("", key, format!("two routes for {path}"), "one route a path")
             })),
         }
         Err(faults)
@@ -339,14 +342,14 @@ mod tests {
             route("/f", RouteAction::ServeJson),
         ];
         routes[6].origins = Some(OriginRule::List(vec!["*".into()]));
-        let faults = Site::new(&EdgeConfig { routes, ..EdgeConfig::default() }).expect_err("all is faulty");
+        let faults = Site::new(&routes, &OriginRule::Same, "routes").expect_err("all is faulty");
         let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
         let expected = [
             "routes[2].path",
             "routes[3].files",
             "routes[4].redirect",
             "routes[5].status",
-            "routes[6].cors.origins",
+            "routes[6].origins",
             "routes",
         ];
         assert_eq!(keys, expected);
