@@ -175,9 +175,7 @@ fn announcement(config: &Config, edge: &Edge, admin: Option<&Admin>) -> String {
     if let Some((_, address)) = addresses.iter().find(|(listener, _)| listener.scheme == Scheme::Mqtt) {
         let (host, port) = (address.ip(), address.port());
         text += &format!("watch      mosquitto_sub -h {host} -p {port} -t 'demo/#' -v\n");
-        text += &format!(
-            "say        mosquitto_pub -h {host} -p {port} -t demo/chat -m 'Hello from the shore'\n"
-        );
+        text += &format!("say        mosquitto_pub -h {host} -p {port} -t demo/chat -m 'Hello from the shore'\n");
     }
     text + "ready\n"
 }

@@ -311,7 +311,8 @@ impl Established {
             }
             Packet::Auth(_) if manner.is_forgiving => {
                 let reason = ReasonCode::BadAuthenticationMethod;
-                turn.outputs.push_back(Output::Send(Packet::Auth(Auth { reason, properties: AuthProperties::default() })));
+                turn.outputs
+                    .push_back(Output::Send(Packet::Auth(Auth { reason, properties: AuthProperties::default() })));
             }
             // AUTH without an Authentication Method in CONNECT is one as well (MQTT 5.0 §4.12).
             Packet::Connect(_) | Packet::Auth(_) => return Err(ReasonCode::ProtocolError.into()),

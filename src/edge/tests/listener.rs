@@ -121,7 +121,6 @@ async fn an_address_in_use_is_a_fault_that_names_the_listener() {
     assert!(faults.len() == 2 && faults[0].found.contains(&url), "{faults:?}");
 }
 
-<<<<<<< HEAD
 /// A fault of ours costs one connection, not its listener.
 #[tokio::test]
 async fn a_panic_behind_one_connection_leaves_the_others() {
@@ -132,7 +131,7 @@ async fn a_panic_behind_one_connection_leaves_the_others() {
         drop(sender.send(connection));
     });
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listeners = vec![ListenerConfig { url: "mqtt://127.0.0.1:0".into(), scheme: Scheme::Mqtt, address }];
+    let listeners = vec![ListenerConfig::new("mqtt://127.0.0.1:0", Scheme::Mqtt, address)];
     let counters = Arc::new(EdgeCounters::default());
     let config = EdgeConfig { listeners, ..EdgeConfig::default() };
     let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
@@ -143,7 +142,8 @@ async fn a_panic_behind_one_connection_leaves_the_others() {
     let _second = TcpStream::connect(address).await.expect("the listener accepts");
     let _kept = in_time(accepted.recv()).await.expect("the edge runs");
     assert_eq!(read(&counters.connections_open), 1, "what the first one held is free again");
-=======
+}
+
 #[tokio::test]
 async fn a_listener_may_have_routes_and_certificates_of_its_own() {
     let own = tempfile::tempdir().expect("a folder");
@@ -167,5 +167,4 @@ async fn faults_of_one_listener_name_it() {
     let faults = Edge::check(&EdgeConfig { listeners: vec![listener], ..EdgeConfig::default() }).unwrap_err();
     let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(keys, ["listen[0].tls.cert", "listen[0].tls.key", "listen[0].routes[0].files"]);
->>>>>>> config
 }
