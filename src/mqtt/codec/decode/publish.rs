@@ -27,7 +27,14 @@ pub(in super::super) fn publish<'a>(
     }
     let topic = reader.string_with_nul()?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
-    let properties = if rules.is_v5() { read_properties(&mut reader, rules)? } else { PublishProperties::default() };
+    let mut properties = PublishProperties::default();
+    if rules.is_v5() {
+        // No properties is by far the most frequent case.
+        match reader.rest() {
+            [0, ..] => drop(reader.bytes(1)?),
+            _ => read_properties(&mut reader, rules, &mut properties)?,
+        }
+    }
     let topic = if topic.is_empty() && rules.is_v5() {
         properties.topic_alias.ok_or(Violation::TopicMissing)?;
         None
@@ -40,20 +47,13 @@ pub(in super::super) fn publish<'a>(
     Ok(Publish { dup, qos, retain, topic, packet_id, properties, payload: Cow::Borrowed(reader.rest()) })
 }
 
-#[inline]
-fn read_properties<'a>(packet: &mut Reader<'a>, rules: &Rules<'_>) -> Result<PublishProperties<'a>, Violation> {
-    // No properties is by far the most frequent case.
-    if let [0, ..] = packet.rest() {
-        packet.bytes(1)?;
-        return Ok(PublishProperties::default());
-    }
+fn read_properties<'a>(
+    packet: &mut Reader<'a>,
+    rules: &Rules<'_>,
+    properties: &mut PublishProperties<'a>,
+) -> Result<(), Violation> {
     let section = Section::of_packet(packet, rules.limits.user_properties_max)?;
-    read_present_properties(section, rules.sender)
-}
-
-fn read_present_properties<'a>(section: Section<'a>, sender: Sender) -> Result<PublishProperties<'a>, Violation> {
     let mut section = section.repeating(id::SUBSCRIPTION_IDENTIFIER);
-    let mut properties = PublishProperties::default();
     let mut forwarding = Forwarding::of(&section);
     while let Some(id) = section.next_id()? {
         match id {
@@ -61,7 +61,7 @@ fn read_present_properties<'a>(section: Section<'a>, sender: Sender) -> Result<P
             id::TOPIC_ALIAS => {
                 properties.topic_alias = Some(NonZeroU16::new(section.u16()?).ok_or(Violation::TopicAliasZero)?);
             }
-            id::SUBSCRIPTION_IDENTIFIER if sender == Sender::Client => {
+            id::SUBSCRIPTION_IDENTIFIER if rules.sender == Sender::Client => {
                 return Err(Violation::SubscriptionIdentifierFromClient);
             }
             id::SUBSCRIPTION_IDENTIFIER => {
@@ -73,5 +73,5 @@ fn read_present_properties<'a>(section: Section<'a>, sender: Sender) -> Result<P
         forwarding.pass(&section);
     }
     properties.forwarded = forwarding.finish();
-    Ok(properties)
+    Ok(())
 }
