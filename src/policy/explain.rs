@@ -281,7 +281,7 @@ impl fmt::Display for RuleShown {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.answer)?;
+        writeln!(f, "{}: {}", if self.allowed { "allowed" } else { "denied" }, self.answer)?;
         writeln!(f, "  reason  {}", self.reason)?;
         if let Some(maximum_qos) = self.maximum_qos {
             let checked = if self.filtered { ", each delivery checked" } else { "" };

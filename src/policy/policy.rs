@@ -1,5 +1,6 @@
 //! A policy that was read whole, and the way from an identity to what it may do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::auth::Principal;
@@ -42,7 +43,7 @@ pub(super) struct Compiled {
     /// In the order of the file.
     pub(super) rules: Vec<Rule>,
     pub(super) roles: Vec<CompiledRole>,
-    roles_by_username: std::collections::HashMap<Box<str>, Vec<usize>>,
+    roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
     claims: Vec<ClaimRule>,
     pub(super) placeholders: Vec<Placeholder>,
     pub(super) tests: Vec<WrittenTest>,

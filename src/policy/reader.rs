@@ -1,5 +1,7 @@
 //! Walks a [`Node`] tree and notes every fault with its place and key path.
 
+use std::collections::BTreeMap;
+
 use crate::fault::{Fault, suggestion};
 
 use super::document::{Key, Node, Place, Value};
@@ -32,7 +34,7 @@ impl<'a> Reader<'a> {
             self.fault(node.place, path, node.value.describe(), allowed);
             return Vec::new();
         };
-        let mut first_line_by_key = std::collections::HashMap::new();
+        let mut first_line_by_key = BTreeMap::new();
         let mut kept = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let first_line = *first_line_by_key.entry(key.text.as_str()).or_insert(key.place.line);

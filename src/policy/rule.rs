@@ -1,6 +1,6 @@
 //! A policy as meant: topics taken apart into levels, names looked up, everything checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ pub(super) struct Rules {
     pub(super) rules: Vec<Rule>,
     pub(super) roles: Vec<Role>,
     /// Sorted and without repetition; from `users` and `acl` together.
-    pub(super) roles_by_username: HashMap<Box<str>, Vec<usize>>,
+    pub(super) roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
     pub(super) claims: Vec<ClaimRule>,
     pub(super) placeholders: Vec<Placeholder>,
     pub(super) tests: Vec<WrittenTest>,
@@ -113,8 +113,8 @@ struct Resolver<'a> {
     origin: Arc<str>,
     placed: Vec<(Place, Rule)>,
     roles: Vec<Role>,
-    role_by_name: HashMap<String, usize>,
-    roles_by_username: HashMap<Box<str>, Vec<usize>>,
+    role_by_name: BTreeMap<String, usize>,
+    roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
     claims: Vec<ClaimRule>,
     placeholders: Vec<Placeholder>,
 }
@@ -126,8 +126,8 @@ impl<'a> Resolver<'a> {
             origin: origin.into(),
             placed: Vec::new(),
             roles: Vec::new(),
-            role_by_name: HashMap::new(),
-            roles_by_username: HashMap::new(),
+            role_by_name: BTreeMap::new(),
+            roles_by_username: BTreeMap::new(),
             claims: Vec::new(),
             placeholders: Vec::new(),
         }
@@ -178,7 +178,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn acl(&mut self, file: &PolicyFile) {
-        let mut role_by_username: HashMap<&str, usize> = HashMap::new();
+        let mut role_by_username: BTreeMap<&str, usize> = BTreeMap::new();
         for row in &file.acl {
             let path = &row.path;
             let username = row.username.text.as_str();
@@ -238,9 +238,7 @@ impl<'a> Resolver<'a> {
         if let Some(&role) = self.role_by_name.get(&name.text) {
             return Some(role);
         }
-        let mut known: Vec<&str> = self.role_by_name.keys().map(String::as_str).collect();
-        known.sort_unstable();
-        let allowed = match suggestion(&name.text, known) {
+        let allowed = match suggestion(&name.text, self.role_by_name.keys().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "a name under `roles`".to_owned(),
         };
@@ -273,7 +271,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-fn add_roles(roles_by_username: &mut HashMap<Box<str>, Vec<usize>>, username: &str, added: &[usize]) {
+fn add_roles(roles_by_username: &mut BTreeMap<Box<str>, Vec<usize>>, username: &str, added: &[usize]) {
     let roles = roles_by_username.entry(username.into()).or_default();
     for role in added {
         if let Err(index) = roles.binary_search(role) {
