@@ -44,6 +44,16 @@ impl Engine {
             assert_eq!(counter.load(Ordering::Relaxed), count);
         }
     }
+
+    /// Messages in the queues of all sessions.
+    pub(crate) fn waiting_count(&self) -> u64 {
+        let count = |session: &Arc<Session>| {
+            let state = session.lock();
+            let queue = state.outgoing.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+            queue.map_or(0, |queue| queue.len() as u64)
+        };
+        self.directory.lock().sessions().map(count).sum()
+    }
 }
 
 fn check_session(engine: &Engine, session: &Session) -> BTreeSet<Membership> {

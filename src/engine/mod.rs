@@ -25,6 +25,8 @@ pub use message::{Delivered, Delivery, Message, Outlet, Round};
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
