@@ -21,7 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("dialect", &["mqtt", "engine::message"]),
     ("connection", &["wheel", "mqtt", "engine", "auth", "policy", "dialect"]),
     ("edge", &["fault", "connection"]),
-    ("telemetry", &["engine", "auth", "policy", "connection", "edge"]),
+    ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     ("config", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"]),
     (

@@ -72,7 +72,7 @@ impl Answers {
 /// Whether the request was sent to an address of the loopback interface, rather than to a name that a foreign page has made lead here.
 fn names_loopback(request: &Request<Incoming>) -> bool {
     let Some(host) = request.headers().get(header::HOST) else { return true }; // no browser
-    let Ok(host) = host.to_str() else { return false };
+    let Ok(host) = std::str::from_utf8(host.as_bytes()) else { return false };
     let host = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),

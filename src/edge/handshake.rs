@@ -71,7 +71,11 @@ async fn secure(
     steps: &Steps,
 ) -> Option<Transport> {
     let acceptor = TlsAcceptor::from(tls.load_full());
-    let accepting = tokio::time::timeout(steps.limits.tls_handshake_timeout, acceptor.accept(stream));
+    let accepting = async {
+        refuse_plaintext(&stream).await?;
+        acceptor.accept(stream).await
+    };
+    let accepting = tokio::time::timeout(steps.limits.tls_handshake_timeout, accepting);
     let counters = &steps.counters;
     let accepted = tokio::select! {
         biased;
@@ -98,3 +102,24 @@ async fn secure(
         }
     }
 }
+
+/// Says in plain words what a client has mistaken that speaks HTTP, or MQTT, where TLS is spoken; TLS would answer with bytes that
+/// it cannot read.
+async fn refuse_plaintext(stream: &TcpStream) -> io::Result<()> {
+    const HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
+        content-length: 52\r\n\r\nThis address speaks TLS: write https:// before it.\r\n";
+    let mut first = [0];
+    match (stream.peek(&mut first).await?, first[0]) {
+        (1, b'A'..=b'Z') => {
+            let mut unread = [0; 4096];
+            // One attempt each. Closing with bytes unread would reset the connection, and the answer be lost.
+            let _ = (stream.try_write(HTTP), stream.try_read(&mut unread));
+            Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"))
+        }
+        (1, MQTT_CONNECT) => Err(io::Error::new(io::ErrorKind::InvalidData, "plain MQTT where TLS is spoken")),
+        _ => Ok(()),
+    }
+}
+
+/// The first byte of a CONNECT packet (MQTT 5.0 §3.1.1).
+const MQTT_CONNECT: u8 = 0x10;

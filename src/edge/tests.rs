@@ -21,10 +21,13 @@ use super::*;
 /// Longer than anything here takes; what does not come in this time does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// More than any test connects.
+const ACCEPTED_MAX: usize = 1024;
+
 /// A running edge, and what it handed over.
 struct Running {
     addresses: Vec<(Scheme, SocketAddr)>,
-    accepted: mpsc::UnboundedReceiver<Accepted>,
+    accepted: mpsc::Receiver<Accepted>,
     counters: Arc<EdgeCounters>,
     ca: PathBuf,
     stop: Option<oneshot::Sender<()>>,
@@ -51,8 +54,8 @@ impl Running {
             ..EdgeConfig::default()
         };
         change(&mut config);
-        let (sender, accepted) = mpsc::unbounded_channel();
-        let handoff: Handoff = Arc::new(move |accepted| drop(sender.send(accepted)));
+        let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
+        let handoff: Handoff = Arc::new(move |accepted| drop(sender.try_send(accepted)));
         let counters = Arc::new(EdgeCounters::default());
         let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
         let addresses = edge.local_addresses().into_iter().map(|(listener, at)| (listener.scheme, at)).collect();

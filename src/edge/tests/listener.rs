@@ -124,11 +124,11 @@ async fn an_address_in_use_is_a_fault_that_names_the_listener() {
 /// A fault of ours costs one connection, not its listener.
 #[tokio::test]
 async fn a_panic_behind_one_connection_leaves_the_others() {
-    let (sender, mut accepted) = mpsc::unbounded_channel();
+    let (sender, mut accepted) = mpsc::channel(ACCEPTED_MAX);
     let is_first = std::sync::atomic::AtomicBool::new(true);
     let handoff: Handoff = Arc::new(move |connection| {
         assert!(!is_first.swap(false, Ordering::Relaxed), "the first one, on purpose");
-        drop(sender.send(connection));
+        drop(sender.try_send(connection));
     });
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listeners = vec![ListenerConfig::new("mqtt://127.0.0.1:0", Scheme::Mqtt, address)];

@@ -93,8 +93,15 @@ async fn a_protocol_of_the_other_listener_is_refused() {
 async fn what_is_no_tls_is_refused_and_counted() {
     let edge = Running::start(&[Scheme::Https], |_| {});
     let mut stream = edge.connect(Scheme::Https).await;
-    ask(&mut stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    until(|| read(&edge.counters.tls_handshakes_failed) == 1).await;
+    let answer = ask(&mut stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("https:// before it.\r\n"), "{answer}");
+    let (_, content) = answer.split_once("\r\n\r\n").expect("it has content");
+    assert!(answer.contains(&format!("content-length: {}\r\n", content.len())), "{answer}");
+    for bytes in [&b"\x10\x0c\0\x04MQTT"[..], b"\0\0\0\0\0", b"\x16\x03\x01\0\x05hello"] {
+        let mut stream = edge.connect(Scheme::Https).await;
+        ask(&mut stream, bytes).await;
+    }
+    until(|| read(&edge.counters.tls_handshakes_failed) == 4).await;
 }
 
 /// SECURITY A, "Slowloris", in the TLS hello.
