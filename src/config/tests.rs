@@ -156,6 +156,13 @@ fn a_missing_file_is_a_fault_where_it_was_named() {
 }
 
 #[test]
+fn the_minimal_file_is_without_fault() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/minimal.yaml");
+    let config = load(Request { file: Some(file), environment: Vec::new() }).unwrap().config;
+    assert!(!config.auth.anonymous && config.policy.is_some());
+}
+
+#[test]
 fn every_prefix_of_a_configuration_is_refused_or_loaded() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/minimal.yaml")).unwrap();
     for (end, _) in text.char_indices() {
