@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Common, answer, report};
 use crate::config::{Loaded, Request, inspect};
 use crate::edge::TlsConfig;
+use crate::fault::Fault;
 use crate::{app, policy};
 
 /// Reads the configuration and every file that it names, and tells all their faults at once.
@@ -18,7 +19,7 @@ use crate::{app, policy};
 /// A closed standard output; faults are an answer.
 pub fn run(common: Common) -> anyhow::Result<ExitCode> {
     let (loaded, mut faults) = inspect(Request::of_process(common.config));
-    faults.extend(app::check(&loaded.config));
+    faults.extend(further(&faults, loaded.placed(app::check(&loaded.config))));
     faults.extend(certificates::validity_faults(&loaded.config.edge.tls, SystemTime::now()));
     if !faults.is_empty() {
         return Ok(report(&faults, common.json));
@@ -30,6 +31,14 @@ pub fn run(common: Common) -> anyhow::Result<ExitCode> {
         answer(checked.join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those of `found` that are not told already: what is at fault in `known` was replaced, and its like may be found a second time.
+fn further(known: &[Fault], found: Vec<Fault>) -> Vec<Fault> {
+    let is_known = |fault: &Fault| {
+        known.iter().any(|known| known.origin == fault.origin && known.line.is_some() && known.line == fault.line)
+    };
+    found.into_iter().filter(|fault| !is_known(fault)).collect()
 }
 
 /// What was looked at and found sound, a line each.

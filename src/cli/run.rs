@@ -13,6 +13,14 @@ use crate::fault::Faults;
 /// [`Faults`] of the configuration, or whatever keeps the server from starting or ends it early.
 pub fn run(common: Common) -> anyhow::Result<ExitCode> {
     let loaded = load(Request::of_process(common.config)).map_err(Faults)?;
-    app::run(loaded.config)?;
-    Ok(ExitCode::SUCCESS)
+    match app::run(loaded.config.clone()).map_err(|error| error.downcast::<Faults>()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Ok(Faults(mut faults))) => {
+            // A start ends at the first part that cannot be built; the others' faults are told with its own.
+            let others = app::check(&loaded.config).into_iter().filter(|fault| !faults.contains(fault));
+            faults.extend(others.collect::<Vec<_>>());
+            Err(Faults(loaded.placed(faults)).into())
+        }
+        Err(Err(error)) => Err(error),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::routes::routes;
 use super::written::{Typed, Written};
 use crate::edge::{CertificateFiles, ListenerConfig, Scheme, TlsConfig};
 use crate::fault::Fault;
@@ -40,13 +41,25 @@ fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
         _ => item,
     };
     let text = url.as_text()?;
-    match parse_url(text) {
-        Some((scheme, address)) => Some(ListenerConfig::new(text, scheme, address)),
-        None => {
-            faults.push(url.fault(shown(text), URL_ALLOWED));
-            None
-        }
+    let Some((scheme, address)) = parse_url(text) else {
+        faults.push(url.fault(shown(text), URL_ALLOWED));
+        return None;
+    };
+    let own_tls = item.get("tls").filter(|tls| belongs(tls, scheme.is_tls(), "https and mqtts", faults));
+    let own_routes = item.get("routes").filter(|routes| belongs(routes, scheme.is_http(), "http and https", faults));
+    Some(ListenerConfig {
+        tls: own_tls.and_then(|own| tls(own, faults)),
+        routes: own_routes.map(|_| routes(item, faults)),
+        ..ListenerConfig::new(text, scheme, address)
+    })
+}
+
+/// Names a key of a listener whose scheme has no use for it.
+fn belongs(written: &Written, has_use: bool, schemes: &str, faults: &mut Vec<Fault>) -> bool {
+    if !has_use {
+        faults.push(written.fault("has no effect here", format!("with {schemes} only")));
     }
+    has_use
 }
 
 /// Reads `admin.listen`; `None` within: no such listener.
@@ -69,7 +82,7 @@ pub(super) fn admin(admin: &Written, faults: &mut Vec<Fault>) -> Option<SocketAd
     }
 }
 
-/// Reads `tls`; `None` where it is at fault.
+/// Reads `tls`; `None` where it is at fault, or a listener's says nothing.
 pub(super) fn tls(tls: &Written, faults: &mut Vec<Fault>) -> Option<TlsConfig> {
     match (tls.get("cert"), tls.get("key")) {
         (None, None) => tls.path("development_dir").map(|directory| TlsConfig::Development { directory }),

@@ -145,7 +145,8 @@ fn concerns_exposure(fault: &Fault) -> bool {
 fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     let serves =
         |route: &crate::edge::RouteConfig| matches!(route.action, RouteAction::ServeMqtt | RouteAction::ServeJson);
-    let leads_in = |listener: &ListenerConfig| !listener.scheme.is_http() || edge.routes.iter().any(serves);
+    let leads_in =
+        |listener: &ListenerConfig| !listener.scheme.is_http() || edge.routes_of(listener).iter().any(serves);
     let exposed: Vec<(&ListenerConfig, &Written)> = edge
         .listeners
         .iter()
@@ -167,8 +168,7 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
             faults.push(written.fault(found, "policy with a file, or a loopback address"));
         }
     }
-    let untrusted =
-        |listener: &ListenerConfig| listener.scheme.is_tls() && matches!(edge.tls, TlsConfig::Development { .. });
+    let untrusted = |listener: &ListenerConfig| matches!(edge.tls_of(listener), Some(TlsConfig::Development { .. }));
     if let Some((listener, written)) = exposed.iter().find(|(listener, _)| untrusted(listener)) {
         let found = format!("{} is not loopback, and the development certificate is for localhost", listener.url);
         faults.push(written.fault(found, "tls.cert and tls.key, or a loopback address"));

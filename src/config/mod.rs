@@ -46,6 +46,22 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
 }
 
+impl Loaded {
+    /// Puts faults that others found in [`Self::config`] where the values stand.
+    ///
+    /// A module knows the key of what it was given, but not the file: its faults have no origin.
+    #[must_use]
+    pub fn placed(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        let place = |fault: Fault| match self.written.nearest(&fault.key) {
+            Some(written) if fault.origin.is_empty() => {
+                Fault { key: fault.key, ..written.fault(fault.found, fault.allowed) }
+            }
+            _ => fault,
+        };
+        faults.into_iter().map(place).collect()
+    }
+}
+
 /// Reads what `request` names: the file, and the environment on top.
 ///
 /// # Errors

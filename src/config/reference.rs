@@ -31,6 +31,9 @@ pub fn yaml() -> String {
     section(ROOT, 0, &mut text);
     let mut later = Vec::new();
     later_paths("", ROOT, &mut later);
+    // What a listener shares with the whole need not be told twice.
+    let all = later.clone();
+    later.retain(|path| !all.iter().any(|other| path.ends_with(&format!(".{other}"))));
     text.push('\n');
     comment(0, &format!("Not part of this version yet, and refused: {}.", later.join(", ")), &mut text);
     text

@@ -90,6 +90,19 @@ fn paths_are_relative_to_what_names_them() {
 }
 
 #[test]
+fn a_listener_may_differ() {
+    let text = "listen:\n  - https://127.0.0.1:1\n  - url: https://127.0.0.1:2\n    tls: {cert: a.pem, key: a.key}\n    \
+                routes: [{path: /, serve: demo}]\n";
+    let Loaded { config, file, .. } = load_text(Some(text), &[]).unwrap();
+
+    let [shared, own] = &config.edge.listeners[..] else { panic!("{:?}", config.edge.listeners) };
+    assert_eq!((&shared.tls, &shared.routes), (&None, &None));
+    assert_eq!(own.routes.as_deref().map(<[_]>::len), Some(1));
+    let Some(TlsConfig::Files(files)) = &own.tls else { panic!("{:?}", own.tls) };
+    assert_eq!(files[0].key, file.unwrap().with_file_name("a.key"));
+}
+
+#[test]
 fn environment_beats_file_beats_default() {
     let text = "listen: [mqtt://127.0.0.1:1]\nengine: {inflight_max: 5, queue_bytes_max: 3MiB}\n";
     let environment = [("TIDEGATE_LISTEN", r#"["http://127.0.0.1:2"]"#), ("TIDEGATE_ENGINE__INFLIGHT_MAX", "7")];
@@ -115,14 +128,38 @@ fn what_faces_others_starts_with_identity_and_policy_only() {
         let config = load_text(Some(&format!("{listen}{text}")), &[]).unwrap().config;
         assert_eq!(config.auth.anonymous, anonymous, "{text:?}");
     }
+    let redirect_only = "listen: [{url: http://0.0.0.0, routes: [{path: /, redirect: https://a.example/}]}]\n";
+    assert!(load_text(Some(redirect_only), &[]).is_ok());
     let pages_only = "listen: [http://0.0.0.0:80]\nroutes: [{path: /, redirect: https://a.example/}]\n";
     assert!(load_text(Some(pages_only), &[]).is_ok());
+}
+
+#[test]
+fn what_modules_find_is_placed_where_it_stands() {
+    let text = "listen:\n  - url: http://127.0.0.1:1\n    routes:\n      - {path: /, files: nowhere}\n";
+    let loaded = load_text(Some(text), &[("TIDEGATE_TLS__CERT", "a"), ("TIDEGATE_TLS__KEY", "b")]).unwrap();
+    let keys = ["listen[0].routes[0].files", "listen[0].routes[0].fallback", "listen[1]", "tls.cert", "routes[0]"];
+    let found = keys.map(|key| Fault::new("", key, "x", "y")).to_vec();
+
+    let placed: Vec<_> =
+        loaded.placed(found).into_iter().map(|fault| (fault.origin, fault.line, fault.column)).collect();
+    let file = loaded.file.unwrap().display().to_string();
+    let at = |line, column| (file.clone(), Some(line), Some(column));
+    let elsewhere = |origin: &str| (origin.to_owned(), None, None);
+    assert_eq!(placed, [at(4, 26), at(4, 9), at(2, 3), elsewhere("TIDEGATE_TLS__CERT"), elsewhere("default")]);
 }
 
 #[test]
 fn a_missing_file_is_a_fault_where_it_was_named() {
     let faults = load(Request { file: Some("no/such.yaml".into()), environment: Vec::new() }).unwrap_err();
     assert!(faults[0].to_string().starts_with("no/such.yaml: cannot be read"), "{faults:?}");
+}
+
+#[test]
+fn the_minimal_file_is_without_fault() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/minimal.yaml");
+    let config = load(Request { file: Some(file), environment: Vec::new() }).unwrap().config;
+    assert!(!config.auth.anonymous && config.policy.is_some());
 }
 
 #[test]

@@ -123,6 +123,20 @@ impl Written {
         }
     }
 
+    /// The value at `path`, or the innermost one around it that is set; `None` if not even the first key of the path is.
+    #[must_use]
+    pub fn nearest(&self, path: &str) -> Option<&Self> {
+        let contains = |written: &&Self| {
+            path.strip_prefix(&written.path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let below = match &self.typed {
+            Typed::Section(values) => values.values().find(contains),
+            Typed::List(items) => items.iter().find(contains),
+            _ => None,
+        };
+        below.map(|written| written.nearest(path).unwrap_or(written))
+    }
+
     /// A fault of this value, at its place.
     #[must_use]
     pub fn fault(&self, found: impl Into<String>, allowed: impl Into<String>) -> Fault {

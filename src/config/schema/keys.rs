@@ -84,8 +84,20 @@ pub const ROOT: &[Key] = &[
 
 const LISTENER: &[Key] = &[
     Key { name: "url", kind: Kind::Text(URL_FORM), default: None, example: None, doc: "Where to listen." },
-    later("tls", "Certificates of this listener alone."),
-    later("routes", "Routes of this listener alone."),
+    Key {
+        name: "tls",
+        kind: Kind::Section(TLS_OF_LISTENER),
+        default: None,
+        example: None,
+        doc: "`cert` and `key` of this listener alone, instead of those under `tls`.",
+    },
+    Key {
+        name: "routes",
+        kind: Kind::List(&Kind::Section(ROUTE)),
+        default: None,
+        example: None,
+        doc: "Routes of this listener alone, instead of all those under `routes`.",
+    },
     later("proxy_protocol", "Whether a PROXY protocol header comes first."),
 ];
 
@@ -99,6 +111,13 @@ const TLS: &[Key] = &[
         example: Some("../certs/dev"),
         doc: "Where a certificate for localhost is made, and found again, as long as `cert` is unset. Loopback listeners only.",
     },
+    later("client_ca", "The authority that signs clients' certificates."),
+    later("client_auth", "Whether clients show a certificate."),
+];
+
+const TLS_OF_LISTENER: &[Key] = &[
+    CERT,
+    KEY,
     later("client_ca", "The authority that signs clients' certificates."),
     later("client_auth", "Whether clients show a certificate."),
 ];
