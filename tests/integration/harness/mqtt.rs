@@ -1,5 +1,6 @@
 //! An MQTT client that says exactly what it is told to, packet by packet.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::time::Instant;
 
@@ -83,6 +84,8 @@ pub struct Client {
     decoder: Decoder,
     /// MQTT bytes received and not decoded yet.
     stream: Vec<u8>,
+    /// Packets that came while another was waited for, in order.
+    put_aside: VecDeque<Packet<'static>>,
     next_packet_id: u16,
 }
 
@@ -93,7 +96,7 @@ impl Client {
         let transport = Transport::open(server, over, "/mqtt", subprotocol);
         let limits = Limits { packet_bytes_max: 16 << 20, user_properties_max: 20_000, ..Limits::default() };
         let decoder = Decoder::with_version(Sender::Server, limits, version);
-        Self { transport, over, version, decoder, stream: Vec::new(), next_packet_id: 1 }
+        Self { transport, over, version, decoder, stream: Vec::new(), put_aside: VecDeque::new(), next_packet_id: 1 }
     }
 
     /// Opens and sends `connect`; whatever the answer is, it comes back.
@@ -146,6 +149,26 @@ impl Client {
 
     /// The next packet; `Err` when the server closes instead.
     pub fn try_receive(&mut self) -> Result<Packet<'static>, Ending> {
+        self.put_aside.pop_front().map_or_else(|| self.try_receive_next(), Ok)
+    }
+
+    /// The answer that `is_wanted` knows; what comes before it is put aside for later, in order.
+    ///
+    /// An answer and messages of other exchanges have no order among each other.
+    fn receive_answer(&mut self, what: &str, is_wanted: impl Fn(&Packet<'_>) -> bool) -> Packet<'static> {
+        if let Some(position) = self.put_aside.iter().position(&is_wanted) {
+            return self.put_aside.remove(position).expect("just found");
+        }
+        loop {
+            match self.try_receive_next() {
+                Ok(packet) if is_wanted(&packet) => return packet,
+                Ok(packet) => self.put_aside.push_back(packet),
+                Err(ending) => panic!("{ending:?} instead of {what}; before that: {:?}", self.put_aside),
+            }
+        }
+    }
+
+    fn try_receive_next(&mut self) -> Result<Packet<'static>, Ending> {
         loop {
             let decoded = self.decoder.decode(&self.stream);
             if let Some((packet, length)) = decoded.unwrap_or_else(|error| panic!("the server sent rubbish: {error}")) {
@@ -202,7 +225,7 @@ impl Client {
             QoS::AtLeastOnce => self.send(&Packet::PubAck(Ack::new(id, ReasonCode::Success))),
             QoS::ExactlyOnce => {
                 self.send(&Packet::PubRec(Ack::new(id, ReasonCode::Success)));
-                assert_eq!(self.receive(), Packet::PubRel(Ack::new(id, ReasonCode::Success)));
+                self.receive_answer("PUBREL", |packet| *packet == Packet::PubRel(Ack::new(id, ReasonCode::Success)));
                 self.send(&Packet::PubComp(Ack::new(id, ReasonCode::Success)));
             }
         }
@@ -219,22 +242,25 @@ impl Client {
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> ReasonCode {
         let id = self.take_packet_id();
         self.send(&Packet::Publish(publish(topic, payload, qos, retain, id)));
+        let packet_id = packet_id(id);
         match qos {
             QoS::AtMostOnce => ReasonCode::Success,
-            QoS::AtLeastOnce => match self.receive() {
-                Packet::PubAck(ack) if ack.packet_id == packet_id(id) => ack.reason,
-                other => panic!("{other:?} instead of PUBACK {id}"),
-            },
+            QoS::AtLeastOnce => {
+                let is_answer =
+                    |packet: &Packet<'_>| matches!(packet, Packet::PubAck(ack) if ack.packet_id == packet_id);
+                let Packet::PubAck(ack) = self.receive_answer("PUBACK", is_answer) else { unreachable!("asked for") };
+                ack.reason
+            }
             QoS::ExactlyOnce => {
-                let reason = match self.receive() {
-                    Packet::PubRec(ack) if ack.packet_id == packet_id(id) => ack.reason,
-                    other => panic!("{other:?} instead of PUBREC {id}"),
-                };
-                if (reason as u8) < 0x80 {
-                    self.send(&Packet::PubRel(Ack::new(packet_id(id), ReasonCode::Success)));
-                    assert_eq!(self.receive(), Packet::PubComp(Ack::new(packet_id(id), ReasonCode::Success)));
+                let is_answer =
+                    |packet: &Packet<'_>| matches!(packet, Packet::PubRec(ack) if ack.packet_id == packet_id);
+                let Packet::PubRec(ack) = self.receive_answer("PUBREC", is_answer) else { unreachable!("asked for") };
+                if (ack.reason as u8) < 0x80 {
+                    self.send(&Packet::PubRel(Ack::new(packet_id, ReasonCode::Success)));
+                    let end = Packet::PubComp(Ack::new(packet_id, ReasonCode::Success));
+                    self.receive_answer("PUBCOMP", |packet| *packet == end);
                 }
-                reason
+                ack.reason
             }
         }
     }

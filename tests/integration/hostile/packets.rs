@@ -303,6 +303,20 @@ fn with_topic(first: u8, before: &[u8], topic: &str, after: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// MQTT 5.0 §1.5.5.
+fn variable_byte_integer(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value % 128) as u8;
+        value /= 128;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
 #[test]
 fn the_same_identifier_a_hundred_thousand_times() {
     let mut server = Setup::new().start();

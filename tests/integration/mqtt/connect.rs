@@ -113,7 +113,8 @@ fn an_empty_identifier_needs_a_clean_session_before_mqtt_5() {
 fn an_unknown_version_is_told_so() {
     let server = Setup::new().start();
     for over in [Over::Tcp, Over::Wss] {
-        let mut client = Client::open(&server, over, Version::V5);
+        // Nobody can know how a later version spells its CONNACK; return code 1 of 3.1.1 is what all have understood so far.
+        let mut client = Client::open(&server, over, Version::V4);
         client.send_bytes(b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x00\x00\x00\x00");
         match client.receive() {
             Packet::ConnAck(answer) => assert_eq!(answer.reason, ReasonCode::UnsupportedProtocolVersion),

@@ -46,7 +46,7 @@ fn wildcards_mean_what_the_standard_says() {
         }
         publisher.expect_nothing();
         for &index in matches {
-            assert_eq!(subscriber.receive_publish().topic.as_deref(), Some(topics[index]), "{filter}");
+            assert_eq!(subscriber.receive_publish().topic.as_deref(), Some(topics[index]), "for {filter}");
         }
         subscriber.expect_nothing();
     }
