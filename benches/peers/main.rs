@@ -59,6 +59,9 @@ struct Arguments {
     /// Another Tidegate binary than the one of this build
     #[arg(long, default_value = env!("CARGO_BIN_EXE_tidegate"), hide_default_value = true)]
     tidegate: PathBuf,
+    /// Keep the result under `benches/results/` though not all rows or peers are measured
+    #[arg(long, conflicts_with = "quick")]
+    keep: bool,
     /// Name of this machine in the result's file name
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
@@ -100,7 +103,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     let markdown = report.markdown(&rows, rounds);
     println!("{markdown}");
-    if !arguments.quick && arguments.only.is_empty() && arguments.peers.is_empty() {
+    let is_whole = !arguments.quick && arguments.only.is_empty() && arguments.peers.is_empty();
+    if is_whole || arguments.keep {
         let file = report.keep(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results"), &markdown)?;
         eprintln!("kept as {}", file.display());
     }
