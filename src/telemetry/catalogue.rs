@@ -186,4 +186,21 @@ mod tests {
         let rendered = Exposition::new(metrics).render();
         assert!(rendered.contains("tidegate_edge_upgrades_refused_total{reason=\"origin\"} 7\n"), "{rendered}");
     }
+
+    #[test]
+    fn no_counter_is_seen_by_nobody() {
+        let catalogue = include_str!("catalogue.rs");
+        for counters in [
+            include_str!("../edge/counters.rs"),
+            include_str!("../connection/counters.rs"),
+            include_str!("../engine/counters.rs"),
+        ] {
+            let fields = counters.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+            let fields: Vec<_> = fields.filter(|(_, of)| of.contains("AtomicU64")).map(|(name, _)| name).collect();
+            assert!(fields.len() > 9, "the fields are found");
+            for name in fields {
+                assert!(catalogue.contains(&format!("= {name}")), "{name} is counted and not named");
+            }
+        }
+    }
 }
