@@ -34,6 +34,9 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
 const PURE: [&str; 7] = ["fault.rs", "wheel.rs", "mqtt", "dialect", "policy", "engine", "connection/core"];
 
+/// The one file of a pure folder that touches the outside, so that all others need not.
+const IMPURE_WITHIN: [&str; 1] = ["policy/load.rs"];
+
 /// What a pure file does not name, with what it would be.
 const IMPURE: [(&str, &str); 15] = [
     ("tokio", "a runtime"),
@@ -87,7 +90,10 @@ fn the_layers_hold_no_cycle() {
 #[test]
 fn pure_files_touch_nothing_outside() {
     let mut faults = String::new();
-    for file in source_files().iter().filter(|file| PURE.iter().any(|pure| file.path.starts_with(pure))) {
+    let is_pure = |path: &Path| {
+        PURE.iter().any(|pure| path.starts_with(pure)) && !IMPURE_WITHIN.iter().any(|impure| path == Path::new(impure))
+    };
+    for file in source_files().iter().filter(|file| is_pure(&file.path)) {
         for (number, line) in file.code.lines().enumerate() {
             for (name, what) in IMPURE {
                 if names(line, name) {

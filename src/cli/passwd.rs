@@ -67,22 +67,22 @@ impl PasswdCommand {
             password_file::set(&text, &self.user, &new_hash(&password)?)
         };
         replace(&path, edited.as_bytes()).with_context(|| format!("{origin} cannot be replaced"))?;
-        self.tell(&edited, json);
+        self.tell(&edited, json)?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// Says what was done; and what is wrong with other lines, which were left as they are.
-    fn tell(&self, edited: &str, json: bool) {
+    fn tell(&self, edited: &str, json: bool) -> io::Result<()> {
         let faults = PasswordFile::parse(edited, &self.file.display().to_string()).err().unwrap_or_default();
         let done = if self.delete { "deleted" } else { "set" };
         if json {
-            println!("{}", serde_json::json!({ "user": self.user, "done": done, "faults": faults }));
-            return;
+            return cli::answer(serde_json::json!({ "user": self.user, "done": done, "faults": faults }));
         }
-        println!("{}: {} {done}", self.file.display(), self.user);
+        cli::answer(format_args!("{}: {} {done}", self.file.display(), self.user))?;
         for fault in faults {
             eprintln!("{fault}");
         }
+        Ok(())
     }
 }
 

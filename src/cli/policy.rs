@@ -69,28 +69,28 @@ impl PolicyCommand {
     /// What failed while running.
     pub fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Test { file } => Ok(test(&file, json)),
+            Self::Test { file } => test(&file, json),
             Self::Explain(command) => command.run(json),
         }
     }
 }
 
-fn test(file: &Path, json: bool) -> ExitCode {
+fn test(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let policy = match load::policy(file) {
         Ok(policy) => policy,
-        Err(faults) => return cli::report(&faults, json),
+        Err(faults) => return Ok(cli::report(&faults, json)),
     };
     let faults: Vec<Fault> = policy.run_tests().into_iter().map(|failure| failure.fault).collect();
     if !faults.is_empty() {
-        return cli::report(&faults, json);
+        return Ok(cli::report(&faults, json));
     }
     let (tests_count, rules_count) = (policy.tests_count(), policy.rules_count());
     if json {
-        println!("{}", serde_json::json!({ "faults": [], "tests": tests_count, "rules": rules_count }));
+        cli::answer(serde_json::json!({ "faults": [], "tests": tests_count, "rules": rules_count }))?;
     } else {
-        println!("{}: {rules_count} rules, {tests_count} tests passed", file.display());
+        cli::answer(format_args!("{}: {rules_count} rules, {tests_count} tests passed", file.display()))?;
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 impl ExplainCommand {
@@ -117,9 +117,9 @@ impl ExplainCommand {
             payload_bytes: self.payload_bytes,
         });
         if json {
-            println!("{}", serde_json::to_string(&explanation)?);
+            cli::answer(serde_json::to_string(&explanation)?)?;
         } else {
-            print!("{explanation}");
+            cli::answer(explanation.to_string().trim_end())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::mqtt::{QoS, TopicFilter};
 
-use super::compile::{Entry, NO_RULE, Want};
+use super::compile::{Compiled, CompiledRole};
 use super::decide::{self, Values};
 use super::file::{Limits, Partial};
-use super::policy::{Compiled, CompiledRole};
 use super::rule::Rule;
+use super::trie::{Entry, NO_RULE, Want};
 use super::verdict::{Reason, RuleRef, SubscribeVerdict, Verdict};
 
 /// What one identity may do: the answers of one policy, for one username, client identifier and set of claims.

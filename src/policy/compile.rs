@@ -1,161 +1,224 @@
-//! Rules as a trie of levels, one a role, built once and shared by every identity that has the role.
-//!
-//! ```text
-//!  "/p/${username}/upload" rw          ""─"p"─${username}─"upload"●
-//!  "/p/+/#" r                               └─+ ●#
-//! ```
-//! A node's `here` are the rules that end at it; its `rest` those that go on with `#`. A placeholder is an edge of its own, compared
-//! with the identity's value while walking, so that a connection holds a few strings and no rules.
+//! A policy that was read whole, and the way from an identity to what it may do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::mqtt::QoS;
+use crate::auth::Principal;
+use crate::fault::Fault;
 
-use super::rule::{BoundLevel, Level, Rule};
+use super::access::Access;
+use super::file::{self, Limits, Partial, WrittenTest};
+use super::rule::{ClaimRule, EVERYBODY, Level, Placeholder, Rule, Rules, is_anonymous_name};
+use super::testing::{self, TestFailure};
+use super::trie::Trie;
+use super::verdict::{BindError, RuleRef};
 
-/// The rules of one role, by topic level.
+/// The most bytes a value may have that is bound into a topic.
+///
+/// Identifiers of people and devices are far shorter; an identity of 64 KiB is somebody trying something.
+pub const BOUND_BYTES_MAX: usize = 1024;
+
+/// Everything for everybody, `$SYS` for reading.
+const ALLOW_ALL: &str = r##"version: 1
+roles:
+  everything:
+    - { topic: "#", rw: rw }
+    - { topic: "$SYS/#", rw: r }
+users:
+  "*": [everything]
+  anonymous: [everything]
+"##;
+
+/// An immutable set of rules, read whole from one file. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    compiled: Arc<Compiled>,
+}
+
+/// What all identities share.
 #[derive(Debug)]
-pub(super) struct Trie {
-    nodes: Vec<Node>,
+pub(super) struct Compiled {
+    pub(super) origin: Box<str>,
+    pub(super) partial: Partial,
+    /// In the order of the file.
+    pub(super) rules: Vec<Rule>,
+    pub(super) roles: Vec<CompiledRole>,
+    roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
+    claims: Vec<ClaimRule>,
+    pub(super) placeholders: Vec<Placeholder>,
+    pub(super) tests: Vec<WrittenTest>,
 }
 
-/// One place in the trie: what is reached by a sequence of levels.
-#[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) literals: BTreeMap<Box<str>, usize>,
-    /// `+`
-    pub(super) one: Option<usize>,
-    pub(super) bound: Vec<(BoundLevel, usize)>,
-    pub(super) here: Vec<Entry>,
-    pub(super) rest: Vec<Entry>,
-    /// Over everything at and under this node.
-    pub(super) summary: Summary,
+#[derive(Debug)]
+pub(super) struct CompiledRole {
+    pub(super) name: Box<str>,
+    pub(super) limits: Limits,
+    pub(super) trie: Trie,
+    uses: Vec<Use>,
 }
 
-/// A rule at its place.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) rule: u32,
-    pub(super) can_read: bool,
-    pub(super) can_write: bool,
-    pub(super) is_deny: bool,
-    pub(super) maximum_qos: QoS,
+/// A placeholder that a role's rules use, and the first rule that does.
+#[derive(Debug)]
+struct Use {
+    placeholder: usize,
+    /// Whether the value begins the topic.
+    is_leading: bool,
+    rule: usize,
 }
 
-/// What a search looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    AllowRead,
-    DenyRead,
-    AllowWrite,
-    DenyWrite,
-}
-
-/// For each [`Want`], the first rule (by number) in a subtree; and the lowest QoS that its read grants are bound to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Summary {
-    first: [u32; 4],
-    pub(super) read_qos_lowest: QoS,
-}
-
-/// Stands for "no rule": there are never so many.
-pub(super) const NO_RULE: u32 = u32::MAX;
-
-impl Trie {
-    /// The trie of `rules`, each with its number.
-    pub(super) fn new<'r>(rules: impl Iterator<Item = (u32, &'r Rule)>) -> Self {
-        let mut trie = Self { nodes: vec![Node::default()] };
-        for (number, rule) in rules {
-            trie.insert(number, rule);
+impl Policy {
+    /// Reads a policy file's text; `origin` names it in faults and verdicts.
+    ///
+    /// The tests in it are not run: [`Self::run_tests`] does.
+    ///
+    /// # Errors
+    /// Every fault in it, each with line, column and key path. There is no policy then, not even a part of one.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, Vec<Fault>> {
+        let (file, mut faults) = file::read(text, origin).map_err(|fault| vec![fault])?;
+        let (rules, unresolved) = Rules::resolve(file, origin);
+        faults.extend(unresolved);
+        if !faults.is_empty() {
+            faults.sort_by_key(|fault| (fault.line, fault.column));
+            return Err(faults);
         }
-        trie
+        Ok(Self { compiled: Arc::new(Compiled::new(rules, origin)) })
     }
 
-    pub(super) fn root(&self) -> &Node {
-        &self.nodes[0]
+    /// Everything for everybody: for the built-in default, which listens on the loopback address only.
+    #[must_use]
+    pub fn allow_all() -> Self {
+        Self::parse(ALLOW_ALL, "built-in default").expect("ALLOW_ALL is a policy, as a test shows")
     }
 
-    pub(super) fn node(&self, index: usize) -> &Node {
-        &self.nodes[index]
-    }
-
-    fn insert(&mut self, number: u32, rule: &Rule) {
-        let entry = Entry {
-            rule: number,
-            can_read: rule.mode.read,
-            can_write: rule.mode.write,
-            is_deny: rule.is_deny,
-            maximum_qos: rule.maximum_qos,
-        };
-        let mut index = 0;
-        self.nodes[index].summary.add(&entry);
-        for level in &rule.levels {
-            index = match level {
-                // `#` is last (TopicFilter::parse saw to it).
-                Level::Rest => {
-                    self.nodes[index].rest.push(entry);
-                    return;
-                }
-                level => self.child(index, level),
-            };
-            self.nodes[index].summary.add(&entry);
+    /// Joins one identity to the rules that apply to it.
+    ///
+    /// # Errors
+    /// If a rule would use a part of the identity that cannot stand as one topic level. The client is refused then: to skip the rule
+    /// could skip a deny.
+    pub fn bind(&self, who: &Principal, client_id: &str) -> Result<Access, BindError> {
+        if !who.is_anonymous && is_anonymous_name(&who.username) {
+            return Err(BindError::ReservedName);
         }
-        self.nodes[index].here.push(entry);
-    }
-
-    fn child(&mut self, parent: usize, level: &Level) -> usize {
-        let next = self.nodes.len();
-        let node = &mut self.nodes[parent];
-        let child = match level {
-            Level::Literal(text) => *node.literals.entry(text.clone()).or_insert(next),
-            Level::One | Level::Rest => *node.one.get_or_insert(next),
-            Level::Bound(bound) => match node.bound.iter().find(|(known, _)| known == bound) {
-                Some((_, child)) => *child,
-                None => {
-                    node.bound.push((bound.clone(), next));
-                    next
-                }
-            },
-        };
-        if child == next {
-            self.nodes.push(Node::default());
-        }
-        child
-    }
-}
-
-impl Entry {
-    pub(super) fn is(&self, want: Want) -> bool {
-        match want {
-            Want::AllowRead => self.can_read && !self.is_deny,
-            Want::DenyRead => self.can_read && self.is_deny,
-            Want::AllowWrite => self.can_write && !self.is_deny,
-            Want::DenyWrite => self.can_write && self.is_deny,
-        }
-    }
-}
-
-impl Summary {
-    /// The first rule of this kind, or [`NO_RULE`].
-    pub(super) fn first(&self, want: Want) -> u32 {
-        self.first[want as usize]
-    }
-
-    fn add(&mut self, entry: &Entry) {
-        for want in [Want::AllowRead, Want::DenyRead, Want::AllowWrite, Want::DenyWrite] {
-            if entry.is(want) {
-                let first = &mut self.first[want as usize];
-                *first = entry.rule.min(*first);
+        let roles = self.compiled.roles_of(who);
+        let mut values = vec![None; self.compiled.placeholders.len()];
+        for role in &roles {
+            for used in &self.compiled.roles[*role].uses {
+                values[used.placeholder] = Some(self.compiled.value(used, who, client_id)?.into());
             }
         }
-        if entry.is(Want::AllowRead) {
-            self.read_qos_lowest = self.read_qos_lowest.min(entry.maximum_qos);
-        }
+        Ok(Access::new(Arc::clone(&self.compiled), roles, values))
+    }
+
+    /// Runs the tests written in the file.
+    #[must_use]
+    pub fn run_tests(&self) -> Vec<TestFailure> {
+        testing::run(self, &self.compiled.tests)
+    }
+
+    /// How many tests the file has.
+    #[must_use]
+    pub fn tests_count(&self) -> usize {
+        self.compiled.tests.len()
+    }
+
+    /// How many rules the file has, `acl` rows included.
+    #[must_use]
+    pub fn rules_count(&self) -> usize {
+        self.compiled.rules.len()
+    }
+
+    /// The file this policy is from, as the operator named it.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.compiled.origin
+    }
+
+    /// The rule that a verdict of this policy names.
+    #[must_use]
+    pub fn rule(&self, rule: RuleRef) -> Option<&Rule> {
+        self.compiled.rule(rule)
+    }
+
+    pub(super) fn compiled(&self) -> &Compiled {
+        &self.compiled
     }
 }
 
-impl Default for Summary {
-    fn default() -> Self {
-        Self { first: [NO_RULE; 4], read_qos_lowest: QoS::ExactlyOnce }
+impl Compiled {
+    fn new(rules: Rules, origin: &str) -> Self {
+        let Rules { partial, rules, roles, roles_by_username, claims, placeholders, tests } = rules;
+        let mut numbers_by_role = vec![Vec::new(); roles.len()];
+        for (number, rule) in rules.iter().enumerate() {
+            numbers_by_role[rule.role].push(number);
+        }
+        let roles = roles.into_iter().zip(numbers_by_role).map(|(role, numbers)| CompiledRole {
+            name: role.name,
+            limits: role.limits,
+            // NODES_MAX keeps the number of rules far below u32::MAX.
+            trie: Trie::new(numbers.iter().map(|&number| (number as u32, &rules[number]))),
+            uses: uses(&rules, &numbers),
+        });
+        let roles = roles.collect();
+        Self { origin: origin.into(), partial, rules, roles, roles_by_username, claims, placeholders, tests }
     }
+
+    pub(super) fn rule(&self, rule: RuleRef) -> Option<&Rule> {
+        self.rules.get(rule.0 as usize)
+    }
+
+    /// The roles of an identity, each once, in order.
+    fn roles_of(&self, who: &Principal) -> Vec<usize> {
+        let named = |name: &str| self.roles_by_username.get(name).into_iter().flatten().copied();
+        let mut roles: Vec<usize> = named(&who.username).collect();
+        if !who.is_anonymous {
+            roles.extend(named(EVERYBODY));
+        }
+        for rule in &self.claims {
+            if rule.when.iter().all(|(name, value)| who.claims.get(name) == Some(value)) {
+                roles.extend(&rule.roles);
+            }
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// What `used` takes from the identity, if it can stand as one level.
+    fn value<'w>(&self, used: &Use, who: &'w Principal, client_id: &'w str) -> Result<&'w str, BindError> {
+        let placeholder = &self.placeholders[used.placeholder];
+        let value = placeholder.value_of(who, client_id);
+        let placeholder = || placeholder.to_string();
+        let rule = || self.rules[used.rule].to_string();
+        if value.is_empty() {
+            return Err(BindError::Empty { placeholder: placeholder(), rule: rule() });
+        }
+        if value.contains(['/', '+', '#', '\0']) {
+            return Err(BindError::NotOneLevel { placeholder: placeholder(), rule: rule() });
+        }
+        if used.is_leading && value.starts_with('$') {
+            return Err(BindError::LeadingDollar { placeholder: placeholder(), rule: rule() });
+        }
+        if value.len() > BOUND_BYTES_MAX {
+            let bytes_max = BOUND_BYTES_MAX;
+            return Err(BindError::TooLong { placeholder: placeholder(), rule: rule(), bytes_max });
+        }
+        Ok(value)
+    }
+}
+
+/// The placeholders that the rules of these numbers use.
+fn uses(rules: &[Rule], numbers: &[usize]) -> Vec<Use> {
+    let mut uses: Vec<Use> = Vec::new();
+    for &number in numbers {
+        for (depth, level) in rules[number].levels.iter().enumerate() {
+            let Level::Bound(bound) = level else { continue };
+            let is_leading = depth == 0 && bound.prefix.is_empty();
+            let is_known =
+                uses.iter().any(|used| used.placeholder == bound.placeholder && used.is_leading == is_leading);
+            if !is_known {
+                uses.push(Use { placeholder: bound.placeholder, is_leading, rule: number });
+            }
+        }
+    }
+    uses
 }

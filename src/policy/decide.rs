@@ -5,8 +5,8 @@
 
 use crate::mqtt::QoS;
 
-use super::compile::{Entry, NO_RULE, Node, Trie, Want};
 use super::rule::BoundLevel;
+use super::trie::{Entry, NO_RULE, Node, Trie, Want};
 
 /// The identity's value for each placeholder; `None` for those that no rule of its roles uses.
 pub(super) type Values = [Option<Box<str>>];

@@ -12,8 +12,8 @@ use crate::mqtt::topic::{covers, intersects};
 use crate::mqtt::{QoS, TopicFilter, TopicName};
 
 use super::access::Access;
+use super::compile::Policy;
 use super::file::Operation;
-use super::policy::Policy;
 use super::rule::{Level, Rule};
 use super::verdict::{Reason, SubscribeVerdict, Verdict};
 

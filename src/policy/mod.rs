@@ -1,8 +1,8 @@
 //! Principal + action + topic → [`Verdict`].
 //!
 //! Text → rules → compiled matcher are three things: `file` reads what is written, with the place of every value (`document` is its
-//! YAML, `reader` its notes of faults); `rule` is what it means; `compile` makes one trie a role of it, shared by all. `policy` holds
-//! them; `access` joins one identity to its roles' tries; `decide` walks them. [`explain`] and `testing` (the tests written in the
+//! YAML, `reader` its notes of faults); `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
+//! `access` joins one identity to its roles' tries; `decide` walks them. [`explain`] and `testing` (the tests written in the
 //! file) go through the same walk. A [`verdict`] says what came out and why.
 //!
 //! Not here: who somebody is (`auth`), what a refused client is told (`connection`), when a policy is replaced (`app`).
@@ -25,14 +25,14 @@ mod compile;
 mod decide;
 mod document;
 mod file;
-mod policy;
 mod reader;
 mod rule;
 mod testing;
+mod trie;
 
 pub use access::{Access, DeliveryCheck};
+pub use compile::{BOUND_BYTES_MAX, Policy};
 pub use file::Operation;
-pub use policy::{BOUND_BYTES_MAX, Policy};
 pub use rule::Rule;
 pub use testing::TestFailure;
 pub use verdict::{BindError, Reason, RuleRef, SubscribeVerdict, Verdict};

@@ -4,8 +4,8 @@ use crate::auth::Principal;
 use crate::fault::Fault;
 use crate::mqtt::{TopicFilter, TopicName};
 
+use super::compile::Policy;
 use super::file::{Operation, WrittenTest};
-use super::policy::Policy;
 use super::rule::is_anonymous_name;
 use super::verdict::SubscribeVerdict;
 

@@ -1,0 +1,161 @@
+//! Rules as a trie of levels, one a role, built once and shared by every identity that has the role.
+//!
+//! ```text
+//!  "/p/${username}/upload" rw          ""─"p"─${username}─"upload"●
+//!  "/p/+/#" r                               └─+ ●#
+//! ```
+//! A node's `here` are the rules that end at it; its `rest` those that go on with `#`. A placeholder is an edge of its own, compared
+//! with the identity's value while walking, so that a connection holds a few strings and no rules.
+
+use std::collections::BTreeMap;
+
+use crate::mqtt::QoS;
+
+use super::rule::{BoundLevel, Level, Rule};
+
+/// The rules of one role, by topic level.
+#[derive(Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+/// One place in the trie: what is reached by a sequence of levels.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) literals: BTreeMap<Box<str>, usize>,
+    /// `+`
+    pub(super) one: Option<usize>,
+    pub(super) bound: Vec<(BoundLevel, usize)>,
+    pub(super) here: Vec<Entry>,
+    pub(super) rest: Vec<Entry>,
+    /// Over everything at and under this node.
+    pub(super) summary: Summary,
+}
+
+/// A rule at its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) rule: u32,
+    pub(super) can_read: bool,
+    pub(super) can_write: bool,
+    pub(super) is_deny: bool,
+    pub(super) maximum_qos: QoS,
+}
+
+/// What a search looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    AllowRead,
+    DenyRead,
+    AllowWrite,
+    DenyWrite,
+}
+
+/// For each [`Want`], the first rule (by number) in a subtree; and the lowest QoS that its read grants are bound to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Summary {
+    first: [u32; 4],
+    pub(super) read_qos_lowest: QoS,
+}
+
+/// Stands for "no rule": there are never so many.
+pub(super) const NO_RULE: u32 = u32::MAX;
+
+impl Trie {
+    /// The trie of `rules`, each with its number.
+    pub(super) fn new<'r>(rules: impl Iterator<Item = (u32, &'r Rule)>) -> Self {
+        let mut trie = Self { nodes: vec![Node::default()] };
+        for (number, rule) in rules {
+            trie.insert(number, rule);
+        }
+        trie
+    }
+
+    pub(super) fn root(&self) -> &Node {
+        &self.nodes[0]
+    }
+
+    pub(super) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    fn insert(&mut self, number: u32, rule: &Rule) {
+        let entry = Entry {
+            rule: number,
+            can_read: rule.mode.read,
+            can_write: rule.mode.write,
+            is_deny: rule.is_deny,
+            maximum_qos: rule.maximum_qos,
+        };
+        let mut index = 0;
+        self.nodes[index].summary.add(&entry);
+        for level in &rule.levels {
+            index = match level {
+                // `#` is last (TopicFilter::parse saw to it).
+                Level::Rest => {
+                    self.nodes[index].rest.push(entry);
+                    return;
+                }
+                level => self.child(index, level),
+            };
+            self.nodes[index].summary.add(&entry);
+        }
+        self.nodes[index].here.push(entry);
+    }
+
+    fn child(&mut self, parent: usize, level: &Level) -> usize {
+        let next = self.nodes.len();
+        let node = &mut self.nodes[parent];
+        let child = match level {
+            Level::Literal(text) => *node.literals.entry(text.clone()).or_insert(next),
+            Level::One | Level::Rest => *node.one.get_or_insert(next),
+            Level::Bound(bound) => match node.bound.iter().find(|(known, _)| known == bound) {
+                Some((_, child)) => *child,
+                None => {
+                    node.bound.push((bound.clone(), next));
+                    next
+                }
+            },
+        };
+        if child == next {
+            self.nodes.push(Node::default());
+        }
+        child
+    }
+}
+
+impl Entry {
+    pub(super) fn is(&self, want: Want) -> bool {
+        match want {
+            Want::AllowRead => self.can_read && !self.is_deny,
+            Want::DenyRead => self.can_read && self.is_deny,
+            Want::AllowWrite => self.can_write && !self.is_deny,
+            Want::DenyWrite => self.can_write && self.is_deny,
+        }
+    }
+}
+
+impl Summary {
+    /// The first rule of this kind, or [`NO_RULE`].
+    pub(super) fn first(&self, want: Want) -> u32 {
+        self.first[want as usize]
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        for want in [Want::AllowRead, Want::DenyRead, Want::AllowWrite, Want::DenyWrite] {
+            if entry.is(want) {
+                let first = &mut self.first[want as usize];
+                *first = entry.rule.min(*first);
+            }
+        }
+        if entry.is(Want::AllowRead) {
+            self.read_qos_lowest = self.read_qos_lowest.min(entry.maximum_qos);
+        }
+    }
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self { first: [NO_RULE; 4], read_qos_lowest: QoS::ExactlyOnce }
+    }
+}
