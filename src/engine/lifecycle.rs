@@ -90,8 +90,8 @@ impl Engine {
     ) -> Opened {
         directory.unschedule(session, &state);
         let was_connected = state.away.is_none();
-        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9]; without delay it was due with the connection's end.
-        let will = state.will.take().filter(|will| was_connected && will.delay_interval_s == 0);
+        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9]; one without delay is due with the connection's end.
+        let will = state.will.take().filter(|will| will.delay_interval_s == 0);
         aftermath.wills.extend(will.map(|will| (session.number(), will)));
         if was_connected {
             let (outlet, dropped_count) = session.detach(&mut state);

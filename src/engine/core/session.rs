@@ -162,14 +162,14 @@ impl Session {
 
     /// Ends the session; what it leaves is the caller's to clear away.
     pub(crate) fn end(&self, state: &mut State) -> Ended {
-        let (outlet, _) = self.detach(state);
+        let (outlet, best_effort_count) = self.detach(state);
         state.has_ended = true;
         let pending = state.outgoing.pending.take();
         Ended {
             outlet,
             will: state.will.take(),
             memberships: std::mem::take(&mut state.memberships),
-            message_count: pending.map_or(0, |pending| pending.message_count()),
+            message_count: best_effort_count + pending.map_or(0, |pending| pending.message_count()),
         }
     }
 }

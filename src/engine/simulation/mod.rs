@@ -167,6 +167,9 @@ impl Simulation {
             return;
         }
         let client = opened.expect("it is the owner's");
+        if self.has_tight_outboxes {
+            client.mailbox.set_room(self.pick(&[0, 1, 3, usize::MAX]));
+        }
         if client_id == "small" {
             client.mailbox.set_too_large_from(LARGE);
         }
@@ -279,9 +282,11 @@ impl Simulation {
 
     fn change_room(&mut self, client_id: &'static str) {
         let room = if self.has_tight_outboxes { self.pick(&[0, 1, 3, usize::MAX]) } else { usize::MAX };
+        let is_noticed = self.below(2) == 0;
         let Some(client) = self.clients.get(client_id) else { return };
         client.mailbox.set_room(room);
-        if room > 0 {
+        // Between the two, messages may find room before what waits.
+        if room > 0 && is_noticed {
             self.pump(client_id);
         }
     }

@@ -133,6 +133,25 @@ fn redelivery_respects_a_smaller_receive_maximum() {
 }
 
 #[test]
+fn nothing_passes_what_is_still_to_be_repeated() {
+    let mut world = World::new();
+    let client = world.connect_kept("a");
+    world.subscribe(&client, "t", AtLeastOnce);
+    for payload in ["1", "2"] {
+        world.publish("t", payload, AtLeastOnce);
+    }
+    world.lose(client);
+    let kept = |open: &mut crate::engine::message::OpenSession| open.clean_start = false;
+    let client = world.open("a", kept).expect("its own session");
+    client.mailbox.set_room(1);
+    world.pump(&client);
+    client.mailbox.set_room(10);
+    world.publish("t", "3", AtLeastOnce);
+    world.pump(&client);
+    assert_eq!(client.mailbox.payloads(), ["!t=1", "!t=2", "t=3"]);
+}
+
+#[test]
 fn a_full_outbox_costs_qos_0_and_delays_the_rest() {
     let mut world = World::new();
     let client = world.connect("a");
