@@ -118,21 +118,13 @@ impl Parcel {
 }
 
 fn mosquitto(server: &Server, version: &'static str) -> Party {
-    let port = server.address("mqtt").port();
-    let mut command = Command::new("mosquitto_sub");
-    // Every message on a line: QoS and the payload in hex. -d reports the subscription, which is what to wait for.
-    command.args(["-h", "127.0.0.1", "-V", version, "-t", TOPIC, "-q", "2", "-F", "message %q %x", "-d"]);
-    command.args(["-p", &port.to_string()]);
-    let mut listener = Puppet::start("mosquitto_sub", stdbuf(command));
-    listener.wait("SUBACK", |event| event["text"].as_str().is_some_and(|text| text.starts_with("Subscribed (mid")));
-    Party::Mosquitto { version, listener, port }
-}
-
-/// The same command with its standard output written line by line: C programs hold back what goes into a pipe.
-fn stdbuf(command: Command) -> Command {
-    let mut wrapped = Command::new("stdbuf");
-    wrapped.arg("-oL").arg(command.get_program()).args(command.get_args());
-    wrapped
+    // Every message on a line: QoS and the payload in hex.
+    let arguments = ["-V", version, "-t", TOPIC, "-q", "2", "-F", "message %q %x"];
+    Party::Mosquitto {
+        version,
+        listener: Puppet::mosquitto_sub(server, &arguments),
+        port: server.address("mqtt").port(),
+    }
 }
 
 fn mqtt_js(server: &Server, scheme: &str, version: u8) -> Party {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::PATIENCE;
+use super::server::Server;
 
 /// Where `tests/run` has installed the foreign clients.
 pub fn installed() -> PathBuf {
@@ -66,6 +67,17 @@ impl Puppet {
         command.arg(script("mqtt_js.mjs"));
         command.arg(json!({ "url": url, "options": options, "ca": authority }).to_string());
         Self::start(name, command)
+    }
+
+    /// `mosquitto_sub` with these arguments, its subscription made.
+    pub fn mosquitto_sub(server: &Server, arguments: &[&str]) -> Self {
+        // C programs hold back what goes into a pipe; -d reports the subscription, which is what to wait for.
+        let mut command = Command::new("stdbuf");
+        let port = server.address("mqtt").port().to_string();
+        command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &port, "-d"]).args(arguments);
+        let mut listener = Self::start("mosquitto_sub", command);
+        listener.wait("SUBACK", |event| event["text"].as_str().is_some_and(|text| text.starts_with("Subscribed (mid")));
+        listener
     }
 
     /// Sends a command.

@@ -241,15 +241,10 @@ fn property_floods_are_refused_and_leave_nothing_behind() {
     let before = server.memory_bytes();
     let mut publish = vec![0, 1, b't'];
     let properties = 10_000 * 5;
-    publish.extend([
-        0x80 | (properties % 128) as u8,
-        0x80 | (properties / 128 % 128) as u8,
-        (properties / 16_384) as u8,
-    ]);
+    publish.extend(variable_byte_integer(properties));
     (0..10_000).for_each(|_| publish.extend([0x26, 0, 0, 0, 0]));
-    let length = publish.len();
-    let mut packet =
-        vec![0x30, 0x80 | (length % 128) as u8, 0x80 | (length / 128 % 128) as u8, (length / 16_384) as u8];
+    let mut packet = vec![0x30];
+    packet.extend(variable_byte_integer(publish.len()));
     packet.extend(publish);
     for round in 0..50 {
         let mut client = Client::connect(&server, Over::Tcp, Version::V5, &format!("flood-{round}"));
@@ -271,7 +266,15 @@ fn deep_topics_are_refused_without_recursion() {
         let topic = text.replace('+', "x");
         client.send_bytes(&with_topic(0x30, &[], &topic, &[0]));
         match client.receive() {
-            Packet::Disconnect(disconnect) => assert_eq!(disconnect.reason, ReasonCode::TopicNameInvalid),
+            Packet::Disconnect(disconnect) => {
+                assert_eq!(
+                    disconnect.reason,
+                    ReasonCode::TopicNameInvalid,
+                    "{} bytes of {:?}",
+                    topic.len(),
+                    &topic[..2]
+                );
+            }
             other => panic!("{other:?} instead of DISCONNECT"),
         }
         let mut client = Client::connect(&server, Over::Tcp, Version::V5, "deep");
@@ -294,8 +297,8 @@ fn deep_topics_are_refused_without_recursion() {
 /// A packet of `before`, a string, `after`.
 fn with_topic(first: u8, before: &[u8], topic: &str, after: &[u8]) -> Vec<u8> {
     let length = before.len() + 2 + topic.len() + after.len();
-    let mut packet =
-        vec![first, 0x80 | (length % 128) as u8, 0x80 | (length / 128 % 128) as u8, (length / 16_384) as u8];
+    let mut packet = vec![first];
+    packet.extend(variable_byte_integer(length));
     packet.extend_from_slice(before);
     packet.extend((topic.len() as u16).to_be_bytes());
     packet.extend_from_slice(topic.as_bytes());
