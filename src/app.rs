@@ -165,8 +165,10 @@ fn announcement(config: &Config, edge: &Edge, admin: Option<&Admin>) -> String {
     if let Some(admin) = admin {
         text += &format!("listening  http://{} (admin)\n", admin.local_address());
     }
-    let has_demo = config.edge.routes.iter().any(|route| route.action == RouteAction::Demo);
-    if let Some((listener, address)) = addresses.iter().find(|(listener, _)| listener.scheme.is_http() && has_demo) {
+    let has_demo = |listener| config.edge.routes_of(listener).iter().any(|route| route.action == RouteAction::Demo);
+    if let Some((listener, address)) =
+        addresses.iter().find(|(listener, _)| listener.scheme.is_http() && has_demo(listener))
+    {
         text += &format!("open       {}://{address}/  (the demo: two windows, one tide)\n", listener.scheme.as_str());
     }
     if let Some(ca) = edge.development_ca() {

@@ -40,7 +40,7 @@ impl Core {
         turn: &mut Turn<'_>,
     ) {
         let environment = turn.environment;
-        let gate = match Gate::new(&environment.policy.load(), principal, &connect.client_id) {
+        let mut gate = match Gate::new(&environment.policy.load(), principal, &connect.client_id) {
             Ok(gate) => gate,
             Err(error) => {
                 tracing::debug!(client_id = %connect.client_id, %error, "identity refused");
@@ -48,9 +48,9 @@ impl Core {
             }
         };
         if let Some(will) = &connect.will
-            && !gate.will(will).allow
+            && let Err(verdict) = gate.will(will)
         {
-            tracing::debug!(client_id = %connect.client_id, topic = %will.topic, "Will denied");
+            tracing::debug!(client_id = %connect.client_id, topic = %will.topic, ?verdict, "Will denied");
             return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);

@@ -15,6 +15,26 @@ use crate::policy::{self, Access, BindError, Policy, SubscribeVerdict, Verdict};
 #[derive(Debug)]
 pub(super) struct Gate {
     access: Access,
+    /// The latest publications that were allowed: nearly everybody publishes to the same few topics again and again.
+    allowed: Vec<Allowed>,
+    /// Which of `allowed` goes next, when it is full.
+    oldest: usize,
+}
+
+/// How many allowed publications a connection remembers.
+const ALLOWED_MAX: usize = 4;
+
+/// Topics longer than this are not remembered, so that memory stays small whatever a client publishes to.
+const ALLOWED_TOPIC_BYTES_MAX: usize = 256;
+
+/// A publication that the policy allowed. Whatever asks for less on the same topic is allowed as well: a lower QoS, no RETAIN, a
+/// shorter payload.
+#[derive(Debug)]
+struct Allowed {
+    topic: Box<str>,
+    qos: QoS,
+    retain: bool,
+    payload_bytes: usize,
 }
 
 impl Gate {
@@ -23,19 +43,51 @@ impl Gate {
     /// # Errors
     /// The identity cannot stand in a rule's placeholder.
     pub(super) fn new(policy: &Arc<Policy>, principal: &Principal, client_id: &str) -> Result<Self, BindError> {
-        Ok(Self { access: policy.bind(principal, client_id)? })
+        Ok(Self { access: policy.bind(principal, client_id)?, allowed: Vec::new(), oldest: 0 })
     }
 
-    pub(super) fn publish(&self, topic: &str, qos: QoS, retain: bool, payload: &[u8]) -> Verdict {
-        self.access.publish(topic, qos, retain, payload.len())
+    /// # Errors
+    /// The verdict that denies it.
+    pub(super) fn publish(&mut self, topic: &str, qos: QoS, retain: bool, payload: &[u8]) -> Result<(), Verdict> {
+        let payload_bytes = payload.len();
+        if self.allowed.iter().any(|allowed| allowed.includes(topic, qos, retain, payload_bytes)) {
+            return Ok(());
+        }
+        let verdict = self.access.publish(topic, qos, retain, payload_bytes);
+        if !verdict.allow {
+            return Err(verdict);
+        }
+        if topic.len() <= ALLOWED_TOPIC_BYTES_MAX {
+            self.remember(Allowed { topic: topic.into(), qos, retain, payload_bytes });
+        }
+        Ok(())
     }
 
-    pub(super) fn will(&self, will: &Will) -> Verdict {
+    fn remember(&mut self, allowed: Allowed) {
+        if let Some(known) = self.allowed.iter_mut().find(|known| known.topic == allowed.topic) {
+            *known = allowed;
+        } else if self.allowed.len() < ALLOWED_MAX {
+            self.allowed.push(allowed);
+        } else {
+            self.allowed[self.oldest] = allowed;
+            self.oldest = (self.oldest + 1) % ALLOWED_MAX;
+        }
+    }
+
+    /// # Errors
+    /// The verdict that denies it.
+    pub(super) fn will(&mut self, will: &Will) -> Result<(), Verdict> {
         self.publish(will.topic.as_str(), will.qos, will.retain, &will.payload)
     }
 
     pub(super) fn subscribe(&self, filter: &TopicFilter, qos: QoS) -> SubscribeVerdict {
         self.access.subscribe(filter, qos)
+    }
+}
+
+impl Allowed {
+    fn includes(&self, topic: &str, qos: QoS, retain: bool, payload_bytes: usize) -> bool {
+        *self.topic == *topic && qos <= self.qos && retain <= self.retain && payload_bytes <= self.payload_bytes
     }
 }
 

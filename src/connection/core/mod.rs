@@ -199,10 +199,9 @@ impl Core {
 
     /// Lets the engine send what waits in the session.
     pub fn pump(&mut self, now: Instant, turn: &mut Turn<'_>) {
-        if let State::Established(established) = &self.state {
-            if turn.environment.engine.pump(now, &established.session, turn.round) == Pumped::More {
-                turn.outputs.push_back(Output::PumpLater);
-            }
+        let State::Established(established) = &self.state else { return };
+        if turn.environment.engine.pump(now, &established.session, turn.round) == Pumped::More {
+            turn.outputs.push_back(Output::PumpLater);
         }
     }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Ended, Established, Manner, Output, Turn};
+use super::{ConnectionCounters, Ended, Established, Manner, Output, Turn};
 use crate::engine::Message;
 use crate::mqtt::packet::{Ack, Publish};
 use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version};
@@ -55,7 +55,7 @@ impl Established {
     ) -> Result<(), Ended> {
         let Publish { qos, retain, topic, packet_id, properties, payload, .. } = publish;
         let environment = turn.environment;
-        super::ConnectionCounters::count(&environment.counters.publishes_received);
+        ConnectionCounters::count(&environment.counters.publishes_received);
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
 
@@ -71,20 +71,22 @@ impl Established {
             }
         }
 
-        let verdict = self.gate.publish(&topic, qos, retain, &payload);
-        let reason = if verdict.allow {
-            let expires_at =
-                properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
-            let message = Message::new(&topic, &properties.forwarded, &payload, qos, retain).expiring_at(expires_at);
-            let published = environment.engine.publish(now, Some(&self.session), &Arc::new(message), turn.round);
-            match published.receivers {
-                0 => ReasonCode::NoMatchingSubscribers,
-                _ => ReasonCode::Success,
+        let expires_at =
+            properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
+        let reason = match self.gate.publish(&topic, qos, retain, &payload) {
+            Ok(()) => {
+                let message =
+                    Message::new(&topic, &properties.forwarded, &payload, qos, retain).expiring_at(expires_at);
+                match environment.engine.publish(now, Some(&self.session), &Arc::new(message), turn.round).receivers {
+                    0 => ReasonCode::NoMatchingSubscribers,
+                    _ => ReasonCode::Success,
+                }
             }
-        } else {
-            super::ConnectionCounters::count(&environment.counters.publishes_denied);
-            tracing::debug!(client_id = %self.session.client_id(), %topic, verdict = ?verdict, "publish denied");
-            self.denial_reason()
+            Err(verdict) => {
+                ConnectionCounters::count(&environment.counters.publishes_denied);
+                tracing::debug!(client_id = %self.session.client_id(), %topic, ?verdict, "publish denied");
+                self.denial_reason()
+            }
         };
         let Some(packet_id) = packet_id else {
             return Ok(());
