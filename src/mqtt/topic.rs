@@ -95,7 +95,8 @@ impl TopicFilter {
         Ok(Self { text: text.into(), filter_start })
     }
 
-    /// Checks that `text` is a Topic Filter without keeping it, and says at which byte FILTER of `$share/NAME/FILTER` begins: 0 unless shared.
+    /// Checks that `text` is a Topic Filter without keeping it, and says at which byte FILTER of `$share/NAME/FILTER`
+    /// begins: 0 unless shared.
     ///
     /// # Errors
     /// As [`TopicFilter::parse`].

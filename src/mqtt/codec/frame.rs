@@ -115,7 +115,8 @@ pub(super) struct Extent {
 /// How far the packet at the front of `stream` reaches; `None` if its header is not complete yet.
 ///
 /// # Errors
-/// A Remaining Length that is malformed, or one that makes the packet larger than `packet_bytes_max`: known before any byte of the body.
+/// A Remaining Length that is malformed, or one that makes the packet larger than `packet_bytes_max`: known before any
+/// byte of the body.
 #[inline]
 pub(super) fn extent(stream: &[u8], packet_bytes_max: u32) -> Result<Option<Extent>, Violation> {
     let Some(rest) = stream.get(1..) else { return Ok(None) };

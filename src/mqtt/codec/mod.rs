@@ -1,13 +1,14 @@
 //! Bytes ⇄ packets: the strict codec of MQTT 3.1, 3.1.1 and 5.0.
 //!
-//! Responsible for everything that one packet says by itself: framing, sizes, reserved bits, field types, properties, Reason Codes,
-//! who may send what. Each fault is a [`Violation`] with the Reason Code and the clause of the standard.
+//! Responsible for everything that one packet says by itself: framing, sizes, reserved bits, field types, properties,
+//! Reason Codes, who may send what. Each fault is a [`Violation`] with the Reason Code and the clause of the standard.
 //!
-//! Not here: what depends on earlier packets (a second CONNECT, Topic Aliases, Packet Identifiers in use, negotiated limits) or on
-//! configuration; that is `connection::core`.
+//! Not here: what depends on earlier packets (a second CONNECT, Topic Aliases, Packet Identifiers in use, negotiated
+//! limits) or on configuration; that is `connection::core`.
 //!
-//! Invariants: a packet that is larger than [`Limits::packet_bytes_max`] is refused at its fixed header; nothing is consumed unless
-//! a packet is whole; what decodes can be encoded again; no input panics; memory stays within a small multiple of the packet.
+//! Invariants: a packet that is larger than [`Limits::packet_bytes_max`] is refused at its fixed header; nothing is
+//! consumed unless a packet is whole; what decodes can be encoded again; no input panics; memory stays within a small
+//! multiple of the packet.
 //!
 //! The parts of `mqttbytes` that are sound stand behind [`mqttbytes_bridge`]; the rest is ours, PUBLISH above all.
 
@@ -35,7 +36,8 @@ use decode::Rules;
 /// What a decoder accepts at most. All count for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the whole packet, fixed header included; larger ones are refused with 0x95 at their header. Default 2 MiB.
+    /// Bytes of the whole packet, fixed header included; larger ones are refused with 0x95 at their header. Default 2
+    /// MiB.
     pub packet_bytes_max: u32,
     /// User Properties; the Will's count apart. More are refused with 0x97. Default 64.
     pub user_properties_max: usize,
@@ -85,15 +87,17 @@ impl Decoder {
         self.version
     }
 
-    /// Replaces the limits, which count from the next packet on: small before CONNECT, larger once it is known who sends.
+    /// Replaces the limits, which count from the next packet on: small before CONNECT, larger once it is known who
+    /// sends.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
     /// Decodes one MQTT Control Packet from the front of `stream`, and says how many bytes it took.
     ///
-    /// `stream` is a byte stream, not a WebSocket message: packets may be split or joined (MQTT 5.0 §6.0, `[MQTT-6.0.0-2]`).
-    /// `None` if more bytes are needed. PUBLISH borrows from `stream`; every other packet owns what it holds.
+    /// `stream` is a byte stream, not a WebSocket message: packets may be split or joined (MQTT 5.0 §6.0,
+    /// `[MQTT-6.0.0-2]`). `None` if more bytes are needed. PUBLISH borrows from `stream`; every other packet owns what
+    /// it holds.
     ///
     /// # Errors
     /// The first violation in the packet, as early as its bytes show it. The stream cannot be decoded further.

@@ -1,11 +1,13 @@
 //! The readers and writers of `mqttbytes` 0.6 that are sound, behind our own framing and checks.
 //!
-//! Its readers get whole packets that [`decode`](super::decode) has judged already: it accepts far more than the standard does, so
-//! it never decides. Its writers get values that [`encode`](super::encode) has checked: they check nothing and count on it.
+//! Its readers get whole packets that [`decode`](super::decode) has judged already: it accepts far more than the
+//! standard does, so it never decides. Its writers get values that [`encode`](super::encode) has checked: they check
+//! nothing and count on it.
 //!
-//! What is not here is wrong in `mqttbytes` or missing: framing (lengths that are not minimal, a size limit that leaves the header
-//! out), PUBLISH (a second Subscription Identifier moves properties into the payload), CONNECT (3.1, binary passwords, the Connect
-//! flags written at an absolute offset), 5.0 UNSUBSCRIBE (prints to stderr), 5.0 CONNACK without properties, DISCONNECT, AUTH, topics.
+//! What is not here is wrong in `mqttbytes` or missing: framing (lengths that are not minimal, a size limit that leaves
+//! the header out), PUBLISH (a second Subscription Identifier moves properties into the payload), CONNECT (3.1, binary
+//! passwords, the Connect flags written at an absolute offset), 5.0 UNSUBSCRIBE (prints to stderr), 5.0 CONNACK without
+//! properties, DISCONNECT, AUTH, topics.
 
 use std::num::NonZeroU32;
 
@@ -110,7 +112,8 @@ pub(super) fn write_unsuback_v4(unsuback: &SubAck, out: &mut Vec<u8>) -> Result<
     write(out, |buffer| v4::UnsubAck::new(unsuback.packet_id.get()).write(buffer))
 }
 
-/// Lets `mqttbytes` write to a buffer of its own: some of its writers count on an empty one, and leave half a packet on an error.
+/// Lets `mqttbytes` write to a buffer of its own: some of its writers count on an empty one, and leave half a packet on
+/// an error.
 fn write(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut BytesMut) -> Result<usize, mqttbytes::Error>,

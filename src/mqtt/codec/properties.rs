@@ -1,4 +1,5 @@
-//! The properties that travel with an Application Message unchanged ([`ForwardedProperties`]): building, checking and reading them.
+//! The properties that travel with an Application Message unchanged ([`ForwardedProperties`]): building, checking and
+//! reading them.
 
 use std::borrow::Cow;
 
@@ -82,7 +83,8 @@ pub fn validate_forwarded(forwarded: &[u8]) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The properties in `forwarded`, in order. Ends early where they are not well-formed, which they always are in a decoded packet.
+/// The properties in `forwarded`, in order. Ends early where they are not well-formed, which they always are in a
+/// decoded packet.
 pub fn forwarded<'a>(forwarded: &'a [u8]) -> impl Iterator<Item = ForwardedProperty<'a>> + use<'a> {
     let mut section = Section::of_bytes(forwarded, usize::MAX);
     std::iter::from_fn(move || {

@@ -10,8 +10,8 @@ use crate::mqtt::{PacketId, QoS, Version};
 /// All of a PUBLISH but its payload (MQTT 5.0 §3.3): the hot encoder, which copies once and checks nothing.
 ///
 /// The caller holds to: a `packet_id` for QoS 1 and 2 and none for QoS 0; no `dup` at QoS 0; a `topic` that was a
-/// [`TopicName`](crate::mqtt::TopicName), or empty beside a `topic_alias`; `forwarded` properties from a decoder or builder. Everything
-/// that 3.1 and 3.1.1 do not have is left out for them.
+/// [`TopicName`](crate::mqtt::TopicName), or empty beside a `topic_alias`; `forwarded` properties from a decoder or
+/// builder. Everything that 3.1 and 3.1.1 do not have is left out for them.
 #[derive(Clone, Copy, Debug)]
 pub struct PublishHead<'a> {
     pub version: Version,

@@ -1,5 +1,5 @@
-//! Which Reason Codes each packet has, and who may send them: tables 3-1, 3-4 to 3-10 and the lists of §3.9.3, §3.11.3 and §3.15.2.1
-//! of MQTT 5.0.
+//! Which Reason Codes each packet has, and who may send them: tables 3-1, 3-4 to 3-10 and the lists of §3.9.3, §3.11.3
+//! and §3.15.2.1 of MQTT 5.0.
 
 use super::Sender;
 use super::frame::PacketType;

@@ -173,10 +173,11 @@ impl DecodeError {
         self.packet_type
     }
 
-    /// If a CONNECT was refused that came far enough to say how it would be answered: the version whose CONNACK tells the client.
+    /// If a CONNECT was refused that came far enough to say how it would be answered: the version whose CONNACK tells
+    /// the client.
     ///
-    /// A CONNECT of an unknown version is answered as 3.1.1 or 3.1 would, by its protocol name (MQTT 3.1.1 `[MQTT-3.1.2-2]`).
-    /// `None`: close without an answer, or with DISCONNECT if CONNECT was accepted before.
+    /// A CONNECT of an unknown version is answered as 3.1.1 or 3.1 would, by its protocol name (MQTT 3.1.1
+    /// `[MQTT-3.1.2-2]`). `None`: close without an answer, or with DISCONNECT if CONNECT was accepted before.
     #[must_use]
     pub fn connect_version(&self) -> Option<Version> {
         self.connect_version

@@ -1,6 +1,7 @@
 //! Packet bodies → packets, one file a packet or a family of them.
 //!
-//! Every function gets the whole body, reads it field by field to the end, and returns the first violation. Nothing here frames.
+//! Every function gets the whole body, reads it field by field to the end, and returns the first violation. Nothing
+//! here frames.
 
 mod ack;
 mod connack;

@@ -1,4 +1,5 @@
-//! PUBLISH (MQTT 5.0 §3.3): the hot path, without a copy and, unless properties to keep and to drop alternate, without an allocation.
+//! PUBLISH (MQTT 5.0 §3.3): the hot path, without a copy and, unless properties to keep and to drop alternate, without
+//! an allocation.
 
 use std::borrow::Cow;
 use std::num::{NonZeroU16, NonZeroU32};

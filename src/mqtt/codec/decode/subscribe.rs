@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 §3.8, §3.10).
 //!
-//! The whole packet is judged first, without an allocation; only one that stands is built, by `mqttbytes` where its reader is sound.
+//! The whole packet is judged first, without an allocation; only one that stands is built, by `mqttbytes` where its
+//! reader is sound.
 
 use super::Rules;
 use crate::mqtt::codec::reader::Reader;

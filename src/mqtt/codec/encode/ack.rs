@@ -67,8 +67,15 @@ pub(super) fn disconnect(disconnect: &Disconnect, version: Version, out: &mut Ve
     if version != Version::V5 {
         return whole(PacketType::Disconnect, out, |_| Ok(()));
     }
-    check_reason(PacketType::Disconnect, disconnect.reason)?;
     let properties = &disconnect.properties;
+    // Two properties show which side this packet is from; its Reason Code has to be one of that side's.
+    let senders: &[Sender] = match (properties.session_expiry_interval_s, &properties.server_reference) {
+        (None, None) => &[Sender::Client, Sender::Server],
+        (Some(_), None) => &[Sender::Client],
+        (None, Some(_)) => &[Sender::Server],
+        (Some(_), Some(_)) => return Err(Violation::SessionExpiryFromServer.into()),
+    };
+    check_reason_of(PacketType::Disconnect, senders, disconnect.reason)?;
     let has_properties = *properties != DisconnectProperties::default();
     whole(PacketType::Disconnect, out, |out| {
         if has_properties || disconnect.reason != ReasonCode::Success {
@@ -111,9 +118,12 @@ pub(super) fn auth(auth: &Auth, version: Version, out: &mut Vec<u8>) -> Result<(
     })
 }
 
-/// Whether either side may send `reason` in such a packet.
+/// Refuses a `reason` that neither side may send in such a packet.
 pub(super) fn check_reason(packet_type: PacketType, reason: ReasonCode) -> Result<(), EncodeError> {
-    let is_allowed =
-        [Sender::Client, Sender::Server].iter().any(|&sender| reason_codes::is_allowed(packet_type, sender, reason));
+    check_reason_of(packet_type, &[Sender::Client, Sender::Server], reason)
+}
+
+fn check_reason_of(packet_type: PacketType, senders: &[Sender], reason: ReasonCode) -> Result<(), EncodeError> {
+    let is_allowed = senders.iter().any(|&sender| reason_codes::is_allowed(packet_type, sender, reason));
     if is_allowed { Ok(()) } else { Err(Violation::ReasonCodeNotAllowed.into()) }
 }

@@ -1,7 +1,7 @@
 //! Packets → bytes.
 //!
-//! What a version does not have is left out; what would break the standard is an error. The exceptions to leaving out are packets
-//! that do not exist in the version at all.
+//! What a version does not have is left out; what would break the standard is an error. The exceptions to leaving out
+//! are packets that do not exist in the version at all.
 
 mod ack;
 mod connect;
