@@ -5,3 +5,4 @@ mod lifecycle;
 mod properties;
 mod retained;
 mod routing;
+mod threads;

@@ -63,7 +63,7 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let has_tight_queues = seed % 3 == 0;
+        let has_tight_queues = seed.is_multiple_of(3);
         let config = EngineConfig {
             queue_bytes_max: if has_tight_queues { 400 } else { 1 << 20 },
             inflight_max: 4,
@@ -79,7 +79,7 @@ impl Simulation {
             clients: BTreeMap::new(),
             stale: Vec::new(),
             next_number: 0,
-            has_tight_outboxes: seed % 2 == 0,
+            has_tight_outboxes: seed.is_multiple_of(2),
         }
     }
 

@@ -75,6 +75,7 @@ struct InFlight {
 
 /// What the client owes for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "they are the packets' names")]
 pub(super) enum Owed {
     PubAck,
     PubRec,
