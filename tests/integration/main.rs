@@ -11,6 +11,7 @@
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
+//! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
 //!
 //! `tests/run` installs what these need. No test sleeps, no port is fixed, and every wait has a deadline ([`harness::PATIENCE`]).
@@ -29,3 +30,4 @@ mod mqtt;
 mod policy;
 mod restart;
 mod silent;
+mod tls;

@@ -191,6 +191,16 @@ fn one_byte_at_a_time_wins_no_time() {
     let lasted = drip(transport, b"x");
     assert!(lasted < DEADLINE + SLACK, "an HTTP head: {lasted:?}");
 
+    // A WebSocket frame of 125 bytes, and a PUBLISH of 100: both begun, neither ever done in time.
+    let mut transport = Transport::open(&server, Over::Ws, "/mqtt", "mqtt");
+    transport.write(&[0x82, 0xFD]);
+    let lasted = drip(transport, &[0; 120]);
+    assert!(lasted < DEADLINE + SLACK, "a frame: {lasted:?}");
+    let mut client = Client::connect(&server, Over::Tcp, Version::V4, "");
+    client.send_bytes(&[0x30, 0xFF, 0x7F, 0, 1, b't']);
+    let lasted = drip(client.transport, b"x");
+    assert!(lasted < IDLE + SLACK, "a packet: {lasted:?}");
+
     // CONNECT with a client identifier of 1,000 bytes.
     let mut connect = connect_bytes();
     connect[1..2].copy_from_slice(&[0xF4]);

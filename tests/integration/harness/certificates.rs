@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, SupportedProtocolVersion};
 
 /// PEM texts, and the same authority as rustls wants it.
 pub struct Certificates {
@@ -42,9 +43,15 @@ impl Certificates {
     }
 
     /// A client configuration that trusts the run's authority and nobody else.
-    pub fn client_config(&self) -> Arc<rustls::ClientConfig> {
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        Arc::new(self.client_config_for(rustls::ALL_VERSIONS))
+    }
+
+    /// The same for these TLS versions only.
+    pub fn client_config_for(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.authority.clone()).expect("the authority's own certificate");
-        Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        let builder = ClientConfig::builder_with_protocol_versions(versions);
+        builder.with_root_certificates(roots).with_no_client_auth()
     }
 }

@@ -20,6 +20,8 @@ pub struct Setup {
     listeners: Vec<String>,
     /// Top-level YAML sections, by name.
     sections: BTreeMap<String, String>,
+    /// Whether the server is started without a file.
+    is_built_in: bool,
 }
 
 impl Setup {
@@ -30,6 +32,7 @@ impl Setup {
             directory,
             listeners: ["https", "http", "mqtts", "mqtt"].map(|scheme| format!("{scheme}://127.0.0.1:0")).to_vec(),
             sections: BTreeMap::new(),
+            is_built_in: false,
         };
         let certificates = Certificates::get();
         setup
@@ -44,6 +47,16 @@ impl Setup {
             )
             .section("auth", "{ anonymous: true }")
             .section("admin", "{ listen: \"http://127.0.0.1:0\" }")
+    }
+
+    /// No file at all: the built-in default in an empty directory, but for its ports, which the environment leaves to the system.
+    pub fn built_in() -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            listeners: ["https", "mqtt"].map(|scheme| format!("{scheme}://127.0.0.1:0")).to_vec(),
+            sections: BTreeMap::new(),
+            is_built_in: true,
+        }
     }
 
     /// Replaces a top-level section of the configuration.
@@ -214,10 +227,16 @@ struct Process {
 
 impl Process {
     fn start(setup: &Setup) -> Self {
-        let config = setup.directory().join("tidegate.yaml");
-        std::fs::write(&config, setup.yaml()).expect("a writable file");
         let mut command = tidegate();
-        command.arg("run").arg("-c").arg(&config).current_dir(setup.directory());
+        command.current_dir(setup.directory());
+        if setup.is_built_in {
+            let listeners = serde_json::to_string(&setup.listeners).expect("strings");
+            command.env("TIDEGATE_LISTEN", listeners).env("TIDEGATE_ADMIN__LISTEN", "http://127.0.0.1:0");
+        } else {
+            let config = setup.directory().join("tidegate.yaml");
+            std::fs::write(&config, setup.yaml()).expect("a writable file");
+            command.arg("run").arg("-c").arg(&config);
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tidegate binary");
         let output = Arc::new(Output::default());
         output.collect(child.stdout.take().expect("a piped stream"));

@@ -4,9 +4,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::PATIENCE;
 use super::certificates::Certificates;
@@ -93,28 +94,29 @@ impl Transport {
         Self { stream: Stream::Plain(stream), received: Vec::new() }
     }
 
-    /// Connects by TCP and makes a TLS session of it.
+    /// Connects by TCP and makes a TLS session of it, trusting the run's authority.
     pub fn tls(address: SocketAddr) -> Self {
-        let mut transport = Self::tcp(address);
-        transport.start_tls(b"");
-        transport
+        Self::tls_with(address, Certificates::get().client_config())
     }
 
-    /// Makes a TLS session of a plain connection.
-    pub fn start_tls(&mut self, alpn: &[u8]) {
-        let Stream::Plain(stream) = &self.stream else { panic!("is TLS already") };
-        let mut stream = stream.try_clone().expect("a TCP socket");
+    /// Connects by TCP and makes a TLS session of it as `config` says.
+    pub fn tls_with(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+        let Stream::Plain(mut stream) = Self::tcp(address).stream else { unreachable!("made as plain") };
         stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
-        let mut config = Certificates::get().client_config();
-        if !alpn.is_empty() {
-            std::sync::Arc::make_mut(&mut config).alpn_protocols = vec![alpn.to_vec()];
-        }
         let name = "localhost".try_into().expect("a valid name");
         let mut connection = ClientConnection::new(config, name).expect("a valid configuration");
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).expect("a TLS handshake");
         }
-        self.stream = Stream::Tls(Box::new(StreamOwned::new(connection, stream)));
+        Self { stream: Stream::Tls(Box::new(StreamOwned::new(connection, stream))), received: Vec::new() }
+    }
+
+    /// What was agreed on in the TLS handshake.
+    pub fn session(&self) -> &ClientConnection {
+        match &self.stream {
+            Stream::Tls(stream) => &stream.conn,
+            Stream::Plain(_) => panic!("this connection is plain"),
+        }
     }
 
     /// Connects to the listener for `over`; TLS is set up, nothing else is said.

@@ -416,6 +416,30 @@ fn plain_words_to_a_tls_listener_and_the_other_way_round() {
 }
 
 #[test]
+fn a_proxy_header_from_anybody_is_not_believed() {
+    let mut server = Setup::new().start();
+    let before = server.memory_bytes();
+    let second =
+        b"\x0d\x0a\x0d\x0a\x00\x0d\x0aQUIT\x0a\x21\x11\x00\x0c\x0a\x00\x00\x01\x0a\x00\x00\x02\x00\x50\x00\x51";
+    for scheme in ["mqtt", "http", "mqtts", "https"] {
+        for header in [&b"PROXY TCP4 10.0.0.1 10.0.0.2 80 81\r\n"[..], second] {
+            let mut transport = Transport::tcp(server.address(scheme));
+            transport.write(header);
+            if scheme == "mqtt" {
+                transport.write(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x00\x00\x00");
+            } else {
+                transport.write(b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n");
+            }
+            transport.finish();
+            let (bytes, _) = transport.read_to_end();
+            let answer = String::from_utf8_lossy(&bytes);
+            assert!(!answer.starts_with("HTTP/1.1 2") && bytes.first() != Some(&0x20), "{scheme}: {answer:?}");
+        }
+    }
+    unharmed(&mut server, before, ALLOCATOR_SLACK);
+}
+
+#[test]
 fn a_websocket_that_is_cut_at_every_byte() {
     let mut server = Setup::new().start();
     let before = server.memory_bytes();
