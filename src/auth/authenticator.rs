@@ -148,6 +148,12 @@ impl Authenticator {
         self.passwords.is_some()
     }
 
+    /// Whether a client without credentials comes in, as `anonymous`.
+    #[must_use]
+    pub fn admits_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
     /// How often what was answered.
     #[must_use]
     pub fn counters(&self) -> &AuthCounters {

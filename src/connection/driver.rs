@@ -193,7 +193,10 @@ impl Driver {
     /// Acts on one thing that came in.
     pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
         let was_opening = self.is_opening();
-        self.link.life.touch(self.shared.pacemaker.millis(now));
+        if !was_opening {
+            // Until CONNECT nothing extends the time there is for it.
+            self.link.life.touch(self.shared.pacemaker.millis(now));
+        }
         match incoming {
             Incoming::Packet(packet) => self.take_packet(now, packet, speech, work),
             Incoming::Mistake(mistake) => {

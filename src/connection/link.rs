@@ -81,8 +81,14 @@ impl Link {
             Stream::Tls(socket, tls) => (socket, Some(tls)),
         };
         let now_ms = shared.pacemaker.millis(now);
+        let config = &shared.environment.config;
+        let patience = match protocol {
+            // Its client is let in by whatever it says first, and may well have nothing to say for a while.
+            Protocol::JsonWebSocket if shared.authenticator.admits_anonymous() => config.idle_timeout,
+            _ => config.connect_timeout,
+        };
         Self {
-            life: Life::new(now_ms, shared.environment.config.connect_timeout),
+            life: Life::new(now_ms, patience),
             socket,
             is_websocket: protocol.is_websocket(),
             state: Mutex::new(State {
