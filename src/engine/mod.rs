@@ -25,8 +25,4 @@ pub use message::{Delivered, Delivery, Message, Outlet, Round};
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;

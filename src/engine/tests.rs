@@ -5,4 +5,6 @@ mod lifecycle;
 mod properties;
 mod retained;
 mod routing;
+mod simulation;
 mod threads;
+mod world;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::EngineConfig;
 use crate::engine::message::Acknowledgement::{Complete, PubAck, PubComp, PubRec, PubRecFailed};
-use crate::engine::testing::{Sent, World, id, message};
+use crate::engine::tests::world::{Sent, World, id, message};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::engine::EngineConfig;
 use crate::engine::message::{Closing, OpenError};
-use crate::engine::testing::{World, will};
+use crate::engine::tests::world::{World, will};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce};
 use crate::mqtt::ReasonCode;
 
@@ -227,7 +227,7 @@ fn a_wills_expiry_counts_from_its_publication() {
     world.disconnect(keeper);
     let client = world.connect_with("a", |open| {
         let mut late = will("w", "gone", 0);
-        late.message = std::sync::Arc::new(crate::engine::testing::message("w", "gone", AtLeastOnce, false));
+        late.message = std::sync::Arc::new(crate::engine::tests::world::message("w", "gone", AtLeastOnce, false));
         late.message_expiry_interval_s = Some(30);
         open.will = Some(late);
     });

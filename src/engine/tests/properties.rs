@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::engine::testing::{Sent, World, filter};
+use crate::engine::tests::world::{Sent, World, filter};
 use crate::mqtt::QoS::AtMostOnce;
 use crate::mqtt::topic;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::engine::EngineConfig;
-use crate::engine::testing::{Sent, World, filter, identifier, message};
+use crate::engine::tests::world::{Sent, World, filter, identifier, message};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::packet::RetainHandling;
 

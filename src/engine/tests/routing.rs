@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::message::DeliveryCheck;
-use crate::engine::testing::{Copy, Sent, World, filter, identifier, message, request};
+use crate::engine::tests::world::{Copy, Sent, World, filter, identifier, message, request};
 use crate::engine::{EngineConfig, SubscribeError};
 use crate::mqtt::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::engine::message::{Acknowledgement, Closing, OpenSession, Outlet, Round};
-use crate::engine::testing::{Mailbox, Sent, World, filter, id, message, request, will};
+use crate::engine::tests::world::{Mailbox, Sent, World, filter, id, message, request, will};
 use crate::engine::{Engine, Pumped};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce};
 use crate::mqtt::{ClientId, QoS};

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::message::{
+use crate::engine::message::{
     Acknowledgement, Closing, Delivered, Delivery, Message, OpenError, OpenSession, Outlet, Round, SessionWill,
     SubscribeRequest,
 };
-use super::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
+use crate::engine::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
 use crate::mqtt::packet::SubscribeOptions;
 use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
 

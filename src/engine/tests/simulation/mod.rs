@@ -1,6 +1,6 @@
 //! Many clients against the engine on virtual time, with a naive model as judge; a seed decides everything.
 //!
-//! A failing seed is printed; `TIDEGATE_SIMULATION_SEED=N cargo test --lib engine::simulation` runs it alone. After each step whatever the
+//! A failing seed is printed; `TIDEGATE_SIMULATION_SEED=N cargo test --lib simulation` runs it alone. After each step whatever the
 //! outlets were given is shown to the [`Model`], which knows what each session is owed and in which order, and the engine checks itself.
 
 mod model;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use model::{Model, Owed, Publication};
 
-use super::EngineConfig;
-use super::message::{Acknowledgement, Closing, OpenError};
-use super::testing::{Client, World, filter, id, message, request, will};
+use super::world::{Client, World, filter, id, message, request, will};
+use crate::engine::EngineConfig;
+use crate::engine::message::{Acknowledgement, Closing, OpenError};
 use crate::mqtt::QoS;
 use crate::mqtt::packet::RetainHandling;
 

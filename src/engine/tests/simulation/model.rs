@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::engine::message::{Acknowledgement, SubscribeRequest};
-use crate::engine::testing::{Copy, Sent};
+use crate::engine::tests::world::{Copy, Sent};
 use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{QoS, topic};
 
