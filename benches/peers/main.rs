@@ -15,6 +15,11 @@
 //! - `swarm`, `connection`, `wire`: the load generator; `certificate`: what all sides of TLS share
 //! - `report`: the table
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a load generator is paced by the clock, and a load at rest is measured after a while"
+)]
+
 mod certificate;
 mod connection;
 mod process;
