@@ -174,7 +174,7 @@ impl DecodeError {
         self.packet_type
     }
 
-    /// If a CONNECT was refused that came far enough to say how it would be answered: the version whose CONNACK tells
+    /// If the first CONNECT was refused and came far enough to say how it would be answered: the version whose CONNACK tells
     /// the client.
     ///
     /// A CONNECT of an unknown version is answered as 3.1.1 or 3.1 would, by its protocol name (MQTT 3.1.1
