@@ -115,8 +115,11 @@ impl Decoder {
         let decoded = match packet_type {
             PacketType::Publish => Packet::Publish(decode::publish(first_byte, body, &rules).map_err(refuse)?),
             PacketType::Connect => {
-                let connect = decode::connect(body, &self.limits)
-                    .map_err(|refused| DecodeError { connect_version: refused.version, ..refuse(refused.violation) })?;
+                let is_first = self.version.is_none();
+                let connect = decode::connect(body, &self.limits).map_err(|refused| DecodeError {
+                    connect_version: refused.version.filter(|_| is_first),
+                    ..refuse(refused.violation)
+                })?;
                 self.version.get_or_insert(connect.version);
                 Packet::Connect(Box::new(connect))
             }

@@ -100,7 +100,8 @@ violations! {
     TopicMissing: ProtocolError, "§3.3.2.1", "an empty Topic Name without a Topic Alias";
 
     // SUBSCRIBE and UNSUBSCRIBE.
-    NoTopicFilter: ProtocolError, "[MQTT-3.8.3-2]", "no Topic Filter";
+    NoTopicFilter: ProtocolError, "[MQTT-3.8.3-2]", "no Topic Filter to subscribe to";
+    NoTopicFilterToUnsubscribe: ProtocolError, "[MQTT-3.10.3-2]", "no Topic Filter to unsubscribe from";
     TooManyTopicFilters: QuotaExceeded, "§5.4.9", "more Topic Filters than the configured limit";
     TopicFilterEmpty: TopicFilterInvalid, "[MQTT-4.7.3-1]", "an empty Topic Filter";
     TopicFilterMisplacedWildcard: TopicFilterInvalid, "[MQTT-4.7.1-1]", "a wildcard that does not fill its level, or a # that is not last";
@@ -173,7 +174,7 @@ impl DecodeError {
         self.packet_type
     }
 
-    /// If a CONNECT was refused that came far enough to say how it would be answered: the version whose CONNACK tells
+    /// If the first CONNECT was refused and came far enough to say how it would be answered: the version whose CONNACK tells
     /// the client.
     ///
     /// A CONNECT of an unknown version is answered as 3.1.1 or 3.1 would, by its protocol name (MQTT 3.1.1

@@ -110,7 +110,7 @@ pub(super) fn unsubscribe(packet: &[u8], body: &[u8], rules: &Rules<'_>) -> Resu
 fn judge_filters(mut reader: Reader<'_>, rules: &Rules<'_>) -> Result<(), Violation> {
     let mut filters_left = rules.limits.filters_max;
     if reader.is_empty() {
-        return Err(Violation::NoTopicFilter);
+        return Err(Violation::NoTopicFilterToUnsubscribe);
     }
     while !reader.is_empty() {
         filters_left = filters_left.checked_sub(1).ok_or(Violation::TooManyTopicFilters)?;

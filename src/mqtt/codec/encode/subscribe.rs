@@ -47,7 +47,7 @@ fn options_byte(options: SubscribeOptions) -> u8 {
 
 pub(super) fn unsubscribe(unsubscribe: &Unsubscribe, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if unsubscribe.filters.is_empty() {
-        return Err(Violation::NoTopicFilter.into());
+        return Err(Violation::NoTopicFilterToUnsubscribe.into());
     }
     whole(PacketType::Unsubscribe, out, |out| {
         fields::u16(out, unsubscribe.packet_id.get());

@@ -87,6 +87,9 @@ fn a_refused_connect_says_how_it_is_answered() {
     assert_eq!(answer(b"\x10\x0d\x00\x04MQTT\x05\x01\x00\x00\x00\x00\x00"), Some(Version::V5), "a fault in 5.0");
     assert_eq!(answer(b"\x10\x0d\x00\x04mqtt\x05\x00\x00\x00\x00\x00\x00"), None, "no MQTT");
     assert_eq!(answer(b"\x30\x03\x00\x01a"), None, "no CONNECT");
+    let second = b"\x10\x0d\x00\x04MQTT\x05\x01\x00\x00\x00\x00\x00\x00";
+    let mut decoder = Decoder::with_version(Sender::Client, Limits::default(), Version::V5);
+    assert_eq!(decoder.decode(second).expect_err("refused").connect_version(), None, "a second CONNECT");
 }
 
 #[test]
