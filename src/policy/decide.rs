@@ -60,7 +60,7 @@ impl<F: FnMut(&Entry)> Cover<'_, F> {
         if matches!(level, "+" | "#") {
             return;
         }
-        if let Some(&child) = node.literals.get(level) {
+        if let Some(child) = node.literals.get(level) {
             self.walk(self.trie.node(child), left);
         }
         for (bound, child) in &node.bound {
@@ -113,7 +113,7 @@ impl Meet<'_> {
                 if let Some(one) = node.one.filter(|_| !is_hidden) {
                     self.walk(self.trie.node(one), left, false);
                 }
-                if let Some(&child) = node.literals.get(level) {
+                if let Some(child) = node.literals.get(level) {
                     self.walk(self.trie.node(child), left, false);
                 }
                 for (bound, child) in &node.bound {
@@ -144,9 +144,9 @@ impl Meet<'_> {
         if let Some(one) = node.one {
             each(self, self.trie.node(one));
         }
-        for (text, child) in &node.literals {
+        for (text, child) in node.literals.iter() {
             if !(is_first && text.starts_with('$')) {
-                each(self, self.trie.node(*child));
+                each(self, self.trie.node(child));
             }
         }
         for (bound, child) in &node.bound {

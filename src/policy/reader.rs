@@ -6,6 +6,9 @@ use crate::fault::{Fault, suggestion};
 
 use super::document::{Key, Node, Place, Value};
 
+/// Up to so many keys are compared with each other.
+const FEW: usize = 8;
+
 /// Collects the faults of one file.
 pub(super) struct Reader<'a> {
     origin: &'a str,
@@ -34,16 +37,26 @@ impl<'a> Reader<'a> {
             self.fault(node.place, path, node.value.describe(), allowed);
             return Vec::new();
         };
-        let mut first_line_by_key = BTreeMap::new();
+        // A rule's few keys are compared with each other, which spares every rule a map of its own.
+        let is_few = entries.len() <= FEW;
+        let mut line_by_key = BTreeMap::new();
         let mut kept = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
-            let first_line = *first_line_by_key.entry(key.text.as_str()).or_insert(key.place.line);
-            if kept.len() == first_line_by_key.len() {
-                let found = format!("is given twice, first in line {first_line}");
+        for (index, (key, value)) in entries.iter().enumerate() {
+            let earlier = match is_few {
+                true => {
+                    entries[..index].iter().find(|(other, _)| other.text == key.text).map(|(key, _)| key.place.line)
+                }
+                false => line_by_key.get(&key.text).copied(),
+            };
+            if let Some(line) = earlier {
+                let found = format!("is given twice, first in line {line}");
                 self.fault(key.place, &join(path, &key.text), found, "each key once");
-            } else {
-                kept.push((key, value));
+                continue;
             }
+            if !is_few {
+                line_by_key.insert(&key.text, key.place.line);
+            }
+            kept.push((key, value));
         }
         kept
     }

@@ -340,6 +340,9 @@ impl Placeholder {
 impl BoundLevel {
     /// Whether `level` is this level with `value` filled in.
     pub(super) fn matches(&self, level: &str, value: &str) -> bool {
+        if self.prefix.is_empty() && self.suffix.is_empty() {
+            return level == value;
+        }
         level.len() == self.prefix.len() + value.len() + self.suffix.len()
             && level.starts_with(&*self.prefix)
             && level.ends_with(&*self.suffix)

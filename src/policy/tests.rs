@@ -280,3 +280,23 @@ fn tests_in_the_file_say_what_came_out() {
         ]
     );
 }
+
+#[test]
+fn a_name_given_twice_is_a_fault_among_few_and_among_many() {
+    for names_count in [2, 100] {
+        let names: String = (0..names_count).map(|name| format!("  u{name}: []\n")).collect();
+        let found = faults(&format!("version: 1\nusers:\n{names}  u1: []\n"));
+        let line = names_count + 3;
+        assert_eq!(found, [format!("p.yaml:{line}:3: users.u1: is given twice, first in line 4; each key once")]);
+    }
+}
+
+#[test]
+fn wide_roles_are_searched_like_narrow_ones() {
+    let rules: String = (0..100).map(|rule| format!("{{ topic: t{rule}/x, rw: r }}, ")).collect();
+    let access = access(&everybody(&format!("[ {rules} {{ topic: t7/y, deny: r }} ]")), "u");
+    for rule in 0..100 {
+        assert!(may_subscribe(&access, &format!("t{rule}/x")) && !may_subscribe(&access, &format!("t{rule}/y")));
+    }
+    assert!(!may_subscribe(&access, "t100/x") && !may_subscribe(&access, "+/x") && !access.receive("t/x").allow);
+}

@@ -22,7 +22,7 @@ pub(super) struct Trie {
 /// One place in the trie: what is reached by a sequence of levels.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    pub(super) literals: BTreeMap<Box<str>, usize>,
+    pub(super) literals: Literals,
     /// `+`
     pub(super) one: Option<usize>,
     pub(super) bound: Vec<(BoundLevel, usize)>,
@@ -31,6 +31,10 @@ pub(super) struct Node {
     /// Over everything at and under this node.
     pub(super) summary: Summary,
 }
+
+/// A node's edges that are one certain text each, sorted by it.
+#[derive(Debug, Default)]
+pub(super) struct Literals(Box<[(Box<str>, usize)]>);
 
 /// A rule at its place.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +68,11 @@ pub(super) const NO_RULE: u32 = u32::MAX;
 impl Trie {
     /// The trie of `rules`, each with its number.
     pub(super) fn new<'r>(rules: impl Iterator<Item = (u32, &'r Rule)>) -> Self {
-        let mut trie = Self { nodes: vec![Node::default()] };
+        let mut growing = Growing { nodes: vec![Node::default()], literals: BTreeMap::new() };
         for (number, rule) in rules {
-            trie.insert(number, rule);
+            growing.insert(number, rule);
         }
-        trie
+        growing.finish()
     }
 
     pub(super) fn root(&self) -> &Node {
@@ -78,8 +82,26 @@ impl Trie {
     pub(super) fn node(&self, index: usize) -> &Node {
         &self.nodes[index]
     }
+}
 
-    fn insert(&mut self, number: u32, rule: &Rule) {
+/// A trie to which rules are still added.
+struct Growing<'r> {
+    nodes: Vec<Node>,
+    /// By parent and text; they move into their nodes at the end.
+    literals: BTreeMap<(usize, &'r str), usize>,
+}
+
+impl<'r> Growing<'r> {
+    fn finish(mut self) -> Trie {
+        let mut edges = std::mem::take(&mut self.literals).into_iter().peekable();
+        while let Some(&((parent, _), _)) = edges.peek() {
+            let of_parent = std::iter::from_fn(|| edges.next_if(|((node, _), _)| *node == parent));
+            self.nodes[parent].literals = Literals(of_parent.map(|((_, text), child)| (text.into(), child)).collect());
+        }
+        Trie { nodes: self.nodes }
+    }
+
+    fn insert(&mut self, number: u32, rule: &'r Rule) {
         let entry = Entry {
             rule: number,
             can_read: rule.mode.read,
@@ -103,11 +125,11 @@ impl Trie {
         self.nodes[index].here.push(entry);
     }
 
-    fn child(&mut self, parent: usize, level: &Level) -> usize {
+    fn child(&mut self, parent: usize, level: &'r Level) -> usize {
         let next = self.nodes.len();
         let node = &mut self.nodes[parent];
         let child = match level {
-            Level::Literal(text) => *node.literals.entry(text.clone()).or_insert(next),
+            Level::Literal(text) => *self.literals.entry((parent, text)).or_insert(next),
             Level::One | Level::Rest => *node.one.get_or_insert(next),
             Level::Bound(bound) => match node.bound.iter().find(|(known, _)| known == bound) {
                 Some((_, child)) => *child,
@@ -121,6 +143,23 @@ impl Trie {
             self.nodes.push(Node::default());
         }
         child
+    }
+}
+
+impl Literals {
+    /// Up to here a look at each is faster than a search.
+    const SCANNED_MAX: usize = 8;
+
+    pub(super) fn get(&self, level: &str) -> Option<usize> {
+        if self.0.len() <= Self::SCANNED_MAX {
+            return self.0.iter().find(|(text, _)| **text == *level).map(|(_, child)| *child);
+        }
+        let index = self.0.binary_search_by(|(text, _)| (**text).cmp(level)).ok()?;
+        Some(self.0[index].1)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.0.iter().map(|(text, child)| (&**text, *child))
     }
 }
 
