@@ -12,6 +12,7 @@
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
 //! | [`tls`] | what is agreed on before anybody speaks |
+//! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
 //!
 //! `tests/run` installs what these need. No test sleeps, no port is fixed, and every wait has a deadline ([`harness::PATIENCE`]).
@@ -24,6 +25,7 @@ mod article_one;
 mod article_two;
 mod cli;
 mod clients;
+mod counters;
 mod demo;
 mod hostile;
 mod mqtt;

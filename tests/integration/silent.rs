@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(5);
 
 /// What the server may take beyond a deadline: its timers are coarse, and this machine may be busy.
-const SLACK: Duration = Duration::from_secs(4);
+const SLACK: Duration = Duration::from_secs(6);
 
 fn setup() -> Setup {
     // Pages are pinged before they are thought dead, so the idle timeout is longer than the ping interval.
@@ -108,7 +108,8 @@ fn fall_silent(server: &Server, over: Over, step: Step) -> Transport {
 
 #[test]
 fn nobody_waits_for_the_silent() {
-    let server = setup().start();
+    // With the deadlines of the default, ten seconds and more: whoever waited for a silent client would wait that long.
+    let server = Setup::new().start();
     let mut silent = Vec::new();
     for over in Over::ALL {
         for step in steps(over) {
@@ -122,7 +123,7 @@ fn nobody_waits_for_the_silent() {
             client.expect_message("t", b"heard");
         }
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(1), "{over:?}: {took:?} beside {} silent clients", silent.len());
+        assert!(took < Duration::from_secs(5), "{over:?}: {took:?} beside {} silent clients", silent.len());
     }
 }
 

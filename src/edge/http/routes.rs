@@ -1,6 +1,6 @@
 //! The table from request path to route: an exact path beats every prefix, the longest prefix beats the others.
 //!
-//! Pure. Prefixes fit byte for byte, as an nginx `location` does; paths come from [`Path`], decoded and without dot segments.
+//! Pure. Prefixes fit byte for byte, as an nginx `location` does; paths come from [`decode_path`], decoded and without dot segments.
 
 use super::super::config::PathMatch;
 

@@ -1,7 +1,7 @@
 //! The readers and writers of `mqttbytes` 0.6 that are sound, behind our own framing and checks.
 //!
 //! Its readers get whole packets that [`decode`](super::decode) has judged already: it accepts far more than the
-//! standard does, so it never decides. Its writers get values that [`encode`](super::encode) has checked: they check
+//! standard does, so it never decides. Its writers get values that [`encode`](fn@super::encode) has checked: they check
 //! nothing and count on it.
 //!
 //! What is not here is wrong in `mqttbytes` or missing: framing (lengths that are not minimal, a size limit that leaves

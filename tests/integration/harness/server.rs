@@ -202,6 +202,22 @@ impl Server {
         self.process.child.wait().expect("a child of this process").code()
     }
 
+    /// Waits until the series of this full name on the metrics page has a value that `is_wanted`.
+    ///
+    /// Counters are read without a lock, and a connection's end is seen by its client before the server has written it down.
+    pub fn wait_for_metric(&self, series: &str, is_wanted: impl Fn(f64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let body = super::http::get(self.address("admin"), "/metrics").body;
+            let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            let value = line.unwrap_or_else(|| panic!("no {series} in\n{body}"));
+            if is_wanted(value.trim().parse().expect("a number")) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{series} is {value}");
+        }
+    }
+
     /// Anonymous resident memory in bytes, as the kernel counts it.
     pub fn memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("a Linux /proc");

@@ -5,6 +5,7 @@
 mod frames;
 mod http;
 mod packets;
+mod resources;
 
 use tidegate::mqtt::{QoS, Version};
 

@@ -258,6 +258,24 @@ fn property_floods_are_refused_and_leave_nothing_behind() {
 }
 
 #[test]
+fn strange_topics_are_only_topics() {
+    let mut server = Setup::new().start();
+    let before = server.memory_bytes();
+    let mut client = Client::connect(&server, Over::Wss, Version::V5, "strange");
+    // U+FEFF is no byte order mark in the middle of a protocol ([MQTT-1.5.4-3]); control characters are only unwise.
+    for topic in ["\u{feff}x", "\u{1}", "\u{10ffff}", " ", "//", "é/x", "a b", "\"\\", "%00"] {
+        client.subscribe(topic, QoS::AtMostOnce);
+        client.publish(topic, topic.as_bytes(), QoS::AtMostOnce, false);
+        client.expect_message(topic, topic.as_bytes());
+    }
+    // What begins with `$` is the server's own: refused, and nothing worse (CVE-2018-12543).
+    for topic in ["$", "$x", "$SYS/broker", "$CONTROL/dynamic-security/v1", "$share/g/x"] {
+        assert_eq!(client.publish(topic, b"x", QoS::AtLeastOnce, true), ReasonCode::NotAuthorized, "{topic}");
+    }
+    unharmed(&mut server, before, ALLOCATOR_SLACK);
+}
+
+#[test]
 fn deep_topics_are_refused_without_recursion() {
     let mut server = Setup::new().start();
     let before = server.memory_bytes();

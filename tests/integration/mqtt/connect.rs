@@ -171,6 +171,24 @@ fn one_and_a_half_times_the_keep_alive_ends_the_connection() {
 }
 
 #[test]
+fn the_longest_keep_alive_is_a_keep_alive() {
+    let server = Setup::new().start();
+    for version in VERSIONS {
+        let mut connect = mqtt::connect(version, "patient");
+        connect.keep_alive_s = u16::MAX;
+        Client::connect_with(&server, Over::Tcp, connect).expect_nothing();
+    }
+    // Longer than the server allows: 5.0 is told a shorter one and held to that; what 3.1.1 asked for stands.
+    let server = Setup::new().section("limits", "{ keep_alive_max: 60s }").start();
+    for keep_alive_s in [0, 61, u16::MAX] {
+        let mut connect = mqtt::connect(Version::V5, "patient");
+        connect.keep_alive_s = keep_alive_s;
+        let (_, answer) = Client::try_connect(&server, Over::Tcp, connect);
+        assert_eq!(answer.properties.server_keep_alive_s, Some(60), "{keep_alive_s}");
+    }
+}
+
+#[test]
 fn a_client_that_pings_in_time_stays() {
     let server = Setup::new().start();
     let mut connect = mqtt::connect(Version::V4, "awake");
