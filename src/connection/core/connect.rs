@@ -50,7 +50,8 @@ impl Core {
         if let Some(will) = &connect.will
             && let Err(verdict) = gate.will(will)
         {
-            tracing::debug!(client_id = %connect.client_id, topic = %will.topic, ?verdict, "Will denied");
+            let verdict = gate.describe(verdict);
+            tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
             return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);

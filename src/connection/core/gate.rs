@@ -3,6 +3,7 @@
 //! Every operation of every dialect passes here: PUBLISH, SUBSCRIBE, the Will at CONNECT, and a kept session's Subscriptions when
 //! their owner comes back. What a denial looks like to the client is decided by the caller; that it was one is decided here.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::Principal;
@@ -61,6 +62,11 @@ impl Gate {
             self.remember(Allowed { topic: topic.into(), qos, retain, payload_bytes });
         }
         Ok(())
+    }
+
+    /// A verdict in words, with the rule that made it, for the log.
+    pub(super) fn describe(&self, verdict: Verdict) -> impl fmt::Display + '_ {
+        self.access.describe(verdict)
     }
 
     fn remember(&mut self, allowed: Allowed) {

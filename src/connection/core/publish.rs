@@ -84,7 +84,8 @@ impl Established {
             }
             Err(verdict) => {
                 ConnectionCounters::count(&environment.counters.publishes_denied);
-                tracing::debug!(client_id = %self.session.client_id(), %topic, ?verdict, "publish denied");
+                let verdict = self.gate.describe(verdict);
+                tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
                 self.denial_reason()
             }
         };

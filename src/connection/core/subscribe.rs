@@ -45,7 +45,8 @@ impl Established {
             }
             SubscribeVerdict::Refused(verdict) => {
                 ConnectionCounters::count(&turn.environment.counters.subscriptions_denied);
-                tracing::debug!(client_id = %self.session.client_id(), %filter, ?verdict, "subscription denied");
+                let verdict = self.gate.describe(verdict);
+                tracing::debug!(client_id = %self.session.client_id(), %filter, %verdict, "subscription denied");
                 // 3.1.1 spells every failure 0x80; the codec sees to that.
                 return ReasonCode::NotAuthorized;
             }
