@@ -29,6 +29,8 @@ pub struct ConnectionCounters {
     pub subscriptions_denied: AtomicU64,
     /// Messages of the JSON dialect answered with an error frame.
     pub json_mistakes: AtomicU64,
+    /// WebSockets closed for what is no frame, or none of the right kind.
+    pub frame_faults: AtomicU64,
     /// Connections closed by the server, by Reason Code.
     closed: [AtomicU64; 256],
 }
@@ -63,6 +65,7 @@ impl Default for ConnectionCounters {
             publishes_denied: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),
             json_mistakes: AtomicU64::new(0),
+            frame_faults: AtomicU64::new(0),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }

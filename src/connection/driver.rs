@@ -37,6 +37,8 @@ pub(super) struct Driver {
     core: Core,
     protocol: Protocol,
     phase: Phase,
+    /// The client sends and does not read: it is not read either, until it does.
+    is_clogged: bool,
     /// Only until CONNECT is accepted.
     opening: Option<Box<Opening>>,
     _place: Place,
@@ -64,6 +66,8 @@ pub(super) enum Phase {
 pub(super) struct Work {
     round: Round,
     outputs: VecDeque<Output>,
+    /// Something whole came in from a client that is known.
+    is_sign_of_life: bool,
 }
 
 impl Driver {
@@ -84,6 +88,7 @@ impl Driver {
             core: Core::new(manner, Some(peer.ip())),
             protocol,
             phase: Phase::Serving,
+            is_clogged: false,
             opening: Some(Box::new(Opening { handshake, early, authentication: None })),
             _place: place,
             shared,
@@ -102,9 +107,9 @@ impl Driver {
         &self.shared.environment.counters
     }
 
-    /// Whether the socket is to be read: not while credentials are being looked at.
+    /// Whether the socket is to be read: not while credentials are being looked at, nor while the client takes no answers.
     pub(super) fn reads(&self) -> bool {
-        self.phase != Phase::Serving || self.core.takes_packets()
+        self.phase != Phase::Serving || (self.core.takes_packets() && !self.is_clogged)
     }
 
     pub(super) fn is_opening(&self) -> bool {
@@ -158,6 +163,7 @@ impl Driver {
     ) -> Poll<()> {
         loop {
             let attention = self.link.attend(cx);
+            self.is_clogged = attention.is_clogged;
             if attention.is_broken {
                 return self.lose(now, work);
             }
@@ -193,10 +199,8 @@ impl Driver {
     /// Acts on one thing that came in.
     pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
         let was_opening = self.is_opening();
-        if !was_opening {
-            // Until CONNECT nothing extends the time there is for it.
-            self.link.life.touch(self.shared.pacemaker.millis(now));
-        }
+        // Until CONNECT nothing extends the time there is for it.
+        work.is_sign_of_life |= !was_opening;
         match incoming {
             Incoming::Packet(packet) => self.take_packet(now, packet, speech, work),
             Incoming::Mistake(mistake) => {
@@ -209,6 +213,7 @@ impl Driver {
             Incoming::Fault(fault) => self.take_fault(now, &fault, work),
             Incoming::FrameFault(fault) => {
                 tracing::debug!(%fault, "WebSocket fault");
+                ConnectionCounters::count(&self.counters().frame_faults);
                 self.with_core(work, |core, turn| core.transport_lost(now, turn));
                 self.begin_closing(now, Some(fault.close_code()), work);
             }
@@ -266,7 +271,10 @@ impl Driver {
     }
 
     /// The end of a round: everybody who received something is flushed.
-    pub(super) fn finish_round(&mut self, is_amid: bool, work: &mut Work) {
+    pub(super) fn finish_round(&mut self, now: Instant, is_amid: bool, work: &mut Work) {
+        if std::mem::take(&mut work.is_sign_of_life) {
+            self.link.life.touch(self.shared.pacemaker.millis(now));
+        }
         self.link.life.set_amid(is_amid);
         self.flush(work);
     }

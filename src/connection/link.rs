@@ -61,6 +61,9 @@ enum Phase {
     Closing,
 }
 
+/// Answers that may wait beyond the limit of deliveries before the client is no longer read.
+const ANSWERS_BYTES_MAX: usize = 64 * 1024;
+
 /// What the connection's task must see to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attention {
@@ -72,6 +75,8 @@ pub(super) struct Attention {
     pub(super) is_hungry: bool,
     /// Nothing waits to be sent.
     pub(super) is_drained: bool,
+    /// So much waits that nothing more is to be read: what the client sends would only make more answers wait.
+    pub(super) is_clogged: bool,
 }
 
 impl Link {
@@ -173,7 +178,19 @@ impl Link {
         }
         let is_drained = state.outbox.is_empty() && !state.is_blocked;
         let is_hungry = is_drained && std::mem::take(&mut state.is_starved);
-        Attention { is_broken: state.is_broken, dismissal: state.dismissal, is_hungry, is_drained }
+        Attention {
+            is_broken: state.is_broken,
+            dismissal: state.dismissal,
+            is_hungry,
+            is_drained,
+            is_clogged: state.outbox.len() > self.clogged_bytes(),
+        }
+    }
+
+    /// Deliveries stop at a limit of their own; what goes beyond are answers to a client that sends and does not read.
+    fn clogged_bytes(&self) -> usize {
+        let config = &self.shared.environment.config;
+        config.outbox_bytes_max.max(config.packet_bytes_max as usize) + ANSWERS_BYTES_MAX
     }
 
     /// Sends what waits, from whichever task this is called.

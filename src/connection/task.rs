@@ -97,7 +97,7 @@ impl Task {
             self.inbound.widen();
             let Self { inbound, driver } = self;
             inbound.resume(&mut |speech, incoming| driver.take(now, speech, incoming, &mut scratch.work));
-            driver.finish_round(inbound.is_amid(), &mut scratch.work);
+            driver.finish_round(now, inbound.is_amid(), &mut scratch.work);
         }
         Poll::Pending
     }
@@ -112,7 +112,7 @@ impl Task {
         inbound.feed(&mut scratch.plaintext, &mut |speech, incoming| {
             driver.take(now, speech, incoming, &mut scratch.work)
         });
-        driver.finish_round(inbound.is_amid(), &mut scratch.work);
+        driver.finish_round(now, inbound.is_amid(), &mut scratch.work);
     }
 }
 
