@@ -286,6 +286,27 @@ fn json_credentials_are_checked_and_may_be_retried() {
 }
 
 #[test]
+fn a_denial_is_logged_with_its_rule_and_nothing_secret() {
+    let setup = Setup::new().users(&[("alice", "open-sesame")]).policy(POLICY);
+    let server = setup.section("log", "{ level: debug, format: json }").start();
+    let mut connect = mqtt::connect(Version::V5, "logged");
+    connect.login = mqtt::login("alice", "open-sesame");
+    let mut alice = Client::connect_with(&server, Over::Wss, connect);
+    assert_eq!(alice.subscribe("/public/secret/x", QoS::AtMostOnce), ReasonCode::NotAuthorized);
+    assert_eq!(alice.publish("/p/bob/upload", b"payload-of-mine", QoS::AtLeastOnce, false), ReasonCode::NotAuthorized);
+    alice.publish("/p/alice/upload", b"payload-of-mine", QoS::AtLeastOnce, false);
+    let denial: serde_json::Value = serde_json::from_str(&server.wait_for_line("/public/secret/x")).expect("JSON");
+    // The deny that decided stands in line 8 of the policy.
+    assert!(denial.to_string().contains("policy.yaml:8"), "{denial}");
+    assert!(denial.to_string().contains("logged"), "whose it was: {denial}");
+    server.wait_for_line("/p/bob/upload");
+    let printed = server.printed();
+    for secret in ["open-sesame", "payload-of-mine"] {
+        assert!(!printed.contains(secret), "{secret} is in the log:\n{printed}");
+    }
+}
+
+#[test]
 fn who_may_not_come_in_unnamed_can_do_nothing_over_json() {
     let server = start();
     let mut client = JsonClient::open(&server, Over::Ws);
