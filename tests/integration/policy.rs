@@ -95,9 +95,14 @@ const TABLE: [(&str, Act, &str, bool); 33] = [
     ("lonely", Publish, "/only/this", false),
 ];
 
+/// The client identifier of whoever is judged: one of their own for each, as a session belongs to the identity that opened it.
+fn judged(user: &str) -> String {
+    if user == "alice" { "judged".to_owned() } else { format!("judged-{user}") }
+}
+
 /// The verdict as a client of this version is told it.
 fn told_by_mqtt(server: &Server, version: Version, user: &str, act: Act, topic: &str) -> bool {
-    let mut client = log_in(server, version, user, "judged");
+    let mut client = log_in(server, version, user, &judged(user));
     match act {
         Subscribe => {
             let reason = client.subscribe(topic, QoS::AtLeastOnce);
@@ -130,10 +135,12 @@ fn listener(server: &Server, topic: &str) -> Client {
         _ if topic.starts_with("/p/") || topic.starts_with("/public/") => "server",
         _ => "alice",
     };
-    let client_id = topic.strip_prefix("/id/").and_then(|rest| rest.split('/').next()).unwrap_or("listener");
-    // The judged client has this name already: nobody else may hear its topics, so nothing is heard of them here.
-    let client_id = if client_id == "judged" { "listener" } else { client_id };
-    let mut listener = log_in(server, Version::V5, user, client_id);
+    // Under /id/ only the client of that name hears anything; but for the judged one, whose name is taken.
+    let client_id = match topic.strip_prefix("/id/").and_then(|rest| rest.split('/').next()) {
+        Some(name) if name != "judged" => name.to_owned(),
+        _ => format!("listener-{user}"),
+    };
+    let mut listener = log_in(server, Version::V5, user, &client_id);
     listener.subscribe(topic, QoS::AtMostOnce);
     listener
 }
@@ -154,7 +161,7 @@ fn arrived(listener: &mut Client, topic: &str) -> bool {
 fn told_by_json(server: &Server, user: &str, act: Act, topic: &str) -> bool {
     let mut client = JsonClient::open(server, Over::Ws);
     client.send(&json!({
-        "Action": "connect", "Username": user, "Password": password(user), "ClientId": "judged", "Id": 0,
+        "Action": "connect", "Username": user, "Password": password(user), "ClientId": judged(user), "Id": 0,
     }));
     client.expect(&json!({ "Action": "ack", "Id": 0 }));
     client.send(&match act {
@@ -283,6 +290,27 @@ fn json_credentials_are_checked_and_may_be_retried() {
     assert!(!answer.to_string().contains("wrong\""), "the answer repeats no password: {answer}");
     assert!(!server.printed().contains("wrong"), "nor does the log: {}", server.printed());
     JsonClient::log_in(&server, Over::Wss, "alice", "a").expect_nothing();
+}
+
+#[test]
+fn a_denial_is_logged_with_its_rule_and_nothing_secret() {
+    let setup = Setup::new().users(&[("alice", "open-sesame")]).policy(POLICY);
+    let server = setup.section("log", "{ level: debug, format: json }").start();
+    let mut connect = mqtt::connect(Version::V5, "logged");
+    connect.login = mqtt::login("alice", "open-sesame");
+    let mut alice = Client::connect_with(&server, Over::Wss, connect);
+    assert_eq!(alice.subscribe("/public/secret/x", QoS::AtMostOnce), ReasonCode::NotAuthorized);
+    assert_eq!(alice.publish("/p/bob/upload", b"payload-of-mine", QoS::AtLeastOnce, false), ReasonCode::NotAuthorized);
+    alice.publish("/p/alice/upload", b"payload-of-mine", QoS::AtLeastOnce, false);
+    let denial: serde_json::Value = serde_json::from_str(&server.wait_for_line("/public/secret/x")).expect("JSON");
+    // The deny that decided stands in line 8 of the policy.
+    assert!(denial.to_string().contains("policy.yaml:8"), "{denial}");
+    assert!(denial.to_string().contains("logged"), "whose it was: {denial}");
+    server.wait_for_line("/p/bob/upload");
+    let printed = server.printed();
+    for secret in ["open-sesame", "payload-of-mine"] {
+        assert!(!printed.contains(secret), "{secret} is in the log:\n{printed}");
+    }
 }
 
 #[test]

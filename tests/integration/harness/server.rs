@@ -164,6 +164,12 @@ impl Server {
         self.process.output.text()
     }
 
+    /// Waits for a line of output that contains `text`, and returns it.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let find = |printed: &str| printed.lines().find(|line| line.contains(text)).map(str::to_owned);
+        self.process.output.wait_for(find, text)
+    }
+
     /// The server's process, for what the system says about it.
     pub fn process_id(&self) -> u32 {
         self.process.child.id()
