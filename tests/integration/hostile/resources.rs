@@ -1,11 +1,14 @@
 //! Running out of things (SECURITY C, E): descriptors, places, a policy that says nothing.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
-use tidegate::mqtt::{QoS, ReasonCode, Version};
+use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
 use super::{ALLOCATOR_SLACK, unharmed};
-use crate::harness::{Client, Over, Setup, Transport, mqtt};
+use crate::harness::{Client, Over, PATIENCE, Setup, Transport, mqtt};
 
 #[test]
 fn running_out_of_descriptors_is_survived() {
@@ -90,4 +93,30 @@ fn a_policy_that_cannot_be_read_keeps_the_server_from_starting() {
     }
     std::fs::write(&policy, whole).expect("a writable file");
     assert!(starts());
+}
+
+/// Who sends and does not read is not read either: what the server would have to say to it does not pile up.
+#[test]
+fn answers_nobody_reads_do_not_pile_up() {
+    const SENT_MAX: usize = 256 << 20;
+    let mut server = Setup::new().start();
+    let before = server.memory_bytes();
+    let mut socket = TcpStream::connect(server.address("mqtt")).expect("the listener accepts");
+    let connect = Packet::Connect(Box::new(mqtt::connect(Version::V4, "deaf")));
+    socket.write_all(&mqtt::bytes(&connect, Version::V4)).expect("a new connection takes a CONNECT");
+    socket.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    let pings = [0xC0, 0].repeat(32 * 1024);
+    let mut sent = 0;
+    while let Ok(count) = socket.write(&pings[sent % 2..]) {
+        sent += count;
+        assert!(sent < SENT_MAX, "the server reads on and on");
+    }
+    unharmed(&mut server, before, ALLOCATOR_SLACK);
+
+    // Whoever reads in the end has missed nothing: a CONNACK, and a PINGRESP for every PINGREQ that went out whole.
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut answers = vec![0; 4 + sent / 2 * 2];
+    socket.read_exact(&mut answers).expect("an answer to everything");
+    assert_eq!(answers[..4], [0x20, 2, 0, 0]);
+    assert!(answers[4..].chunks(2).all(|answer| answer == [0xD0, 0]));
 }
