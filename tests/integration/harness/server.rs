@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::PATIENCE;
@@ -123,7 +124,7 @@ impl Setup {
     /// Writes the configuration, starts the server and waits until it says that it is ready.
     pub fn start(self) -> Server {
         let process = Process::start(&self);
-        Server { setup: self, process }
+        Server { setup: self, process, held: Vec::new() }
     }
 }
 
@@ -131,6 +132,8 @@ impl Setup {
 pub struct Server {
     setup: Setup,
     process: Process,
+    /// Keeps a killed server's ports from being given to anybody else before it starts again.
+    held: Vec<Socket>,
 }
 
 impl Server {
@@ -184,6 +187,7 @@ impl Server {
     pub fn kill(&mut self) {
         self.process.child.kill().expect("a child of this process");
         self.process.child.wait().expect("a child of this process");
+        self.held = self.process.listening.iter().map(|(_, address)| hold(*address)).collect();
     }
 
     /// Starts the killed server again, on the ports it had.
@@ -196,6 +200,7 @@ impl Server {
             .map(|(scheme, address)| format!("{scheme}://{address}"))
             .collect();
         self.process = Process::start(&self.setup);
+        self.held.clear();
     }
 
     /// Sends SIGTERM and returns the exit code.
@@ -278,6 +283,14 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Takes a port without listening: connections are refused, the system gives it to nobody, and a server may still listen on it.
+fn hold(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a TCP socket");
+    socket.bind(&address.into()).expect("the port that the server has just left");
+    socket
 }
 
 /// Reads `listening  https://127.0.0.1:40213`, with ` (admin)` behind it or not.
