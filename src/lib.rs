@@ -8,6 +8,7 @@
 //! | module | what it is responsible for |
 //! |---|---|
 //! | [`fault`] | what an operator wrote that cannot stand: place, found, allowed |
+//! | [`document`] | a YAML text as a tree in which every value knows its line and column |
 //! | [`wheel`] | one coarse timer wheel for every deadline that must cost nothing |
 //! | [`mqtt`] | the standard as types: topics, packets, properties, Reason Codes, the codec of 3.1, 3.1.1 and 5.0 |
 //! | [`engine`] | the in-process broker: sessions, Subscriptions, routing, retained messages; `engine::message` is its seam |
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod dialect;
+pub mod document;
 pub mod edge;
 pub mod engine;
 pub mod fault;

@@ -11,19 +11,20 @@ use std::path::{Path, PathBuf};
 ///
 /// `engine` never learns who asks or why; `config` composes the others' configuration and is read by `cli` and `app` alone, so that no
 /// module can reach for a setting that it was not handed.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("fault", &[]),
+    ("document", &["fault"]),
     ("wheel", &[]),
     ("mqtt", &[]),
     ("engine", &["wheel", "mqtt"]),
     ("auth", &["fault", "mqtt"]),
-    ("policy", &["fault", "mqtt", "auth"]),
+    ("policy", &["fault", "document", "mqtt", "auth"]),
     ("dialect", &["mqtt", "engine::message"]),
     ("connection", &["wheel", "mqtt", "engine", "auth", "policy", "dialect"]),
     ("edge", &["fault", "connection"]),
     ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
-    ("config", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"]),
+    ("config", &["fault", "document", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"]),
     (
         "app",
         &["fault", "wheel", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin", "config"],
@@ -32,7 +33,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 7] = ["fault.rs", "wheel.rs", "mqtt", "dialect", "policy", "engine", "connection/core"];
+const PURE: [&str; 8] =
+    ["fault.rs", "document.rs", "wheel.rs", "mqtt", "dialect", "policy", "engine", "connection/core"];
 
 /// The one file of a pure folder that touches the outside, so that all others need not.
 const IMPURE_WITHIN: [&str; 1] = ["policy/load.rs"];

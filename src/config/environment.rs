@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use figment::value::{Dict, Value};
 
 use super::schema::{self, Key, Kind, ROOT, Shape};
-use super::yaml::Node;
+use super::yaml;
 use crate::fault::{Fault, suggestion};
 
 /// What the name of every variable begins with.
@@ -111,7 +111,7 @@ fn value(kind: &'static Kind, text: &str) -> Result<Value, String> {
         Some(Kind::Count { .. }) => Ok(text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)),
         Some(scalar) if !is_flow || scalar.shape() == kind.shape() => Ok(Value::from(text)),
         _ if matches!(kind, Kind::Later) => Ok(Value::from("")),
-        _ => Node::parse(text).map(|node| node.to_value()).map_err(|error| format!("no YAML ({})", error.message)),
+        _ => yaml::parse(text).map(|node| yaml::to_value(&node)).map_err(|fault| format!("no YAML ({})", fault.found)),
     }
 }
 

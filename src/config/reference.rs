@@ -4,7 +4,8 @@
 
 use super::schema::{Key, Kind, ROOT, Shape, built_names};
 use super::show::scalar;
-use super::yaml::{Content, Node};
+use super::yaml::parse;
+use crate::document::{Content, Node};
 
 /// Comments are broken before this column.
 const WIDTH: usize = 120;
@@ -69,7 +70,7 @@ fn value(key: &'static Key, depth: usize, text: &mut String) {
     match (key.default, key.example, key.kind.keys()) {
         (Some(_), Some(example), _) => text.push_str(&format!("{indent}{name}: {example}\n")),
         (Some(default), None, _) => {
-            let node = Node::parse(default).expect("a default in the table of keys is YAML, as a test shows");
+            let node = parse(default).expect("a default in the table of keys is YAML, as a test shows");
             match &node.content {
                 Content::Sequence(items) if items.len() > 1 => {
                     text.push_str(&format!("{indent}{name}:\n"));

@@ -8,7 +8,8 @@ use super::Origin;
 use super::schema::{Key, Kind, ROOT};
 use super::units::{format_duration, format_size};
 use super::written::{Typed, Written};
-use super::yaml::{Content, Node};
+use super::yaml::parse;
+use crate::document::Content;
 
 /// Where comments begin, if the value leaves room.
 const COMMENT_COLUMN: usize = 44;
@@ -79,7 +80,7 @@ pub(super) fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/' || c == '.')
         && !text.ends_with(':')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._:@+-".contains(&byte))
-        && Node::parse(text).is_ok_and(|node| node.content == Content::Text(text.to_owned()));
+        && parse(text).is_ok_and(|node| node.content == Content::Text(text.to_owned()));
     if is_plain { text.to_owned() } else { Value::from(text).to_string() }
 }
 
@@ -161,7 +162,7 @@ mod tests {
         }
         for text in ["true", "12", "1e3", "~", "", "a b", "a: b", "[x]", "x,y", "#x", "a\"b", "é", "null", "a:"] {
             assert!(scalar(text).starts_with('"'), "{text:?}");
-            assert_eq!(Node::parse(&scalar(text)).unwrap().content, Content::Text(text.to_owned()));
+            assert_eq!(parse(&scalar(text)).unwrap().content, Content::Text(text.to_owned()));
         }
     }
 }

@@ -10,7 +10,8 @@ use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 
 use super::environment::{self, Variable};
 use super::schema::{Key, ROOT};
-use super::yaml::{BYTES_MAX, Content, Node, Place, Step};
+use super::yaml::{self, BYTES_MAX, Step};
+use crate::document::{Content, Node, Place};
 use crate::fault::Fault;
 
 /// The file that is read where none is named and it exists.
@@ -91,7 +92,8 @@ impl Sources {
         let mut figment = Figment::from(Layer { metadata: Metadata::named("default"), tree: defaults(ROOT) });
         if let Some(file) = &file {
             let metadata = Metadata::from("file", Source::File(file.path.clone()));
-            figment = figment.merge(Layer { metadata, tree: file.root.to_value().into_dict().unwrap_or_default() });
+            figment =
+                figment.merge(Layer { metadata, tree: yaml::to_value(&file.root).into_dict().unwrap_or_default() });
         }
         for variable in variables {
             let metadata = Metadata::from("environment", Source::Custom(variable.name.clone()));
@@ -117,21 +119,21 @@ impl Sources {
     /// Where the value with `tag` at `path` came from.
     #[must_use]
     pub fn origin(&self, tag: Tag, path: &[Step]) -> Origin {
-        self.origin_by(tag, |file| file.root.find(path).map(|node| node.place))
+        self.origin_by(tag, |file| yaml::find(&file.root, path).map(|node| node.place))
     }
 
     /// Where the key of the value with `tag` at `path` stands.
     #[must_use]
     pub fn key_origin(&self, tag: Tag, path: &[Step]) -> Origin {
         let Some((Step::Key(name), above)) = path.split_last() else { return self.origin(tag, path) };
-        self.origin_by(tag, |file| Some(file.root.find(above)?.entry(name)?.key_place))
+        self.origin_by(tag, |file| Some(yaml::entry(yaml::find(&file.root, above)?, name)?.key_place))
     }
 
     fn origin_by(&self, tag: Tag, place: impl FnOnce(&File) -> Option<Place>) -> Origin {
         match self.figment.get_metadata(tag).and_then(|metadata| metadata.source.as_ref()) {
             Some(Source::File(path)) => Origin::File {
                 name: path.display().to_string(),
-                place: self.file.as_ref().and_then(place).unwrap_or(Place { line: 1, column: 1 }),
+                place: self.file.as_ref().and_then(place).unwrap_or(Place::START),
             },
             Some(Source::Custom(variable)) => Origin::Environment(variable.clone()),
             _ => Origin::Default,
@@ -151,17 +153,14 @@ impl Sources {
 impl File {
     fn read(path: PathBuf) -> Result<Self, Fault> {
         let name = path.display().to_string();
-        let fault = |found: String| Fault::new(&name, "", found, "a configuration file in YAML");
+        let fault = |found: String| Fault::new(&name, "", found, yaml::ALLOWED);
         let mut bytes = Vec::new();
         std::fs::File::open(&path)
             // One byte more than is allowed shows that there is more.
             .and_then(|file| file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
             .map_err(|error| fault(format!("cannot be read ({error})")))?;
         let text = String::from_utf8(bytes).map_err(|_| fault("bytes that are no UTF-8".to_owned()))?;
-        let root = Node::parse(&text).map_err(|error| {
-            let fault = fault(error.message);
-            error.place.map_or(fault.clone(), |place| fault.at(place.line, place.column))
-        })?;
+        let root = yaml::parse(&text).map_err(|fault| Fault { origin: name.clone(), ..fault })?;
         match root.content {
             Content::Mapping(_) | Content::Null => Ok(Self { path, root }),
             _ => Err(fault("is no mapping".to_owned()).at(root.place.line, root.place.column)),
@@ -175,8 +174,8 @@ pub fn defaults(keys: &'static [Key]) -> Dict {
     let mut dict = Dict::new();
     for key in keys {
         if let Some(text) = key.default {
-            let node = Node::parse(text).expect("a default in the table of keys is YAML, as a test shows");
-            dict.insert(key.name.to_owned(), node.to_value());
+            let node = yaml::parse(text).expect("a default in the table of keys is YAML, as a test shows");
+            dict.insert(key.name.to_owned(), yaml::to_value(&node));
         } else if let Some(keys) = key.kind.keys() {
             dict.insert(key.name.to_owned(), Value::from(defaults(keys)));
         }
@@ -209,7 +208,7 @@ mod tests {
     fn every_default_is_yaml() {
         schema::walk(ROOT, &mut |_, key| {
             if let Some(text) = key.default {
-                Node::parse(text).unwrap();
+                yaml::parse(text).unwrap();
             }
         });
         assert!(!defaults(ROOT).is_empty());

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::document::{Content, Node, Place};
 use crate::fault::Fault;
 use crate::mqtt::QoS;
 
-use super::document::{self, Node, Place, Value};
-use super::reader::{Reader, Text, item, join};
+use super::reader::{self, Reader, Text, describe, item, join};
 
 const SECTIONS: [&str; 9] = ["version", "partial", "roles", "users", "claims", "acl", "limits", "envelope", "tests"];
 
@@ -113,10 +113,10 @@ pub enum Operation {
 /// # Errors
 /// That the text is no YAML or says nothing.
 pub(super) fn read(text: &str, origin: &str) -> Result<(PolicyFile, Vec<Fault>), Fault> {
-    let root = document::read(text, origin)?;
+    let root = reader::parse(text, origin)?;
     let mut reader = Reader::new(origin);
     let mut file = PolicyFile::default();
-    if matches!(root.value, Value::Nothing) {
+    if matches!(root.content, Content::Null) {
         // An empty file is what a failed write leaves behind: it must not pass for "no rules".
         return Err(Fault::new(origin, "", "the file is empty", "a policy; `version: 1` alone denies everything"));
     }
@@ -129,9 +129,9 @@ pub(super) fn read(text: &str, origin: &str) -> Result<(PolicyFile, Vec<Fault>),
 fn read_sections(reader: &mut Reader<'_>, root: &Node, sections: [Option<&Node>; 9], file: &mut PolicyFile) {
     let [version, partial, roles, users, claims, acl, limits, envelope, tests] = sections;
     if let Some(version) = reader.required(version, root, "", "version", "version: 1")
-        && !matches!(version.value, Value::Number(1))
+        && !matches!(version.content, Content::Integer(1))
     {
-        reader.fault(version.place, "version", version.value.describe(), "1");
+        reader.fault(version.place, "version", describe(&version.content), "1");
     }
     if let Some(partial) = partial {
         file.partial = read_partial(reader, partial);
@@ -161,11 +161,11 @@ fn read_sections(reader: &mut Reader<'_>, root: &Node, sections: [Option<&Node>;
 }
 
 fn read_partial(reader: &mut Reader<'_>, node: &Node) -> Partial {
-    match &node.value {
-        Value::Text(text) if text == "refuse" => Partial::Refuse,
-        Value::Text(text) if text == "filter" => Partial::Filter,
+    match &node.content {
+        Content::Text(text) if text == "refuse" => Partial::Refuse,
+        Content::Text(text) if text == "filter" => Partial::Filter,
         other => {
-            reader.fault(node.place, "partial", other.describe(), "refuse or filter");
+            reader.fault(node.place, "partial", describe(other), "refuse or filter");
             Partial::Refuse
         }
     }
@@ -173,13 +173,13 @@ fn read_partial(reader: &mut Reader<'_>, node: &Node) -> Partial {
 
 fn read_roles(reader: &mut Reader<'_>, node: &Node) -> Vec<(Text, Vec<WrittenRule>)> {
     let mut roles = Vec::new();
-    for (name, rules) in reader.entries(node, "roles", "a mapping from role to list of rules") {
-        let path = join("roles", &name.text);
+    for entry in reader.entries(node, "roles", "a mapping from role to list of rules") {
+        let path = join("roles", &entry.key);
         let mut written = Vec::new();
-        for (index, rule) in reader.list(rules, &path, "a list of {topic, rw | deny} rules").iter().enumerate() {
+        for (index, rule) in reader.list(&entry.value, &path, "a list of {topic, rw | deny} rules").iter().enumerate() {
             written.extend(read_rule(reader, rule, &item(&path, index)));
         }
-        roles.push((Text { place: name.place, text: name.text.clone() }, written));
+        roles.push((Text::of_key(entry), written));
     }
     roles
 }
@@ -214,35 +214,35 @@ fn read_rule(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Written
 }
 
 fn read_mode(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Mode> {
-    match &node.value {
-        Value::Text(text) if text == "r" => Some(Mode { read: true, write: false }),
-        Value::Text(text) if text == "w" => Some(Mode { read: false, write: true }),
-        Value::Text(text) if text == "rw" => Some(Mode { read: true, write: true }),
-        Value::Number(1) => Some(Mode { read: true, write: false }),
-        Value::Number(2) => Some(Mode { read: true, write: true }),
+    match &node.content {
+        Content::Text(text) if text == "r" => Some(Mode { read: true, write: false }),
+        Content::Text(text) if text == "w" => Some(Mode { read: false, write: true }),
+        Content::Text(text) if text == "rw" => Some(Mode { read: true, write: true }),
+        Content::Integer(1) => Some(Mode { read: true, write: false }),
+        Content::Integer(2) => Some(Mode { read: true, write: true }),
         other => {
-            reader.fault(node.place, path, other.describe(), "r, w or rw; or 1 = read, 2 = read and write");
+            reader.fault(node.place, path, describe(other), "r, w or rw; or 1 = read, 2 = read and write");
             None
         }
     }
 }
 
 fn read_qos(reader: &mut Reader<'_>, node: &Node, path: &str) -> QoS {
-    let qos = match node.value {
-        Value::Number(number) => u8::try_from(number).ok().and_then(QoS::from_u8),
+    let qos = match node.content {
+        Content::Integer(number) => u8::try_from(number).ok().and_then(QoS::from_u8),
         _ => None,
     };
     qos.unwrap_or_else(|| {
-        reader.fault(node.place, path, node.value.describe(), "0, 1 or 2");
+        reader.fault(node.place, path, describe(&node.content), "0, 1 or 2");
         QoS::AtMostOnce
     })
 }
 
 fn read_users(reader: &mut Reader<'_>, node: &Node) -> Vec<(Text, Vec<Text>)> {
     let mut users = Vec::new();
-    for (name, roles) in reader.entries(node, "users", "a mapping from username to list of roles") {
-        let roles = read_names(reader, roles, &join("users", &name.text));
-        users.push((Text { place: name.place, text: name.text.clone() }, roles));
+    for entry in reader.entries(node, "users", "a mapping from username to list of roles") {
+        let roles = read_names(reader, &entry.value, &join("users", &entry.key));
+        users.push((Text::of_key(entry), roles));
     }
     users
 }
@@ -261,7 +261,7 @@ fn read_claims(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenClaims> {
         let when = reader.required(when, entry, &path, "when", SHAPE).map(|when| {
             let path = join(&path, "when");
             let found = read_texts(reader, when, &path);
-            if found.is_empty() && matches!(&when.value, Value::Map(entries) if entries.is_empty()) {
+            if found.is_empty() && matches!(&when.content, Content::Mapping(entries) if entries.is_empty()) {
                 reader.fault(
                     when.place,
                     &path,
@@ -282,9 +282,9 @@ fn read_claims(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenClaims> {
 
 fn read_texts(reader: &mut Reader<'_>, node: &Node, path: &str) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
-    for (name, value) in reader.entries(node, path, "a mapping from claim to value") {
-        if let Some(value) = reader.text(value, &join(path, &name.text), "a text") {
-            texts.insert(name.text.clone(), value.text);
+    for entry in reader.entries(node, path, "a mapping from claim to value") {
+        if let Some(value) = reader.text(&entry.value, &join(path, &entry.key), "a text") {
+            texts.insert(entry.key.clone(), value.text);
         }
     }
     texts
@@ -295,8 +295,8 @@ fn read_acl(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenRow> {
     let mut rows = Vec::new();
     for (index, row) in reader.list(node, "acl", "a list of rows [username, topic, 1 or 2]").iter().enumerate() {
         let path = item("acl", index);
-        let Value::List(cells) = &row.value else {
-            reader.fault(row.place, &path, row.value.describe(), SHAPE);
+        let Content::Sequence(cells) = &row.content else {
+            reader.fault(row.place, &path, describe(&row.content), SHAPE);
             continue;
         };
         let [username, topic, rw] = cells.as_slice() else {
@@ -305,10 +305,10 @@ fn read_acl(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenRow> {
         };
         let username = reader.text(username, &item(&path, 0), "a username");
         let topic = reader.text(topic, &item(&path, 1), "a Topic Filter");
-        let mode = match rw.value {
-            Value::Number(1 | 2) => read_mode(reader, rw, &item(&path, 2)),
+        let mode = match rw.content {
+            Content::Integer(1 | 2) => read_mode(reader, rw, &item(&path, 2)),
             ref other => {
-                reader.fault(rw.place, &item(&path, 2), other.describe(), "1 = read, 2 = read and write");
+                reader.fault(rw.place, &item(&path, 2), describe(other), "1 = read, 2 = read and write");
                 None
             }
         };
@@ -324,12 +324,12 @@ const NOT_ENFORCED: [&str; 4] = ["messages_per_s", "bytes_per_s", "subscriptions
 
 fn read_limits(reader: &mut Reader<'_>, node: &Node) -> Vec<(Text, Limits)> {
     let mut limits = Vec::new();
-    for (role, values) in reader.entries(node, "limits", "a mapping from role to its limits") {
-        let path = join("limits", &role.text);
+    for entry in reader.entries(node, "limits", "a mapping from role to its limits") {
+        let path = join("limits", &entry.key);
         let [a, b, c] = ENFORCED;
         let [d, e, f, g] = NOT_ENFORCED;
         let Some([payload_bytes_max, max_qos, retain, not_enforced @ ..]) =
-            reader.fields(values, &path, [a, b, c, d, e, f, g], "a mapping such as {payload_bytes_max: 64KiB}")
+            reader.fields(&entry.value, &path, [a, b, c, d, e, f, g], "a mapping such as {payload_bytes_max: 64KiB}")
         else {
             continue;
         };
@@ -351,18 +351,23 @@ fn read_limits(reader: &mut Reader<'_>, node: &Node) -> Vec<(Text, Limits)> {
         if let Some(node) = retain {
             read.retain = reader.bool(node, &join(&path, "retain")).unwrap_or(false);
         }
-        limits.push((Text { place: role.place, text: role.text.clone() }, read));
+        limits.push((Text::of_key(entry), read));
     }
     limits
 }
 
 fn read_size(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u64> {
-    let size = match &node.value {
-        Value::Text(text) => parse_size(text),
+    let size = match &node.content {
+        Content::Text(text) => parse_size(text),
         _ => None,
     };
     if size.is_none() {
-        reader.fault(node.place, path, node.value.describe(), "a whole number with B, KiB, MiB or GiB, such as 64KiB");
+        reader.fault(
+            node.place,
+            path,
+            describe(&node.content),
+            "a whole number with B, KiB, MiB or GiB, such as 64KiB",
+        );
     }
     size
 }
@@ -421,11 +426,11 @@ fn read_test(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Written
 }
 
 fn read_operation(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Operation> {
-    match &node.value {
-        Value::Text(text) if text == "publish" => Some(Operation::Publish),
-        Value::Text(text) if text == "subscribe" => Some(Operation::Subscribe),
+    match &node.content {
+        Content::Text(text) if text == "publish" => Some(Operation::Publish),
+        Content::Text(text) if text == "subscribe" => Some(Operation::Subscribe),
         other => {
-            reader.fault(node.place, path, other.describe(), "publish or subscribe");
+            reader.fault(node.place, path, describe(other), "publish or subscribe");
             None
         }
     }

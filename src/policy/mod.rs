@@ -1,7 +1,7 @@
 //! Principal + action + topic → [`Verdict`].
 //!
-//! Text → rules → compiled matcher are three things: `file` reads what is written, with the place of every value (`document` is its
-//! YAML, `reader` its notes of faults); `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
+//! Text → rules → compiled matcher are three things: `file` reads what is written, with the place of every value (`reader` is its
+//! YAML and its notes of faults); `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
 //! `access` joins one identity to its roles' tries; `decide` walks them. [`explain`] and `testing` (the tests written in the
 //! file) go through the same walk. A [`verdict`] says what came out and why.
 //!
@@ -23,7 +23,6 @@ pub mod verdict;
 mod access;
 mod compile;
 mod decide;
-mod document;
 mod file;
 mod reader;
 mod rule;

@@ -1,10 +1,17 @@
-//! Walks a [`Node`] tree and notes every fault with its place and key path.
+//! A policy's YAML: reads it, then walks it and notes every fault with its place and key path.
 
 use std::collections::BTreeMap;
 
+use serde_saphyr::{MessageFormatter, UserMessageFormatter};
+
+use crate::document::{self, Content, Entry, Keys, Node, Place, Rules};
 use crate::fault::{Fault, suggestion};
 
-use super::document::{Key, Node, Place, Value};
+/// The deepest nesting of lists and mappings; the policy file's own shape needs 5.
+const DEPTH_MAX: usize = 16;
+
+/// The most values a file may hold; a rule is about 6 of them.
+const NODES_MAX: usize = 4_000_000;
 
 /// Up to so many keys are compared with each other.
 const FEW: usize = 8;
@@ -22,6 +29,51 @@ pub(super) struct Text {
     pub(super) text: String,
 }
 
+/// Reads one YAML document.
+///
+/// # Errors
+/// The syntax fault that ends the reading, or that the text is cut short.
+pub(super) fn parse(text: &str, origin: &str) -> Result<Node, Fault> {
+    // A file cut off while it was written must not pass for a smaller policy. Inside a line the missing line end shows it.
+    if !text.ends_with('\n') && !text.trim().is_empty() {
+        let line = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+        let allowed = "a file that ends with a line break; is it cut off?";
+        return Err(Fault::new(origin, "", "the last line does not end", allowed).at(line, 1));
+    }
+    let rules = Rules {
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
+            max_nodes: NODES_MAX,
+            max_events: 2 * NODES_MAX,
+            max_documents: 1,
+        },
+        keys: Keys::AsWritten,
+        are_odd_numbers_text: false,
+        found: |error| UserMessageFormatter.format_message(error).into_owned(),
+        allowed: "YAML as in configs/policy.yaml",
+    };
+    document::parse(text, rules).map_err(|fault| Fault { origin: origin.to_owned(), ..fault })
+}
+
+/// What stands there, as a fault says it.
+pub(super) fn describe(content: &Content) -> String {
+    match content {
+        Content::Null => "found nothing".to_owned(),
+        Content::Flag(flag) => format!("found {flag}"),
+        Content::Integer(number) => format!("found the number {number}"),
+        Content::Float(number) => format!("found the number {number}"),
+        Content::Text(text) => format!("found {text:?}"),
+        Content::Sequence(_) => "found a list".to_owned(),
+        Content::Mapping(_) => "found a mapping".to_owned(),
+    }
+}
+
+impl Text {
+    pub(super) fn of_key(entry: &Entry) -> Self {
+        Self { place: entry.key_place, text: entry.key.clone() }
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(origin: &'a str) -> Self {
         Self { origin, faults: Vec::new() }
@@ -32,31 +84,29 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries of a mapping whose keys the operator chooses. A repeated key is a fault, and only its first value counts.
-    pub(super) fn entries<'n>(&mut self, node: &'n Node, path: &str, allowed: &str) -> Vec<(&'n Key, &'n Node)> {
-        let Value::Map(entries) = &node.value else {
-            self.fault(node.place, path, node.value.describe(), allowed);
+    pub(super) fn entries<'n>(&mut self, node: &'n Node, path: &str, allowed: &str) -> Vec<&'n Entry> {
+        let Content::Mapping(entries) = &node.content else {
+            self.fault(node.place, path, describe(&node.content), allowed);
             return Vec::new();
         };
         // A rule's few keys are compared with each other, which spares every rule a map of its own.
         let is_few = entries.len() <= FEW;
         let mut line_by_key = BTreeMap::new();
         let mut kept = Vec::with_capacity(entries.len());
-        for (index, (key, value)) in entries.iter().enumerate() {
+        for (index, entry) in entries.iter().enumerate() {
             let earlier = match is_few {
-                true => {
-                    entries[..index].iter().find(|(other, _)| other.text == key.text).map(|(key, _)| key.place.line)
-                }
-                false => line_by_key.get(&key.text).copied(),
+                true => entries[..index].iter().find(|other| other.key == entry.key).map(|other| other.key_place.line),
+                false => line_by_key.get(&entry.key).copied(),
             };
             if let Some(line) = earlier {
                 let found = format!("is given twice, first in line {line}");
-                self.fault(key.place, &join(path, &key.text), found, "each key once");
+                self.fault(entry.key_place, &join(path, &entry.key), found, "each key once");
                 continue;
             }
             if !is_few {
-                line_by_key.insert(&key.text, key.place.line);
+                line_by_key.insert(&entry.key, entry.key_place.line);
             }
-            kept.push((key, value));
+            kept.push(entry);
         }
         kept
     }
@@ -69,57 +119,57 @@ impl<'a> Reader<'a> {
         known: [&str; N],
         allowed: &str,
     ) -> Option<[Option<&'n Node>; N]> {
-        if !matches!(node.value, Value::Map(_)) {
-            self.fault(node.place, path, node.value.describe(), allowed);
+        if !matches!(node.content, Content::Mapping(_)) {
+            self.fault(node.place, path, describe(&node.content), allowed);
             return None;
         }
         let mut values = [None; N];
-        for (key, value) in self.entries(node, path, allowed) {
-            match known.iter().position(|known| *known == key.text) {
-                Some(index) => values[index] = Some(value),
-                None => self.unknown_key(key, path, &known),
+        for entry in self.entries(node, path, allowed) {
+            match known.iter().position(|known| *known == entry.key) {
+                Some(index) => values[index] = Some(&entry.value),
+                None => self.unknown_key(entry, path, &known),
             }
         }
         Some(values)
     }
 
-    fn unknown_key(&mut self, key: &Key, path: &str, known: &[&str]) {
-        let allowed = match suggestion(&key.text, known.iter().copied()) {
+    fn unknown_key(&mut self, entry: &Entry, path: &str, known: &[&str]) {
+        let allowed = match suggestion(&entry.key, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("one of {}", known.join(", ")),
         };
-        self.fault(key.place, &join(path, &key.text), "is no key of a policy file", allowed);
+        self.fault(entry.key_place, &join(path, &entry.key), "is no key of a policy file", allowed);
     }
 
     pub(super) fn list<'n>(&mut self, node: &'n Node, path: &str, allowed: &str) -> &'n [Node] {
-        match &node.value {
-            Value::List(nodes) => nodes,
+        match &node.content {
+            Content::Sequence(nodes) => nodes,
             other => {
-                self.fault(node.place, path, other.describe(), allowed);
+                self.fault(node.place, path, describe(other), allowed);
                 &[]
             }
         }
     }
 
     pub(super) fn text(&mut self, node: &Node, path: &str, allowed: &str) -> Option<Text> {
-        match &node.value {
-            Value::Text(text) => Some(Text { place: node.place, text: text.clone() }),
-            Value::Bool(_) | Value::Number(_) | Value::OddNumber(_) => {
-                self.fault(node.place, path, node.value.describe(), format!("{allowed}; put it in quotes"));
+        match &node.content {
+            Content::Text(text) => Some(Text { place: node.place, text: text.clone() }),
+            Content::Flag(_) | Content::Integer(_) | Content::Float(_) => {
+                self.fault(node.place, path, describe(&node.content), format!("{allowed}; put it in quotes"));
                 None
             }
             other => {
-                self.fault(node.place, path, other.describe(), allowed);
+                self.fault(node.place, path, describe(other), allowed);
                 None
             }
         }
     }
 
     pub(super) fn bool(&mut self, node: &Node, path: &str) -> Option<bool> {
-        match node.value {
-            Value::Bool(value) => Some(value),
+        match node.content {
+            Content::Flag(value) => Some(value),
             ref other => {
-                self.fault(node.place, path, other.describe(), "true or false");
+                self.fault(node.place, path, describe(other), "true or false");
                 None
             }
         }
@@ -149,4 +199,21 @@ pub(super) fn join(path: &str, key: &str) -> String {
 /// `path[index]`.
 pub(super) fn item(path: &str, index: usize) -> String {
     format!("{path}[{index}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_off_is_refused() {
+        let fault = parse("version: 1\nusers: {a: [b]", "p.yaml").unwrap_err();
+        assert_eq!((fault.line, fault.found.as_str()), (Some(2), "the last line does not end"));
+    }
+
+    #[test]
+    fn a_syntax_fault_has_its_place() {
+        let fault = parse("a: &x {b: 1}\nc: {<<: *x}\n", "p.yaml").unwrap_err();
+        assert_eq!(fault.to_string(), "p.yaml:2:5: merge key not allowed here; YAML as in configs/policy.yaml");
+    }
 }

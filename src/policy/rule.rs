@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::auth::Principal;
 use crate::auth::principal::ANONYMOUS;
+use crate::document::Place;
 use crate::fault::{Fault, suggestion};
 use crate::mqtt::{QoS, TopicFilter, TopicName};
 
-use super::document::Place;
 use super::file::{Limits, Mode, Operation, Partial, PolicyFile, WrittenTest};
 use super::reader::{Reader, Text, item, join};
 
