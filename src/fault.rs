@@ -51,17 +51,20 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-            if let Some(column) = self.column {
-                write!(f, ":{column}")?;
+        if !self.origin.is_empty() {
+            f.write_str(&self.origin)?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+                if let Some(column) = self.column {
+                    write!(f, ":{column}")?;
+                }
             }
+            f.write_str(": ")?;
         }
         if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+            write!(f, "{}: ", self.key)?;
         }
-        write!(f, ": {}; {}", self.found, self.allowed)
+        write!(f, "{}; {}", self.found, self.allowed)
     }
 }
 
@@ -96,6 +99,7 @@ mod tests {
         let fault = Fault::new("tidegate.yaml", "tls.cert", "no such file", "a PEM file").at(3, 9);
         assert_eq!(fault.to_string(), "tidegate.yaml:3:9: tls.cert: no such file; a PEM file");
         assert_eq!(Fault::new("f", "", "is empty", "a mapping").to_string(), "f: is empty; a mapping");
+        assert_eq!(Fault::new("", "listen", "is taken", "a free one").to_string(), "listen: is taken; a free one");
     }
 
     #[test]
