@@ -62,13 +62,20 @@ impl Inbound {
     pub(super) fn new(shared: Arc<Shared>, protocol: Protocol) -> Self {
         let config = &shared.environment.config;
         let limits = limits(config, config.connect_bytes_max);
-        // Before CONNECT a message holds one packet at the most that matters.
-        let frames = |expect| FrameDecoder::new(expect, config.connect_bytes_max);
+        let message_bytes_max = message_bytes_max(config);
+        // A text message is kept until it is whole, so it is short until the client is known, if it must be.
+        let first_text_bytes_max = match shared.authenticator.admits_anonymous() {
+            true => message_bytes_max,
+            false => config.connect_bytes_max,
+        };
         let mqtt = || Speech::Mqtt(Decoder::new(Sender::Client, limits));
         let (frames, speech) = match protocol {
             Protocol::Mqtt => (None, mqtt()),
-            Protocol::MqttWebSocket => (Some(frames(Expect::Binary)), mqtt()),
-            Protocol::JsonWebSocket => (Some(frames(Expect::Text)), Speech::Json(JsonDialect::new())),
+            // A binary message is taken as it comes, and may hold more than CONNECT: the packet's own limit is what counts.
+            Protocol::MqttWebSocket => (Some(FrameDecoder::new(Expect::Binary, message_bytes_max)), mqtt()),
+            Protocol::JsonWebSocket => {
+                (Some(FrameDecoder::new(Expect::Text, first_text_bytes_max)), Speech::Json(JsonDialect::new()))
+            }
         };
         Self { frames, speech, partial: Vec::new(), held: Vec::new(), shared }
     }
@@ -77,7 +84,7 @@ impl Inbound {
     pub(super) fn widen(&mut self) {
         let config = &self.shared.environment.config;
         if let Some(frames) = &mut self.frames {
-            frames.set_message_bytes_max(u32::try_from(config.message_bytes_max).unwrap_or(u32::MAX));
+            frames.set_message_bytes_max(message_bytes_max(config));
         }
         if let Speech::Mqtt(decoder) = &mut self.speech {
             decoder.set_limits(limits(config, config.packet_bytes_max));
@@ -206,6 +213,10 @@ impl Inbound {
         }
         (used, Flow::Continue)
     }
+}
+
+fn message_bytes_max(config: &ConnectionConfig) -> u32 {
+    u32::try_from(config.message_bytes_max).unwrap_or(u32::MAX)
 }
 
 fn limits(config: &ConnectionConfig, packet_bytes_max: u32) -> Limits {

@@ -103,6 +103,14 @@ fn a_delivery_looks_as_it_did_in_2018() {
 }
 
 #[test]
+fn the_first_message_may_be_a_large_one() {
+    let server = start();
+    let mut page = JsonClient::open(&server, Over::Wss);
+    page.send(&json!({ "Action": "publish", "Topic": "chat", "Payload": "x".repeat(100_000), "Id": 1 }));
+    page.expect(&json!({ "Action": "ack", "Id": 1 }));
+}
+
+#[test]
 fn bytes_travel_as_base64() {
     let server = start();
     let mut client = JsonClient::open(&server, Over::Ws);

@@ -7,7 +7,7 @@ use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
 use super::VERSIONS;
 use crate::harness::transport::BINARY;
-use crate::harness::{Client, Over, Setup, Transport, mqtt};
+use crate::harness::{Client, Over, Setup, Transport, mqtt, payload};
 
 #[test]
 fn every_version_over_every_transport() {
@@ -58,6 +58,22 @@ fn packets_may_be_split_and_joined_at_any_byte() {
                 "{answers:?}"
             );
         }
+    }
+}
+
+/// What may not be large before CONNECT may be so right behind it, in the same WebSocket message.
+#[test]
+fn a_large_packet_may_be_joined_to_connect() {
+    let server = Setup::new().start();
+    let mut conversation = mqtt::bytes(&Packet::Connect(Box::new(mqtt::connect(Version::V5, "eager"))), Version::V5);
+    let payload = payload(100_000, false);
+    let publish = mqtt::publish("a", &payload, QoS::AtLeastOnce, false, 1);
+    conversation.extend(mqtt::bytes(&Packet::Publish(publish), Version::V5));
+    for over in [Over::Tcp, Over::Wss] {
+        let mut client = Client::open(&server, over, Version::V5);
+        client.send_bytes(&conversation);
+        assert!(matches!(client.receive(), Packet::ConnAck(answer) if answer.reason == ReasonCode::Success));
+        assert!(matches!(client.receive(), Packet::PubAck(_)));
     }
 }
 
