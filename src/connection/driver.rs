@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::admission::{Handshake, Place};
-use super::core::{Core, Manner, Output, Terms, Turn};
+use super::core::{Core, Manner, Output, Turn};
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::wire::Wire;
@@ -295,7 +295,7 @@ impl Driver {
             match output {
                 Output::Send(packet) => self.send(&packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
-                Output::Established(terms) => self.establish(now, terms),
+                Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -334,12 +334,12 @@ impl Driver {
         self.link.nudge();
     }
 
-    fn establish(&mut self, now: Instant, terms: Terms) {
+    fn establish(&mut self, now: Instant, keep_alive_s: u16) {
         self.opening = None;
         let config = &self.shared.environment.config;
-        let silence_max = match terms.keep_alive_s {
+        let silence_max = match keep_alive_s {
             // MQTT 5.0 [MQTT-3.1.2-22]: one and a half times the Keep Alive.
-            1.. => Some(Duration::from_millis(u64::from(terms.keep_alive_s) * 1500)),
+            1.. => Some(Duration::from_millis(u64::from(keep_alive_s) * 1500)),
             // A WebSocket is pinged, so that one that is half open is found all the same.
             0 if self.protocol.is_websocket() => Some(config.idle_timeout),
             0 => None,

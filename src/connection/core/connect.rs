@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, State, Terms, Turn};
+use super::{Core, Established, Gate, Output, State, Turn};
 use crate::auth::{Credentials, Principal};
 use crate::engine::Message;
 use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
@@ -107,11 +107,7 @@ impl Core {
         };
         let connack = ConnAck { session_present, reason: ReasonCode::Success, properties };
         turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(connack))));
-        turn.outputs.push_back(Output::Established(Terms {
-            version: connect.version,
-            keep_alive_s,
-            maximum_packet_size: connect.properties.maximum_packet_size.map(Into::into),
-        }));
+        turn.outputs.push_back(Output::Established { keep_alive_s });
         turn.outputs.push_back(Output::Pump);
     }
 }

@@ -59,24 +59,14 @@ pub enum Output {
     Send(Packet<'static>),
     /// Find out who this is, then call [`Core::authenticated`]; give no packet meanwhile.
     Authenticate(Credentials),
-    /// The session is open: from here the outlet takes deliveries.
-    Established(Terms),
+    /// The session is open: from here the outlet takes deliveries, under this Keep Alive; 0: off.
+    Established { keep_alive_s: u16 },
     /// Let the engine send what waits in the session: call [`Core::pump`].
     Pump,
     /// The same, once others have had their turn.
     PumpLater,
     /// Say goodbye as the dialect does and close the transport. The session is already left.
     Close(ReasonCode),
-}
-
-/// What CONNECT and CONNACK settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    pub version: Version,
-    /// Effective Keep Alive; 0: off.
-    pub keep_alive_s: u16,
-    /// The largest packet the client takes.
-    pub maximum_packet_size: Option<u32>,
 }
 
 /// What a call to the core works with and does not keep.

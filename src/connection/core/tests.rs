@@ -134,7 +134,7 @@ impl Client<'_> {
                 Output::Send(packet) => self.seen.push(line(&packet)),
                 Output::Pump | Output::PumpLater => self.core.pump(self.house.now, &mut turn),
                 Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
-                Output::Authenticate(_) | Output::Established(_) => {}
+                Output::Authenticate(_) | Output::Established { .. } => {}
             }
         }
     }
