@@ -39,11 +39,6 @@ impl Links {
         slots.free.push(key);
     }
 
-    pub(super) fn count(&self) -> usize {
-        let slots = self.slots.lock();
-        slots.links.len() - slots.free.len()
-    }
-
     pub(super) fn dismiss_all(&self, reason: ReasonCode) {
         let links: Vec<Weak<Link>> = self.slots.lock().links.iter().flatten().cloned().collect();
         links.iter().filter_map(Weak::upgrade).for_each(|link| link.dismiss(reason));

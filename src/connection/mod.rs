@@ -47,6 +47,7 @@ pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::auth::Authenticator;
@@ -95,8 +96,8 @@ impl Connections {
 
     /// Connections that have not come to their end.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.0.links.count()
+    pub fn count(&self) -> u64 {
+        self.0.environment.counters.open.load(Ordering::Relaxed)
     }
 
     #[must_use]
