@@ -74,7 +74,7 @@ impl Task {
             scratch.plaintext.clear();
             match self.driver.link().receive(&mut scratch.wire_bytes, &mut scratch.plaintext) {
                 Ok(Received::Nothing) => {}
-                Ok(Received::Bytes(_)) => self.take_bytes(now, scratch),
+                Ok(Received::Bytes(_)) => self.take_bytes(now, &mut scratch.plaintext, &mut scratch.work),
                 Ok(Received::End) | Err(_) => return self.driver.lose(now, &mut scratch.work),
             }
         }
@@ -89,8 +89,7 @@ impl Task {
         }
         let mut early = self.driver.take_early();
         if !early.is_empty() {
-            std::mem::swap(&mut scratch.plaintext, &mut early);
-            self.take_bytes(now, scratch);
+            self.take_bytes(now, &mut early, &mut scratch.work);
         }
         let is_answered = self.driver.poll_authentication(now, cx, self.inbound.speech(), &mut scratch.work).is_ready();
         if is_answered && self.driver.phase() == Phase::Serving {
@@ -102,17 +101,15 @@ impl Task {
         Poll::Pending
     }
 
-    /// One round: everything in `scratch.plaintext`, and the flush of whatever came of it.
-    fn take_bytes(&mut self, now: Instant, scratch: &mut Scratch) {
+    /// One round: everything in `plaintext`, and the flush of whatever came of it.
+    fn take_bytes(&mut self, now: Instant, plaintext: &mut [u8], work: &mut Work) {
         if self.driver.phase() != Phase::Serving {
             return;
         }
         let Self { inbound, driver } = self;
-        driver.counters().received_bytes.fetch_add(scratch.plaintext.len() as u64, Ordering::Relaxed);
-        inbound.feed(&mut scratch.plaintext, &mut |speech, incoming| {
-            driver.take(now, speech, incoming, &mut scratch.work)
-        });
-        driver.finish_round(now, inbound.is_amid(), &mut scratch.work);
+        driver.counters().received_bytes.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        inbound.feed(plaintext, &mut |speech, incoming| driver.take(now, speech, incoming, work));
+        driver.finish_round(now, inbound.is_amid(), work);
     }
 }
 
