@@ -290,7 +290,7 @@ impl Link {
             // Whoever was dismissed closes next, and closing has its own limit.
             return Some(now_ms.saturating_add(1000));
         }
-        if phase == Phase::Open && self.is_websocket && self.ping_due_ms() <= now_ms {
+        if self.is_pinged() && self.ping_due_ms() <= now_ms {
             self.life.pinged(now_ms);
             let _ = self.append(|_, outbox| outbox.append_with(2, |out| websocket::write_ping(out, b"")));
             self.flush_now();
@@ -303,7 +303,11 @@ impl Link {
         // A client that may be silent for ever is looked at now and then all the same, as it may leave a packet unfinished.
         let at_latest = now_ms.saturating_add(self.shared.environment.config.idle_timeout.as_millis() as u64);
         let next = self.deadline_ms().min(at_latest);
-        if self.is_websocket { next.min(self.ping_due_ms().max(now_ms)) } else { next }
+        if self.is_pinged() { next.min(self.ping_due_ms().max(now_ms)) } else { next }
+    }
+
+    fn is_pinged(&self) -> bool {
+        self.is_websocket && self.state.lock().phase == Phase::Open
     }
 
     fn ping_due_ms(&self) -> u64 {
