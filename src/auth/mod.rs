@@ -12,6 +12,7 @@ pub mod hash;
 pub mod load;
 pub mod password_file;
 pub mod principal;
+pub mod scram;
 
 pub use authenticator::{AuthConfig, AuthCounters, Authenticator, Refused};
 pub use password_file::PasswordFile;
