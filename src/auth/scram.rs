@@ -305,3 +305,6 @@ fn is_extension(attribute: &str) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) mod client;

@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, State, Turn};
+use bytes::Bytes;
+
+use super::{Core, Enhanced, Established, Gate, Output, State, Turn};
 use crate::auth::{Credentials, Principal};
 use crate::engine::Message;
 use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
@@ -21,6 +23,9 @@ impl Core {
             connect.client_id = format!("auto-{:032x}", (turn.environment.random)()).into();
             self.has_assigned_client_id = true;
         }
+        if let Some(method) = connect.properties.authentication_method.clone() {
+            return self.begin_exchange(connect, method, turn);
+        }
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
@@ -30,12 +35,13 @@ impl Core {
         self.state = State::Authenticating(connect);
     }
 
-    /// Opens the session of a client that is known to be `principal`.
+    /// Opens the session of a client that is known to be `principal`; `proof` is what it is told for its part.
     pub(super) fn admit(
         &mut self,
         now: Instant,
         connect: Connect,
         principal: &Principal,
+        proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
         turn: &mut Turn<'_>,
     ) {
@@ -77,15 +83,23 @@ impl Core {
             version: connect.version,
             aliases: Default::default(),
             may_extend_session: expiry_interval_s > 0,
+            enhanced: Enhanced::of(&connect, principal),
         };
         if opened.session_present {
             established.rejudge(turn);
         }
         self.state = State::Established(Box::new(established));
-        self.accept(&connect, opened.session_present, expiry_interval_s, turn);
+        self.accept(connect, opened.session_present, expiry_interval_s, proof, turn);
     }
 
-    fn accept(&self, connect: &Connect, session_present: bool, expiry_interval_s: u32, turn: &mut Turn<'_>) {
+    fn accept(
+        &self,
+        connect: Connect,
+        session_present: bool,
+        expiry_interval_s: u32,
+        proof: Option<Bytes>,
+        turn: &mut Turn<'_>,
+    ) {
         let config = &turn.environment.config;
         super::ConnectionCounters::count(&turn.environment.counters.connected);
         let keep_alive_s = match (config.keep_alive_max_s, connect.version) {
@@ -103,6 +117,9 @@ impl Core {
             assigned_client_identifier: self.has_assigned_client_id.then(|| connect.client_id.clone()),
             topic_alias_maximum: Some(config.topic_alias_maximum),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            // MQTT 5.0 [MQTT-4.12.0-5]
+            authentication_method: connect.properties.authentication_method,
+            authentication_data: proof,
             ..Default::default()
         };
         let connack = ConnAck { session_present, reason: ReasonCode::Success, properties };
@@ -114,9 +131,6 @@ impl Core {
 
 /// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
 fn refusal_of(connect: &Connect) -> Option<ReasonCode> {
-    if connect.properties.authentication_method.is_some() {
-        return Some(ReasonCode::BadAuthenticationMethod);
-    }
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
         // 3.1 wants 1 to 23 characters; the upper bound is not held against anybody, as no server of today does.
