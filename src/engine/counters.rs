@@ -11,6 +11,8 @@ pub struct EngineCounters {
     pub deliveries: AtomicU64,
     /// Messages appended again after a reconnect, with DUP.
     pub redeliveries: AtomicU64,
+    /// Payload bytes of deliveries and redeliveries.
+    pub delivered_bytes: AtomicU64,
     /// Messages put into a session's queue.
     pub queued: AtomicU64,
     /// QoS 0 messages for sessions without a Network Connection: such are never kept.

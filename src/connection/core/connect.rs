@@ -16,6 +16,7 @@ use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
+        super::ConnectionCounters::count(&turn.environment.counters.connects_received);
         if let Some(reason) = refusal_of(&connect) {
             return self.refuse(connect.version, reason, turn);
         }

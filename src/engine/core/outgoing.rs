@@ -116,7 +116,7 @@ impl Outgoing {
         match delivered {
             Delivered::Appended { .. } => {
                 flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
+                flow.tally.delivered(offer.message);
             }
             Delivered::Full if self.has_backlog() => self.enqueue(flow, offer),
             Delivered::Full => flow.tally.dropped_outbox_full += 1,
@@ -144,7 +144,7 @@ impl Outgoing {
         match delivered {
             Delivered::Appended { .. } => {
                 flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
+                flow.tally.delivered(offer.message);
                 let message = Arc::clone(offer.message);
                 pending.in_flight.sent(Awaits::first(offer.qos), message, offer.retain, offer.identifiers.into());
             }
@@ -165,7 +165,7 @@ impl Outgoing {
         match delivered {
             Delivered::Appended { .. } => {
                 flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
+                flow.tally.delivered(offer.message);
             }
             Delivered::TooLarge => flow.tally.dropped_too_large += 1,
             Delivered::Full | Delivered::Closed => {}
@@ -228,7 +228,7 @@ impl Outgoing {
             match delivered {
                 Delivered::Appended { .. } => {
                     flow.round.note(outlet, delivered);
-                    flow.tally.redeliveries += u64::from(entry.message.is_some());
+                    flow.tally.redelivered(entry.message.as_deref());
                     pending.in_flight.resent();
                 }
                 Delivered::TooLarge => {
