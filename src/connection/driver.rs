@@ -244,8 +244,8 @@ impl Driver {
         if self.core.awaits_connect() {
             match &packet {
                 Packet::Connect(connect) => {
-                    let maximum_packet_size = connect.properties.maximum_packet_size.map(Into::into);
-                    self.link.set_wire(Wire::new(self.protocol, connect.version, maximum_packet_size));
+                    let aliases_max = self.shared.environment.config.topic_aliases_out_max;
+                    self.link.set_wire(Wire::of_connect(self.protocol, connect, aliases_max));
                 }
                 // In the JSON dialect a client may begin with what it wants.
                 _ if self.protocol == Protocol::JsonWebSocket => {
@@ -265,7 +265,7 @@ impl Driver {
         tracing::debug!(%fault, "packet refused");
         let answer_as = fault.connect_version();
         if let Some(version) = answer_as {
-            self.link.set_wire(Wire::new(self.protocol, version, None));
+            self.link.set_wire(Wire::new(self.protocol, version));
         }
         self.with_core(work, |core, turn| core.handle_fault(now, fault.reason(), answer_as, turn));
     }

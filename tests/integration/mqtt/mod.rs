@@ -5,6 +5,7 @@
 mod connect;
 mod deliver;
 mod keep;
+mod outgoing_aliases;
 mod retain;
 mod subscribe;
 mod will;
