@@ -6,8 +6,8 @@ use crate::dialect::json;
 use crate::dialect::websocket::{self, BINARY, OpCode, TEXT};
 use crate::engine::message::Delivery;
 use crate::mqtt::codec::{self, PublishHead};
-use crate::mqtt::packet::Connect;
-use crate::mqtt::{Packet, PacketId, Version};
+use crate::mqtt::packet::{Ack, Connect};
+use crate::mqtt::{Packet, PacketId, ReasonCode, Version};
 
 use super::Protocol;
 use super::aliases::{Aliases, Choice, What};
@@ -169,28 +169,51 @@ impl Wire {
     /// Appends the PUBREL of an outgoing message. A dialect without the second handshake has none.
     pub(super) fn append_release(&self, packet_id: PacketId, outbox: &mut Outbox) {
         if self.protocol != Protocol::JsonWebSocket {
-            let release = crate::mqtt::packet::Ack::new(packet_id, crate::mqtt::ReasonCode::Success);
-            self.append_mqtt(&Packet::PubRel(release), outbox);
+            let release = Packet::PubRel(Ack::new(packet_id, ReasonCode::Success));
+            // Its four bytes are fewer than those of a CONNACK, without which nobody is let in.
+            let appended = self.append_mqtt(&release, outbox);
+            debug_assert_eq!(appended, Ok(()));
         }
     }
 
-    /// Appends an answer of the MQTT dialect. One larger than the client takes is left out, as the standard asks
-    /// (MQTT 5.0 §3.1.2.11.4).
-    pub(super) fn append_mqtt(&self, packet: &Packet<'_>, outbox: &mut Outbox) {
-        let mut bytes = Vec::with_capacity(64);
-        if let Err(error) = codec::encode(packet, self.version, &mut bytes) {
+    /// Appends an answer of the MQTT dialect, spelled in place.
+    ///
+    /// A Reason String and User Properties that would make it larger than the client takes are left out (MQTT 5.0 [MQTT-3.2.2-19],
+    /// [MQTT-3.4.2-2] and their like).
+    ///
+    /// # Errors
+    /// It is too large even so, and must not be sent (MQTT 5.0 [MQTT-3.1.2-24]).
+    pub(super) fn append_mqtt(&self, packet: &Packet<'_>, outbox: &mut Outbox) -> Result<(), NotAppended> {
+        let mut appended = Ok(());
+        outbox.append_with(ANSWER_BYTES, |out| {
+            appended = self.write_mqtt(packet, out);
+            if appended.is_err()
+                && let Some(packet) = without_problem_information(packet)
+            {
+                appended = self.write_mqtt(&packet, out);
+            }
+        });
+        appended
+    }
+
+    /// Appends the frame of `packet` to `out`, or leaves `out` as it is.
+    fn write_mqtt(&self, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<(), NotAppended> {
+        let start = out.len();
+        if let Err(error) = codec::encode(packet, self.version, out) {
             // Ours to avoid: the core makes only packets that this version can say.
             tracing::error!(%error, "packet could not be encoded");
             debug_assert!(false, "unencodable packet: {error}");
-            return;
+            return Ok(());
         }
-        if bytes.is_empty() || !self.takes(bytes.len()) {
-            return;
+        let packet_len = out.len() - start;
+        if !self.takes(packet_len) {
+            out.truncate(start);
+            return Err(NotAppended::TooLarge);
         }
-        outbox.append_with(bytes.len() + websocket::HEADER_BYTES_MAX, |out| {
-            self.write_header(bytes.len(), out);
-            out.extend_from_slice(&bytes);
-        });
+        // How long the header of a frame is shows only now; answers are short, so that moving one is cheap.
+        self.write_header(packet_len, out);
+        out[start..].rotate_left(packet_len);
+        Ok(())
     }
 
     /// Appends a text message.
@@ -220,6 +243,35 @@ impl Wire {
     }
 }
 
+/// What most answers have room in.
+const ANSWER_BYTES: usize = 16;
+
+/// `packet` without its Reason String and User Properties; `None` if it has neither.
+fn without_problem_information(packet: &Packet<'_>) -> Option<Packet<'static>> {
+    let mut packet = packet.clone().into_owned();
+    let (reason_string, user_properties) = match &mut packet {
+        Packet::ConnAck(connack) => (&mut connack.properties.reason_string, &mut connack.properties.user_properties),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            let properties = ack.properties.as_deref_mut()?;
+            (&mut properties.reason_string, &mut properties.user_properties)
+        }
+        Packet::SubAck(ack) | Packet::UnsubAck(ack) => {
+            (&mut ack.properties.reason_string, &mut ack.properties.user_properties)
+        }
+        Packet::Disconnect(disconnect) => {
+            (&mut disconnect.properties.reason_string, &mut disconnect.properties.user_properties)
+        }
+        Packet::Auth(auth) => (&mut auth.properties.reason_string, &mut auth.properties.user_properties),
+        _ => return None,
+    };
+    if reason_string.is_none() && user_properties.is_empty() {
+        return None;
+    }
+    *reason_string = None;
+    user_properties.clear();
+    Some(packet)
+}
+
 /// Whole seconds until `at`, at least one: a message whose time is up is not delivered at all.
 fn seconds_left(now: Instant, at: Instant) -> u32 {
     let left = at.saturating_duration_since(now);
@@ -233,8 +285,8 @@ mod tests {
     use super::*;
     use crate::engine::Message;
     use crate::mqtt::codec::{Decoder, Limits, Sender};
-    use crate::mqtt::packet::{Login, Publish};
-    use crate::mqtt::property::ConnectProperties;
+    use crate::mqtt::packet::{Login, Publish, SubAck};
+    use crate::mqtt::property::{AckProperties, ConnectProperties};
     use crate::mqtt::{QoS, TopicName};
 
     fn wire(properties: ConnectProperties) -> Wire {
@@ -333,6 +385,54 @@ mod tests {
         assert_eq!(spelled(append(&mut wire, "topic", &[0; 7], ROOM).unwrap()), (1, "topic".to_owned()));
         assert_eq!(spelled(append(&mut wire, "topic", &[0; 12], ROOM).unwrap()), (1, String::new()));
         assert_eq!(append(&mut wire, "topic", &[0; 13], ROOM), Err(NotAppended::TooLarge));
+    }
+
+    fn bytes_of(wire: &Wire, packet: &Packet<'_>) -> Result<Vec<u8>, NotAppended> {
+        let mut outbox = Outbox::default();
+        outbox.append(b"before");
+        let appended = wire.append_mqtt(packet, &mut outbox);
+        assert_eq!(&outbox.front()[..6], b"before");
+        assert!(appended.is_ok() || outbox.len() == 6, "nothing of what is not sent");
+        appended.map(|()| outbox.front()[6..].to_vec())
+    }
+
+    #[test]
+    fn an_answer_that_would_be_too_large_leaves_its_words_out() {
+        let properties = AckProperties { reason_string: Some("why".into()), ..Default::default() };
+        let ack = Ack {
+            packet_id: PacketId::MIN,
+            reason: ReasonCode::NotAuthorized,
+            properties: Some(Box::new(properties.clone())),
+        };
+        let suback = SubAck { packet_id: PacketId::MIN, properties, reasons: vec![ReasonCode::NotAuthorized] };
+        let with_words = [0x40, 10, 0, 1, 0x87, 6, 0x1F, 0, 3, b'w', b'h', b'y'];
+        let cases: [(Packet<'_>, u32, Result<&[u8], NotAppended>); 6] = [
+            (Packet::PubAck(ack.clone()), 12, Ok(&with_words)),
+            (Packet::PubAck(ack.clone()), 11, Ok(&[0x40, 3, 0, 1, 0x87])),
+            (Packet::PubAck(ack), 4, Err(NotAppended::TooLarge)),
+            (Packet::SubAck(suback.clone()), 11, Ok(&[0x90, 4, 0, 1, 0, 0x87])),
+            (Packet::SubAck(suback), 5, Err(NotAppended::TooLarge)),
+            (Packet::PingResp, 1, Err(NotAppended::TooLarge)),
+        ];
+        for (packet, maximum_packet_size, expected) in cases {
+            let maximum_packet_size = std::num::NonZeroU32::new(maximum_packet_size);
+            let wire = wire(ConnectProperties { maximum_packet_size, ..Default::default() });
+            assert_eq!(bytes_of(&wire, &packet), expected.map(<[u8]>::to_vec), "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_framed_however_long_it_is() {
+        let wire = Wire::new(Protocol::MqttWebSocket, Version::V5);
+        for count in [1, 100, 130, 70_000] {
+            let reasons = vec![ReasonCode::Success; count];
+            let packet = Packet::SubAck(SubAck { packet_id: PacketId::MIN, properties: Default::default(), reasons });
+            let mut spelled = Vec::new();
+            codec::encode(&packet, Version::V5, &mut spelled).unwrap();
+            let mut framed = Vec::new();
+            websocket::write_frame(&mut framed, BINARY, &[&spelled]);
+            assert!(bytes_of(&wire, &packet).unwrap() == framed, "{count}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod connect;
 mod deliver;
 mod keep;
 mod outgoing_aliases;
+mod reasons;
 mod retain;
 mod subscribe;
 mod will;
