@@ -117,6 +117,8 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "bad_credentials" = bad_credentials;
         "not_authorized" = not_authorized;
         "unavailable" = unavailable;
+        "unknown_method" = unknown_method;
+        "not_proven" = not_proven;
     }
 }
 

@@ -236,7 +236,8 @@ const AUTH: &[Key] = &[
         kind: Kind::Path,
         default: None,
         example: Some("passwords"),
-        doc: "The password file: mosquitto_passwd's formats ($6$, $7$) and argon2id. `tidegate passwd` writes it.",
+        doc: "The password file: mosquitto_passwd's formats ($6$, $7$), argon2id and SCRAM-SHA-256 verifiers. `tidegate passwd` writes it. \
+              As soon as it has a SCRAM-SHA-256 verifier, MQTT 5.0 clients may authenticate by that method, and send no password.",
     },
     Key {
         name: "hashing_max",
