@@ -13,6 +13,8 @@ pub struct EngineCounters {
     pub redeliveries: AtomicU64,
     /// Messages put into a session's queue.
     pub queued: AtomicU64,
+    /// Messages of Shared Subscriptions that another member got, as the one they were for left.
+    pub handed_on: AtomicU64,
     /// QoS 0 messages for sessions without a Network Connection: such are never kept.
     pub dropped_offline: AtomicU64,
     /// QoS 0 messages for a client whose outbox was full.
@@ -27,7 +29,7 @@ pub struct EngineCounters {
     pub dropped_expired: AtomicU64,
     /// Messages that a closing connection did not take and that no session keeps.
     pub dropped_closed: AtomicU64,
-    /// Messages that were still waiting for a session when it ended.
+    /// Messages that were still waiting for a session when it ended, and that no other member of a Shared Subscription could get.
     pub dropped_session_ended: AtomicU64,
     /// Messages that a Subscription granted only in part was not shown.
     pub dropped_denied: AtomicU64,

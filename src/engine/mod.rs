@@ -10,6 +10,7 @@
 pub mod config;
 mod core;
 pub mod counters;
+mod handing_on;
 mod handle;
 mod lifecycle;
 pub mod message;

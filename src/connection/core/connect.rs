@@ -79,7 +79,7 @@ impl Core {
             may_extend_session: expiry_interval_s > 0,
         };
         if opened.session_present {
-            established.rejudge(turn);
+            established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
         self.accept(&connect, opened.session_present, expiry_interval_s, turn);

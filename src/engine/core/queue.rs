@@ -21,6 +21,8 @@ pub(crate) struct Waiting {
     pub(crate) message: Arc<Message>,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// The number of the Shared Subscription's group that it came by; 0: not shared.
+    pub(crate) group: u32,
     pub(crate) identifiers: Identifiers,
 }
 
@@ -101,14 +103,33 @@ impl Queue {
         count
     }
 
-    /// Gives up all QoS 0 messages, as for a session without a Network Connection. Returns how many.
-    pub(crate) fn give_up_best_effort(&mut self) -> u64 {
-        let count = self.best_effort.len() as u64;
+    /// Gives up all QoS 0 messages, as for a session without a Network Connection. Returns them.
+    pub(crate) fn give_up_best_effort(&mut self) -> impl Iterator<Item = Waiting> {
         self.bytes -= self.best_effort.iter().map(|(_, waiting)| waiting.bytes()).sum::<usize>();
-        self.best_effort = VecDeque::new();
-        count
+        std::mem::take(&mut self.best_effort).into_iter().map(|(_, waiting)| waiting)
     }
 
+    /// Removes all those that are not to be kept; they are asked for in the order in which they came, QoS 0 before the others.
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(&Waiting) -> bool) {
+        for half in [&mut self.best_effort, &mut self.promised] {
+            half.retain(|(_, waiting)| {
+                let is_kept = is_kept(waiting);
+                self.bytes -= if is_kept { 0 } else { waiting.bytes() };
+                is_kept
+            });
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.best_effort.iter().chain(&self.promised).map(|(_, waiting)| waiting)
+    }
+
+    /// The QoS 1 and 2 messages; QoS 0 was given up before.
+    pub(crate) fn into_promised(self) -> impl Iterator<Item = Waiting> {
+        self.promised.into_iter().map(|(_, waiting)| waiting)
+    }
+
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.best_effort.len() + self.promised.len()
     }
