@@ -21,7 +21,7 @@ pub struct EngineCounters {
     pub dropped_outbox_full: AtomicU64,
     /// QoS 0 messages that a full queue gave up, or did not take.
     pub dropped_queue_full_qos_0: AtomicU64,
-    /// QoS 1 and 2 messages that a full queue did not take.
+    /// QoS 1 and 2 messages that a full queue gave up, or did not take.
     pub dropped_queue_full: AtomicU64,
     /// Messages larger than their receiver accepts.
     pub dropped_too_large: AtomicU64,

@@ -15,7 +15,7 @@ mod handle;
 mod lifecycle;
 pub mod message;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, QueueFull};
 pub use core::outgoing::Pumped;
 pub use core::session::Attached;
 pub use counters::EngineCounters;

@@ -241,11 +241,12 @@ impl Outgoing {
             identifiers: offer.identifiers.into(),
             group: offer.group,
         };
-        let pushed = queue.push(waiting, bytes_max);
+        let pushed = queue.push(waiting, bytes_max, flow.config.queue_full);
         if queue.is_empty() {
             pending.queue = None;
         }
-        flow.tally.dropped_queue_full_qos_0 += pushed.given_up_count;
+        flow.tally.dropped_queue_full_qos_0 += pushed.best_effort_given_up;
+        flow.tally.dropped_queue_full += pushed.promised_given_up;
         match (pushed.is_kept, offer.qos) {
             (true, _) => flow.tally.queued += 1,
             (false, QoS::AtMostOnce) => flow.tally.dropped_queue_full_qos_0 += 1,
