@@ -79,6 +79,7 @@ fn connection(root: &Written) -> ConnectionConfig {
         user_properties_max: count(limits, "user_properties_max"),
         filters_max: count(limits, "filters_max"),
         topic_alias_maximum: count(limits, "topic_aliases_max"),
+        topic_aliases_out_max: count(limits, "topic_aliases_out_max"),
         receive_maximum: count(engine, "inflight_max"),
         keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
         session_expiry_max: duration(engine, "session_expiry_max"),

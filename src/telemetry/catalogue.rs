@@ -90,6 +90,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
         counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
+        counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }

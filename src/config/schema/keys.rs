@@ -454,6 +454,14 @@ const LIMITS: &[Key] = &[
         doc: "Topic Aliases that an MQTT 5.0 client may set (Topic Alias Maximum); each keeps one topic.",
     },
     Key {
+        name: "topic_aliases_out_max",
+        kind: Kind::Count { min: 0, max: 256 },
+        default: Some("16"),
+        example: None,
+        doc: "Topic Aliases that the server sets towards an MQTT 5.0 client that takes any; each keeps one topic, of 1 KiB at the most. When \
+              all are taken, the one unused for longest stands for the next topic. 0: topics are always sent in full.",
+    },
+    Key {
         name: "drain_timeout",
         kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
         default: Some("10s"),

@@ -5,6 +5,8 @@
 mod connect;
 mod deliver;
 mod keep;
+mod outgoing_aliases;
+mod reasons;
 mod retain;
 mod subscribe;
 mod will;
