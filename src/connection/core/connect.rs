@@ -102,7 +102,7 @@ impl Core {
             enhanced: Enhanced::of(&connect, principal),
         };
         if opened.session_present {
-            established.rejudge(turn);
+            established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;

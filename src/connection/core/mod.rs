@@ -336,7 +336,7 @@ impl Established {
             Packet::PubRec(ack) => self.handle_pubrec(now, &ack, turn),
             Packet::PubComp(ack) => self.acknowledge(now, &ack, Acknowledgement::PubComp, turn),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe, turn),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, &unsubscribe, turn),
             Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
             // MQTT 5.0 [MQTT-3.1.0-2]: a second CONNECT is a Protocol Error. A forgiving dialect says so and goes on.
