@@ -7,6 +7,7 @@ mod deliver;
 mod keep;
 mod retain;
 mod subscribe;
+mod table;
 mod will;
 
 use tidegate::mqtt::Version;
