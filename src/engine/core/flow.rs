@@ -18,10 +18,11 @@ pub(crate) struct Flow<'a> {
 /// Counts of one call, added up here so that a fan-out writes to shared memory once and not once a receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    deliveries: u64,
+    pub(crate) deliveries: u64,
     redeliveries: u64,
     delivered_bytes: u64,
     pub(crate) queued: u64,
+    pub(crate) handed_on: u64,
     pub(crate) dropped_offline: u64,
     pub(crate) dropped_outbox_full: u64,
     pub(crate) dropped_queue_full_qos_0: u64,
@@ -29,6 +30,7 @@ pub(crate) struct Tally {
     pub(crate) dropped_too_large: u64,
     pub(crate) dropped_expired: u64,
     pub(crate) dropped_closed: u64,
+    pub(crate) dropped_session_ended: u64,
     pub(crate) dropped_denied: u64,
 }
 
@@ -58,6 +60,7 @@ impl Tally {
             (&counters.redeliveries, self.redeliveries),
             (&counters.delivered_bytes, self.delivered_bytes),
             (&counters.queued, self.queued),
+            (&counters.handed_on, self.handed_on),
             (&counters.dropped_offline, self.dropped_offline),
             (&counters.dropped_outbox_full, self.dropped_outbox_full),
             (&counters.dropped_queue_full_qos_0, self.dropped_queue_full_qos_0),
@@ -65,6 +68,7 @@ impl Tally {
             (&counters.dropped_too_large, self.dropped_too_large),
             (&counters.dropped_expired, self.dropped_expired),
             (&counters.dropped_closed, self.dropped_closed),
+            (&counters.dropped_session_ended, self.dropped_session_ended),
             (&counters.dropped_denied, self.dropped_denied),
         ] {
             EngineCounters::add(counter, count);
