@@ -181,6 +181,7 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
         sessions_connected: read(&engine.sessions_connected),
         sessions_expired: read(&engine.sessions_expired),
         subscriptions: read(&engine.subscriptions),
+        shared_subscriptions: read(&engine.shared_subscriptions),
         retained_messages: read(&engine.retained_messages),
         packets_received: read(&connection.packets_received),
         packets_sent: read(&connection.answers_sent) + publishes_sent,

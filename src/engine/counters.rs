@@ -53,6 +53,8 @@ pub struct EngineCounters {
     pub sessions_connected: AtomicU64,
     /// Subscriptions at present.
     pub subscriptions: AtomicU64,
+    /// Shared Subscriptions among those.
+    pub shared_subscriptions: AtomicU64,
     /// Retained messages at present.
     pub retained_messages: AtomicU64,
     /// Bytes of the retained messages at present.

@@ -216,6 +216,7 @@ impl Engine {
             state.memberships.push(membership);
             state.subscription_bytes += filter_bytes;
             EngineCounters::add(&self.counters.subscriptions, 1);
+            EngineCounters::add(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
         }
         self.await_retained(&mut state, membership, is_replaced, request);
         Ok(())
@@ -277,6 +278,7 @@ impl Engine {
             pending.backlog.retain(|backlog| backlog.membership != membership);
         }
         EngineCounters::sub(&self.counters.subscriptions, 1);
+        EngineCounters::sub(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
         let has_shared = membership.group != 0 && state.outgoing.has_shared();
         drop(state);
         if has_shared {

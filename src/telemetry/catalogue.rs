@@ -147,6 +147,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         gauge "engine_sessions" = sessions, "Sessions at present.";
         gauge "engine_sessions_connected" = sessions_connected, "Sessions with a Network Connection at present.";
         gauge "engine_subscriptions" = subscriptions, "Subscriptions at present.";
+        gauge "engine_shared_subscriptions" = shared_subscriptions, "Shared Subscriptions at present.";
         gauge "engine_retained_messages" = retained_messages, "Retained messages at present.";
         gauge "engine_retained_bytes" = retained_bytes, "Bytes of the retained messages at present.";
     }

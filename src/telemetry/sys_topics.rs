@@ -15,6 +15,7 @@ pub struct Snapshot {
     pub sessions_connected: u64,
     pub sessions_expired: u64,
     pub subscriptions: u64,
+    pub shared_subscriptions: u64,
     pub retained_messages: u64,
     /// MQTT packets and JSON messages of any kind.
     pub packets_received: u64,
@@ -49,7 +50,7 @@ pub struct SysTopics {
 
 type Read = fn(&Snapshot) -> u64;
 
-const COUNTS: [(&str, Read); 18] = [
+const COUNTS: [(&str, Read); 19] = [
     ("clients/total", |now| now.sessions),
     ("clients/connected", |now| now.sessions_connected),
     ("clients/active", |now| now.sessions_connected),
@@ -68,6 +69,7 @@ const COUNTS: [(&str, Read); 18] = [
     ("bytes/sent", |now| now.bytes_sent),
     ("connections/socket/count", |now| now.sockets),
     ("subscriptions/count", |now| now.subscriptions),
+    ("shared_subscriptions/count", |now| now.shared_subscriptions),
     ("retained messages/count", |now| now.retained_messages),
 ];
 

@@ -40,7 +40,7 @@ fn mosquitto_sub_sees_what_it_knows_from_mosquitto() {
     let server = setup("1h").start();
     let mut listener = Puppet::mosquitto_sub(&server, &["-t", "$SYS/#", "-F", "said %t|%r|%q|%p"]);
     let mut seen = std::collections::BTreeMap::new();
-    while seen.len() < 48 {
+    while seen.len() < 49 {
         let event =
             listener.wait("a message", |event| event["text"].as_str().is_some_and(|text| text.starts_with("said ")));
         let mut parts = event["text"].as_str().expect("a line").trim_start_matches("said ").splitn(4, '|');
@@ -76,7 +76,9 @@ fn the_numbers_are_those_of_the_traffic() {
         let publish = watcher.receive_publish();
         left.retain(|&(topic, value)| publish.topic.as_deref() != Some(topic) || publish.payload != value.as_bytes());
     }
+    client.subscribe("$share/group/b", QoS::AtMostOnce);
     for (topic, value) in [
+        ("$SYS/broker/shared_subscriptions/count", "1"),
         ("$SYS/broker/clients/connected", "2"),
         ("$SYS/broker/clients/maximum", "2"),
         ("$SYS/broker/retained messages/count", "1"),
