@@ -17,6 +17,7 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
@@ -36,6 +37,7 @@ mod link;
 mod links;
 mod outbox;
 mod pacemaker;
+pub mod response_information;
 mod task;
 mod transport;
 mod wire;
@@ -46,6 +48,7 @@ pub use config::ConnectionConfig;
 pub use core::Environment;
 pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
+pub use response_information::ResponseInformation;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

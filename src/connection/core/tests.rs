@@ -30,6 +30,8 @@ struct Seen {
     lines: Mutex<Vec<String>>,
     /// The Reason Strings among it.
     words: Mutex<Vec<String>>,
+    /// That of the latest CONNACK.
+    response_information: Mutex<Option<Box<str>>>,
 }
 
 impl Outlet for Seen {
@@ -142,6 +144,9 @@ impl Client<'_> {
         while let Some(output) = turn.outputs.pop_front() {
             match output {
                 Output::Send(packet) => {
+                    if let Packet::ConnAck(ack) = &packet {
+                        *self.seen.response_information.lock().unwrap() = ack.properties.response_information.clone();
+                    }
                     self.seen.words.lock().unwrap().extend(words(&packet).map(str::to_owned));
                     self.seen.push(line(&packet));
                 }
@@ -419,13 +424,76 @@ fn a_kept_session_is_judged_anew() {
 #[test]
 fn nameless_sessions_are_named_only_where_the_version_allows() {
     let house = House::new();
-    let refused = ["CONNACK Client Identifier not valid present=false", "close: Client Identifier not valid"];
+    let refused = BAD_CLIENT_ID;
     assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V3), "someone"), refused);
     let mut kept = connect("", Version::V4);
     kept.clean_start = false;
     assert_eq!(house.client(Manner::MQTT).connect(kept, "someone"), refused);
     assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V4), "someone"), [SUCCESS]);
     assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V5), "someone"), [SUCCESS]);
+}
+
+const BAD_CLIENT_ID: [&str; 2] =
+    ["CONNACK Client Identifier not valid present=false", "close: Client Identifier not valid"];
+
+/// MQTT 3.1 §3.1, return code 2. Characters are counted, not bytes.
+#[test]
+fn only_mqtt_3_1_holds_identifiers_to_23_characters() {
+    let mut house = House::new();
+    for (long, fits) in [("x".repeat(24), "x".repeat(23)), ("ü".repeat(24), "ü".repeat(23))] {
+        let answer =
+            |house: &House, id: &str, version| house.client(Manner::MQTT).connect(connect(id, version), "someone");
+        house.environment.config.has_long_client_ids = false;
+        assert_eq!(answer(&house, &long, Version::V3), BAD_CLIENT_ID);
+        assert_eq!(answer(&house, &fits, Version::V3), [SUCCESS]);
+        assert_eq!(answer(&house, &long, Version::V4), [SUCCESS]);
+        assert_eq!(answer(&house, &long, Version::V5), [SUCCESS]);
+        house.environment.config.has_long_client_ids = true;
+        assert_eq!(answer(&house, &long, Version::V3), [SUCCESS]);
+    }
+}
+
+/// MQTT 3.1 §3.9 has no return code for a failure; 3.1.1 has 0x80.
+#[test]
+fn a_3_1_client_is_granted_what_it_asks_for_and_gets_what_it_may() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    house.environment.policy.store(Arc::new(Policy::parse(&POLICY.replace("open/#", "open/a"), "p").unwrap()));
+    let expected =
+        [(Version::V3, "SUBACK [GrantedQoS1, GrantedQoS1]"), (Version::V4, "SUBACK [NotAuthorized, GrantedQoS1]")];
+    for (version, suback) in expected {
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect("old", version), "someone");
+        client.said();
+        assert_eq!(client.send(subscribe(&["open/b", "open/a"], QoS::AtLeastOnce)), [suback]);
+        publisher.send(publish("open/b", b"", QoS::AtMostOnce, None));
+        publisher.send(publish("open/a", b"", QoS::AtMostOnce, None));
+        assert_eq!(client.said(), ["PUBLISH open/a  q0 r0 d0"]);
+    }
+}
+
+#[test]
+fn response_information_is_for_whoever_asks_and_where_there_is_any() {
+    let mut house = House::new();
+    let told = |house: &House, client_id: &str, version, asks| {
+        let mut connect = connect(client_id, version);
+        connect.properties.request_response_information = asks;
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect, "someone");
+        client.said();
+        let told = client.seen.response_information.lock().unwrap().take();
+        told
+    };
+    assert_eq!(told(&house, "c", Version::V5, Some(true)), None, "nothing is configured");
+    let template = super::super::ResponseInformation::parse("reply/${username}/${clientid}/").unwrap();
+    house.environment.config.response_information = Some(template);
+    assert_eq!(told(&house, "c", Version::V5, Some(true)).as_deref(), Some("reply/someone/c/"));
+    assert_eq!(told(&house, "", Version::V5, Some(true)).as_deref(), Some(&*format!("reply/someone/auto-{:032x}/", 7)));
+    for asks in [Some(false), None] {
+        assert_eq!(told(&house, "c", Version::V5, asks), None, "[MQTT-3.1.2-28]");
+    }
+    assert_eq!(told(&house, "a/b", Version::V5, Some(true)), None, "two levels are not one");
+    assert_eq!(told(&house, "c", Version::V4, None), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod connect;
 mod deliver;
 mod keep;
+mod old_versions;
 mod outgoing_aliases;
 mod reasons;
 mod retain;
