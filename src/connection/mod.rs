@@ -56,7 +56,7 @@ use std::time::Instant;
 
 use crate::auth::Authenticator;
 use crate::engine::message::Round;
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{ClientId, ReasonCode};
 use links::Links;
 use pacemaker::Pacemaker;
 
@@ -98,6 +98,13 @@ impl Connections {
         self.0.links.dismiss_all(reason);
     }
 
+    /// Tells the client of this Client Identifier `reason` and closes its connection: for an operator, 0x98 Administrative action.
+    ///
+    /// Its session stays as its expiry says. `false`: it is not connected.
+    pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        self.0.environment.engine.dismiss(client_id, reason)
+    }
+
     /// Connections that have not come to their end.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -114,3 +121,6 @@ impl Connections {
         &self.0.environment
     }
 }
+
+#[cfg(test)]
+mod tests;
