@@ -4,6 +4,7 @@
 
 mod connect;
 mod deliver;
+mod goodbye;
 mod keep;
 mod old_versions;
 mod outgoing_aliases;
