@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, Problem, State, Turn, gate};
+use super::{Core, Established, Gate, Output, Problem, State, Turn, Window, gate};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::engine::Message;
@@ -86,11 +86,16 @@ impl Core {
                 return self.refuse(connect.version, Problem::new(ReasonCode::QuotaExceeded, words), turn);
             }
         };
+        let carried = match opened.session_present {
+            true => environment.engine.unreleased(&opened.session),
+            false => Vec::new(),
+        };
         let established = Established {
             session: opened.session,
             gate,
             version: connect.version,
             aliases: Default::default(),
+            window: Window::carrying(carried),
             explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
         };

@@ -30,8 +30,10 @@ struct Seen {
     lines: Mutex<Vec<String>>,
     /// The Reason Strings among it.
     words: Mutex<Vec<String>>,
-    /// That of the latest CONNACK.
-    response_information: Mutex<Option<Box<str>>>,
+    /// The latest CONNACK.
+    connack: Mutex<Option<ConnAck>>,
+    /// The Keep Alive that holds.
+    keep_alive_s: Mutex<Option<u16>>,
 }
 
 impl Outlet for Seen {
@@ -135,6 +137,11 @@ impl Client<'_> {
         std::mem::take(&mut *self.seen.words.lock().unwrap())
     }
 
+    /// What the latest CONNACK told.
+    fn connack(&self) -> ConnAckProperties {
+        self.seen.connack.lock().unwrap().clone().unwrap().properties
+    }
+
     fn act(&mut self, act: impl FnOnce(&mut Core, Instant, &Arc<dyn Outlet>, &mut Turn<'_>)) {
         let (mut round, mut outputs) = (Round::default(), VecDeque::new());
         let environment = &self.house.environment;
@@ -145,14 +152,15 @@ impl Client<'_> {
             match output {
                 Output::Send(packet) => {
                     if let Packet::ConnAck(ack) = &packet {
-                        *self.seen.response_information.lock().unwrap() = ack.properties.response_information.clone();
+                        *self.seen.connack.lock().unwrap() = Some(ConnAck::clone(ack));
                     }
                     self.seen.words.lock().unwrap().extend(words(&packet).map(str::to_owned));
                     self.seen.push(line(&packet));
                 }
                 Output::Pump | Output::PumpLater => self.core.pump(self.house.now, &mut turn),
                 Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
-                Output::Authenticate(_) | Output::Established { .. } => {}
+                Output::Established { keep_alive_s } => *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s),
+                Output::Authenticate(_) => {}
             }
         }
     }
@@ -383,6 +391,112 @@ fn more_unreleased_messages_than_the_receive_maximum_end_the_connection() {
     assert_eq!(seen, ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"]);
 }
 
+/// A QoS 1 message is answered before the next is looked at: fifty in one burst are one at a time.
+#[test]
+fn a_burst_of_qos_1_exceeds_nothing_by_itself() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    for id in 1..=50 {
+        let puback = [format!("PUBACK {id} No matching subscribers")];
+        assert_eq!(publisher.send(publish("open/a", b"", QoS::AtLeastOnce, Some(id))), puback);
+    }
+    // Two that are unreleased use up the Receive Maximum, and leave no place for a third of either QoS (MQTT 5.0 §4.9).
+    publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(1)));
+    publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(2)));
+    assert!(publisher.send(publish("open/a", b"", QoS::AtMostOnce, None)).is_empty(), "QoS 0 does not count");
+    let exceeded = ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"];
+    assert_eq!(publisher.send(publish("open/a", b"", QoS::AtLeastOnce, Some(3))), exceeded);
+    assert_eq!(publisher.words(), ["Receive Maximum of 2 exceeded"]);
+}
+
+#[test]
+fn what_is_released_or_denied_leaves_its_place() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    for id in 1..=10 {
+        assert_eq!(publisher.send(publish("shut", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+        assert_eq!(publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+        assert_eq!(publisher.send(Packet::PubRel(ack(id))), [format!("PUBCOMP {id} Success")]);
+    }
+    publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(1)));
+    assert_eq!(publisher.send(publish("open/a", b"", QoS::AtLeastOnce, Some(2))).len(), 1, "one place is left");
+}
+
+/// MQTT 5.0 §4.9: the send quota is not preserved across Network Connections.
+#[test]
+fn each_connection_counts_its_messages_anew() {
+    let house = House::new();
+    let resumed = || {
+        let mut connect = connect("kept", Version::V5);
+        connect.clean_start = false;
+        connect.properties.session_expiry_interval_s = Some(60);
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect, "someone");
+        client.said();
+        client
+    };
+    let mut client = resumed();
+    for id in [1, 2] {
+        client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id)));
+    }
+    client.lose();
+    let mut client = resumed();
+    for id in [3, 4] {
+        assert_eq!(client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+    }
+    assert_eq!(client.send(Packet::PubRel(ack(1))), ["PUBCOMP 1 Success"]);
+    let exceeded = ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"];
+    assert_eq!(
+        client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(5))),
+        exceeded,
+        "1 was not of this connection"
+    );
+
+    // What is sent again on this connection counts on it.
+    let mut client = resumed();
+    client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(2)));
+    client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(6)));
+    assert_eq!(client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(7))), exceeded);
+}
+
+#[test]
+fn a_client_is_told_where_it_does_not_get_what_it_asked_for() {
+    let mut house = House::new();
+    house.environment.config.session_expiry_max = Duration::from_secs(100);
+    house.environment.config.keep_alive_max_s = 30;
+    let opened = |expiry_interval_s, keep_alive_s, version| {
+        let mut connect = connect("c", version);
+        connect.properties.session_expiry_interval_s = expiry_interval_s;
+        connect.keep_alive_s = keep_alive_s;
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect, "someone");
+        let told = client.connack();
+        let keep_alive_s = client.seen.keep_alive_s.lock().unwrap().unwrap();
+        (told.session_expiry_interval_s, told.server_keep_alive_s, keep_alive_s)
+    };
+    // Session Expiry Interval (MQTT 5.0 §3.2.2.3.2), Server Keep Alive [MQTT-3.1.2-21], and the Keep Alive that holds.
+    assert_eq!(opened(None, 30, Version::V5), (None, None, 30));
+    assert_eq!(opened(Some(100), 29, Version::V5), (None, None, 29));
+    assert_eq!(opened(Some(101), 31, Version::V5), (Some(100), Some(30), 30));
+    assert_eq!(opened(Some(u32::MAX), 0, Version::V5), (Some(100), Some(30), 30));
+    assert_eq!(opened(None, 31, Version::V4), (None, None, 31), "3.1.1 cannot be told");
+}
+
+#[test]
+fn a_client_is_told_what_it_must_keep_to() {
+    let house = House::new();
+    let mut client = house.client(Manner::MQTT);
+    client.connect(connect("", Version::V5), "someone");
+    let told = client.connack();
+    assert_eq!(told.receive_maximum.map(u16::from), Some(2));
+    assert_eq!(told.topic_alias_maximum, Some(2));
+    assert_eq!(told.maximum_packet_size.map(u32::from), Some(2 << 20));
+    assert_eq!(told.assigned_client_identifier.as_deref(), Some(&*format!("auto-{:032x}", 7)), "[MQTT-3.1.3-7]");
+    let mut named = house.client(Manner::MQTT);
+    named.connect(connect("named", Version::V5), "someone");
+    assert_eq!(named.connack().assigned_client_identifier, None);
+}
+
 #[test]
 fn a_client_id_belongs_to_who_used_it_first() {
     let house = House::new();
@@ -480,9 +594,7 @@ fn response_information_is_for_whoever_asks_and_where_there_is_any() {
         connect.properties.request_response_information = asks;
         let mut client = house.client(Manner::MQTT);
         client.connect(connect, "someone");
-        client.said();
-        let told = client.seen.response_information.lock().unwrap().take();
-        told
+        client.connack().response_information
     };
     assert_eq!(told(&house, "c", Version::V5, Some(true)), None, "nothing is configured");
     let template = super::super::ResponseInformation::parse("reply/${username}/${clientid}/").unwrap();

@@ -4,6 +4,7 @@
 
 mod connect;
 mod deliver;
+mod flow;
 mod goodbye;
 mod keep;
 mod old_versions;
