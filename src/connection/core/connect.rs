@@ -18,6 +18,7 @@ use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
+        super::ConnectionCounters::count(&turn.environment.counters.connects_received);
         if let Some(problem) = refusal_of(&connect, &turn.environment.config) {
             return self.refuse(connect.version, problem, turn);
         }
