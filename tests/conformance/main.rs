@@ -41,12 +41,11 @@ const MQTT_3_1_1: Standard = Standard {
 };
 
 /// Why a statement may have no test.
-const REASONS: [(&str, &[Party]); 3] = [
+const REASONS: [(&str, &[Party]); 2] = [
     // What a client does by itself, which no server sees or can answer.
     ("client", &[Party::Client]),
     // It speaks of those who took a liberty that this server does not take.
     ("choice", &[Party::Server, Party::Client, Party::Both]),
-    ("awaits", &[Party::Server, Party::Client, Party::Both]),
 ];
 
 /// A gist is no quotation.
