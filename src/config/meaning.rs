@@ -11,7 +11,7 @@ use crate::admin::AdminConfig;
 use crate::auth::AuthConfig;
 use crate::connection::ConnectionConfig;
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig};
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -79,6 +79,7 @@ fn connection(root: &Written) -> ConnectionConfig {
         user_properties_max: count(limits, "user_properties_max"),
         filters_max: count(limits, "filters_max"),
         topic_alias_maximum: count(limits, "topic_aliases_max"),
+        topic_aliases_out_max: count(limits, "topic_aliases_out_max"),
         receive_maximum: count(engine, "inflight_max"),
         keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
         session_expiry_max: duration(engine, "session_expiry_max"),
@@ -88,6 +89,10 @@ fn connection(root: &Written) -> ConnectionConfig {
 fn engine(engine: &Written) -> EngineConfig {
     EngineConfig {
         queue_bytes_max: size(engine, "queue_bytes_max"),
+        queue_full: match engine.text("queue_full") {
+            Some("drop_oldest") => QueueFull::DropOldest,
+            _ => QueueFull::DropNewest,
+        },
         inflight_max: count(engine, "inflight_max"),
         sessions_max: count(engine, "sessions_max"),
         subscriptions_max: count(engine, "subscriptions_max"),

@@ -33,6 +33,10 @@ pub struct ConnectionConfig {
     pub filters_max: usize,
     /// Topic Aliases a client may set (MQTT 5.0 §3.2.2.3.8). Default 16; each keeps one Topic Name.
     pub topic_alias_maximum: u16,
+    /// Topic Aliases the server sets towards a client that takes any (MQTT 5.0 §3.1.2.11.5); 0: none. Default 16.
+    ///
+    /// Each keeps one Topic Name of at most 1 KiB. When all are taken, the one not used for longest is given to the next topic.
+    pub topic_aliases_out_max: u16,
     /// QoS 1 and 2 messages a client may have under way towards the server (MQTT 5.0 §3.2.2.3.3). Default 64.
     pub receive_maximum: u16,
     /// The longest Keep Alive a 5.0 client may choose; 0: any, none included (MQTT 5.0 §3.2.2.3.14). Default 0.
@@ -55,6 +59,7 @@ impl Default for ConnectionConfig {
             user_properties_max: 64,
             filters_max: 256,
             topic_alias_maximum: 16,
+            topic_aliases_out_max: 16,
             receive_maximum: 64,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),

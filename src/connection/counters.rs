@@ -23,6 +23,8 @@ pub struct ConnectionCounters {
     pub outbox_full: AtomicU64,
     /// Messages larger than their receiver accepts.
     pub too_large: AtomicU64,
+    /// Topic Aliases towards clients that were given to another topic, as every one was taken.
+    pub topic_aliases_remapped: AtomicU64,
     /// PUBLISH refused by policy.
     pub publishes_denied: AtomicU64,
     /// Subscriptions refused by policy.
@@ -62,6 +64,7 @@ impl Default for ConnectionCounters {
             publishes_received: AtomicU64::new(0),
             outbox_full: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
+            topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),
             json_mistakes: AtomicU64::new(0),

@@ -15,7 +15,7 @@ use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
-use crate::auth::{Credentials, Principal, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused};
 use crate::dialect::json::implicit_connect;
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Outlet, Round};
@@ -244,8 +244,8 @@ impl Driver {
         if self.core.awaits_connect() {
             match &packet {
                 Packet::Connect(connect) => {
-                    let maximum_packet_size = connect.properties.maximum_packet_size.map(Into::into);
-                    self.link.set_wire(Wire::new(self.protocol, connect.version, maximum_packet_size));
+                    let aliases_max = self.shared.environment.config.topic_aliases_out_max;
+                    self.link.set_wire(Wire::of_connect(self.protocol, connect, aliases_max));
                 }
                 // In the JSON dialect a client may begin with what it wants.
                 _ if self.protocol == Protocol::JsonWebSocket => {
@@ -263,11 +263,10 @@ impl Driver {
 
     fn take_fault(&mut self, now: Instant, fault: &DecodeError, work: &mut Work) {
         tracing::debug!(%fault, "packet refused");
-        let answer_as = fault.connect_version();
-        if let Some(version) = answer_as {
-            self.link.set_wire(Wire::new(self.protocol, version, None));
+        if let Some(version) = fault.connect_version() {
+            self.link.set_wire(Wire::new(self.protocol, version));
         }
-        self.with_core(work, |core, turn| core.handle_fault(now, fault.reason(), answer_as, turn));
+        self.with_core(work, |core, turn| core.handle_fault(now, fault, turn));
     }
 
     /// The end of a round: everybody who received something is flushed.
@@ -293,8 +292,9 @@ impl Driver {
     fn carry_out(&mut self, now: Instant, speech: &mut Speech, work: &mut Work) {
         while let Some(output) = work.outputs.pop_front() {
             match output {
-                Output::Send(packet) => self.send(&packet, speech, work),
+                Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
+                Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
@@ -303,7 +303,7 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+    fn send(&mut self, now: Instant, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
         match speech {
             Speech::Json(dialect) => {
                 let mut text = Vec::new();
@@ -312,7 +312,13 @@ impl Driver {
                     self.append(work, |_, outbox| Wire::append_text(&text, outbox));
                 }
             }
-            Speech::Mqtt(_) => self.append(work, |wire, outbox| wire.append_mqtt(packet, outbox)),
+            Speech::Mqtt(_) => {
+                let mut appended = Ok(());
+                self.append(work, |wire, outbox| appended = wire.append_mqtt(packet, outbox));
+                if appended.is_err() {
+                    self.with_core(work, |core, turn| core.answer_too_large(now, turn));
+                }
+            }
         }
     }
 
@@ -332,6 +338,12 @@ impl Driver {
         }
         // The task is to be polled once more, to wait for the check.
         self.link.nudge();
+    }
+
+    fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
+        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
+        self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }
 
     fn establish(&mut self, now: Instant, keep_alive_s: u16) {

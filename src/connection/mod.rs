@@ -14,7 +14,7 @@
 //! | [`core`] | the state machine, without IO; Reason Codes and verdicts |
 //! | `task`, `driver` | the loop, and what it does with what the core answers |
 //! | `inbound` | bytes → packets |
-//! | `wire`, `outbox` | packets → bytes that wait |
+//! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
@@ -26,6 +26,7 @@
 
 pub mod accepted;
 pub mod admission;
+mod aliases;
 pub mod config;
 pub mod core;
 pub mod counters;

@@ -90,6 +90,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
         counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
+        counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
@@ -116,6 +117,8 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "bad_credentials" = bad_credentials;
         "not_authorized" = not_authorized;
         "unavailable" = unavailable;
+        "unknown_method" = unknown_method;
+        "not_proven" = not_proven;
     }
 }
 
@@ -129,6 +132,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_deliveries" = deliveries, "Messages appended to a connection for the first time.";
         counter "engine_redeliveries" = redeliveries, "Messages appended again after a reconnect.";
         counter "engine_queued" = queued, "Messages put into a session's queue.";
+        counter "engine_handed_on" = handed_on, "Messages of Shared Subscriptions that another member got, as the one they were for left.";
         counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
         counter "engine_sessions_refused" = sessions_refused, "Sessions refused as sessions_max was reached.";
         counter "engine_sessions_expired" = sessions_expired, "Sessions whose Session Expiry Interval passed.";

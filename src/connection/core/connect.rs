@@ -4,22 +4,29 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, State, Turn};
+use bytes::Bytes;
+
+use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, gate};
 use crate::auth::{Credentials, Principal};
+use crate::connection::ConnectionConfig;
 use crate::engine::Message;
 use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
+use crate::mqtt::codec;
 use crate::mqtt::packet::{ConnAck, Connect, Will};
 use crate::mqtt::property::ConnAckProperties;
 use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
-        if let Some(reason) = refusal_of(&connect) {
-            return self.refuse(connect.version, reason, turn);
+        if let Some(problem) = refusal_of(&connect) {
+            return self.refuse(connect.version, problem, turn);
         }
         if connect.client_id.is_empty() {
             connect.client_id = format!("auto-{:032x}", (turn.environment.random)()).into();
             self.has_assigned_client_id = true;
+        }
+        if let Some(method) = connect.properties.authentication_method.clone() {
+            return self.begin_exchange(connect, method, turn);
         }
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
@@ -30,12 +37,13 @@ impl Core {
         self.state = State::Authenticating(connect);
     }
 
-    /// Opens the session of a client that is known to be `principal`.
+    /// Opens the session of a client that is known to be `principal`; `proof` is what it is told for its part.
     pub(super) fn admit(
         &mut self,
         now: Instant,
         connect: Connect,
         principal: &Principal,
+        proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
         turn: &mut Turn<'_>,
     ) {
@@ -44,17 +52,26 @@ impl Core {
             Ok(gate) => gate,
             Err(error) => {
                 tracing::debug!(client_id = %connect.client_id, %error, "identity refused");
-                return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
+                let words =
+                    "this user name or Client Identifier cannot stand in a topic, which the server needs it for";
+                return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
             }
         };
         if let Some(will) = &connect.will
             && let Err(verdict) = gate.will(will)
         {
+            let words = format!("Will Message: {}", gate::denial_of_publish(verdict));
             let verdict = gate.describe(verdict);
             tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
-            return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
+            return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
+        let mut connack = self.connack(&connect, expiry_interval_s, proof, &environment.config);
+        if !takes(&connect, &connack) {
+            // What CONNACK says is what the client must keep to: leaving it out would be a lie.
+            let words = "the client's Maximum Packet Size has no room for CONNACK";
+            return self.refuse(connect.version, Problem::new(ReasonCode::PacketTooLarge, words), turn);
+        }
         let request = OpenSession {
             client_id: ClientId::new(&connect.client_id),
             owner: Arc::clone(&principal.username),
@@ -67,33 +84,40 @@ impl Core {
         let opened = match environment.engine.open(now, request, turn.round) {
             Ok(opened) => opened,
             Err(OpenError::OwnedByAnother) => {
-                return self.refuse(connect.version, ReasonCode::ClientIdentifierNotValid, turn);
+                let words = "this Client Identifier is not available to this user";
+                return self.refuse(connect.version, Problem::new(ReasonCode::ClientIdentifierNotValid, words), turn);
             }
-            Err(OpenError::SessionsFull) => return self.refuse(connect.version, ReasonCode::QuotaExceeded, turn),
+            Err(OpenError::SessionsFull) => {
+                let words = "the server holds as many sessions as it may; try again later";
+                return self.refuse(connect.version, Problem::new(ReasonCode::QuotaExceeded, words), turn);
+            }
         };
         let established = Established {
             session: opened.session,
             gate,
             version: connect.version,
             aliases: Default::default(),
+            explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
+            enhanced: Enhanced::of(&connect, principal),
         };
         if opened.session_present {
-            established.rejudge(turn);
+            established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
-        self.accept(&connect, opened.session_present, expiry_interval_s, turn);
+        connack.session_present = opened.session_present;
+        Self::accept(connack, granted_keep_alive_s(&connect, &environment.config), turn);
     }
 
-    fn accept(&self, connect: &Connect, session_present: bool, expiry_interval_s: u32, turn: &mut Turn<'_>) {
-        let config = &turn.environment.config;
-        super::ConnectionCounters::count(&turn.environment.counters.connected);
-        let keep_alive_s = match (config.keep_alive_max_s, connect.version) {
-            // Only 5.0 can be told another Keep Alive than it chose.
-            (0, _) | (_, Version::V3 | Version::V4) => connect.keep_alive_s,
-            (maximum, Version::V5) if connect.keep_alive_s == 0 => maximum,
-            (maximum, Version::V5) => connect.keep_alive_s.min(maximum),
-        };
+    /// The CONNACK that lets this client in, to a session of `expiry_interval_s`; `proof` is what its mechanism says last.
+    fn connack(
+        &self,
+        connect: &Connect,
+        expiry_interval_s: u32,
+        proof: Option<Bytes>,
+        config: &ConnectionConfig,
+    ) -> Box<ConnAck> {
+        let keep_alive_s = granted_keep_alive_s(connect, config);
         let granted_expiry_s =
             u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
         let properties = ConnAckProperties {
@@ -103,26 +127,50 @@ impl Core {
             assigned_client_identifier: self.has_assigned_client_id.then(|| connect.client_id.clone()),
             topic_alias_maximum: Some(config.topic_alias_maximum),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            // MQTT 5.0 [MQTT-4.12.0-5]
+            authentication_method: connect.properties.authentication_method.clone(),
+            authentication_data: proof,
             ..Default::default()
         };
-        let connack = ConnAck { session_present, reason: ReasonCode::Success, properties };
-        turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(connack))));
+        Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
+    }
+
+    fn accept(connack: Box<ConnAck>, keep_alive_s: u16, turn: &mut Turn<'_>) {
+        super::ConnectionCounters::count(&turn.environment.counters.connected);
+        turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
         turn.outputs.push_back(Output::Established { keep_alive_s });
         turn.outputs.push_back(Output::Pump);
     }
 }
 
-/// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
-fn refusal_of(connect: &Connect) -> Option<ReasonCode> {
-    if connect.properties.authentication_method.is_some() {
-        return Some(ReasonCode::BadAuthenticationMethod);
+/// The Keep Alive that holds. Only 5.0 can be told another one than it chose.
+fn granted_keep_alive_s(connect: &Connect, config: &ConnectionConfig) -> u16 {
+    match (config.keep_alive_max_s, connect.version) {
+        (0, _) | (_, Version::V3 | Version::V4) => connect.keep_alive_s,
+        (maximum, Version::V5) if connect.keep_alive_s == 0 => maximum,
+        (maximum, Version::V5) => connect.keep_alive_s.min(maximum),
     }
+}
+
+/// Whether the client takes a packet as large as `connack` (MQTT 5.0 §3.1.2.11.4).
+fn takes(connect: &Connect, connack: &ConnAck) -> bool {
+    let Some(maximum) = connect.properties.maximum_packet_size else { return true };
+    let mut bytes = Vec::new();
+    let encoded = codec::encode(&Packet::ConnAck(Box::new(connack.clone())), connect.version, &mut bytes);
+    debug_assert_eq!(encoded, Ok(()));
+    bytes.len() <= maximum.get() as usize
+}
+
+/// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
+fn refusal_of(connect: &Connect) -> Option<Problem> {
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
         // 3.1 wants 1 to 23 characters; the upper bound is not held against anybody, as no server of today does.
-        Version::V3 if is_anonymous_session => Some(ReasonCode::ClientIdentifierNotValid),
+        Version::V3 if is_anonymous_session => Some(ReasonCode::ClientIdentifierNotValid.into()),
         // MQTT 3.1.1 [MQTT-3.1.3-8]: a session that is to be kept needs a name.
-        Version::V4 if is_anonymous_session && !connect.clean_start => Some(ReasonCode::ClientIdentifierNotValid),
+        Version::V4 if is_anonymous_session && !connect.clean_start => {
+            Some(ReasonCode::ClientIdentifierNotValid.into())
+        }
         _ => None,
     }
 }

@@ -4,10 +4,11 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ConnectionCounters, Ended, Established, Manner, Output, Turn};
+use super::gate::denial_of_publish;
+use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
 use crate::engine::Message;
 use crate::mqtt::packet::{Ack, Publish};
-use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version};
+use crate::mqtt::{Packet, QoS, ReasonCode, TopicName, Version};
 
 /// The Topic Names that a client's Topic Aliases stand for, for this Network Connection only (MQTT 5.0 §3.3.2.3.4).
 #[derive(Debug, Default)]
@@ -26,16 +27,19 @@ impl Aliases {
         topic: Option<TopicName<'a>>,
         alias: Option<NonZeroU16>,
         maximum: u16,
-    ) -> Result<TopicName<'a>, ReasonCode> {
+    ) -> Result<TopicName<'a>, Problem> {
         let Some(alias) = alias else {
-            return topic.ok_or(ReasonCode::ProtocolError);
+            return topic.ok_or_else(|| ReasonCode::ProtocolError.into());
         };
         if alias.get() > maximum {
-            return Err(ReasonCode::TopicAliasInvalid);
+            let words = format!("Topic Alias {alias} is above the Topic Alias Maximum {maximum}");
+            return Err(Problem::new(ReasonCode::TopicAliasInvalid, words));
         }
         let index = usize::from(alias.get()) - 1;
         let Some(topic) = topic else {
-            return self.topics.get(index).cloned().flatten().ok_or(ReasonCode::ProtocolError);
+            return self.topics.get(index).cloned().flatten().ok_or_else(|| {
+                Problem::new(ReasonCode::ProtocolError, format!("Topic Alias {alias} stands for no topic yet"))
+            });
         };
         if self.topics.len() <= index {
             self.topics.resize(index + 1, None);
@@ -62,17 +66,19 @@ impl Established {
         if has_release && let Some(packet_id) = packet_id {
             if environment.engine.is_receiving(&self.session, packet_id) {
                 // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
-                answer(packet_id, qos, ReasonCode::Success, manner, turn);
+                answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
                 return Ok(());
             }
-            if environment.engine.receiving_count(&self.session) >= environment.config.receive_maximum_of(self.version)
-            {
-                return Err(ReasonCode::ReceiveMaximumExceeded.into());
+            let maximum = environment.config.receive_maximum_of(self.version);
+            if environment.engine.receiving_count(&self.session) >= maximum {
+                let words = format!("Receive Maximum of {maximum} exceeded");
+                return Err(Problem::new(ReasonCode::ReceiveMaximumExceeded, words).into());
             }
         }
 
         let expires_at =
             properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
+        let mut denial = None;
         let reason = match self.gate.publish(&topic, qos, retain, &payload) {
             Ok(()) => {
                 let message =
@@ -84,6 +90,7 @@ impl Established {
             }
             Err(verdict) => {
                 ConnectionCounters::count(&environment.counters.publishes_denied);
+                denial = Some(denial_of_publish(verdict));
                 let verdict = self.gate.describe(verdict);
                 tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
                 self.denial_reason()
@@ -96,7 +103,9 @@ impl Established {
             let is_first = environment.engine.receive(&self.session, packet_id);
             debug_assert!(is_first, "asked before, and only this connection receives for its session");
         }
-        answer(packet_id, qos, reason, manner, turn);
+        let properties =
+            denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));
+        answer(Ack { packet_id, reason, properties }, qos, manner, turn);
         Ok(())
     }
 
@@ -120,8 +129,7 @@ impl Established {
 }
 
 /// Acknowledges a PUBLISH: PUBREC where a second handshake follows, PUBACK in every other case.
-fn answer(packet_id: PacketId, qos: QoS, reason: ReasonCode, manner: Manner, turn: &mut Turn<'_>) {
-    let ack = Ack::new(packet_id, reason);
+fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
     turn.outputs.push_back(Output::Send(match qos {
         QoS::ExactlyOnce if manner.has_qos2_handshake => Packet::PubRec(ack),
         _ => Packet::PubAck(ack),

@@ -7,11 +7,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::*;
+use crate::auth::{Authenticator, PasswordFile};
 use crate::engine::EngineConfig;
 use crate::engine::message::{Delivered, Delivery};
 use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
 use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
 use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+
+mod authentication;
 
 const POLICY: &str = r#"
 version: 1
@@ -23,9 +26,14 @@ roles:
     - { topic: "/p/${username}/upload", rw: rw }
 "#;
 
-/// What one client saw, in order, as a line each.
+/// What one client saw.
 #[derive(Debug, Default)]
-struct Seen(Mutex<Vec<String>>);
+struct Seen {
+    /// All of it, in order, as a line each.
+    lines: Mutex<Vec<String>>,
+    /// The Reason Strings among it.
+    words: Mutex<Vec<String>>,
+}
 
 impl Outlet for Seen {
     fn deliver(&self, _: Instant, delivery: &Delivery<'_>) -> Delivered {
@@ -56,13 +64,14 @@ impl Outlet for Seen {
 
 impl Seen {
     fn push(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
 /// A broker with a policy, and what its clients share.
 struct House {
     environment: Environment,
+    authenticator: Authenticator,
     now: Instant,
 }
 
@@ -78,6 +87,11 @@ impl House {
                 counters: Arc::default(),
                 random: || 7,
             },
+            authenticator: Authenticator::with_passwords(
+                true,
+                Some(PasswordFile::parse(authentication::PASSWORDS, "passwords").unwrap()),
+                1,
+            ),
             now: Instant::now(),
         }
     }
@@ -120,7 +134,12 @@ impl Client<'_> {
     }
 
     fn said(&self) -> Vec<String> {
-        std::mem::take(&mut *self.seen.0.lock().unwrap())
+        std::mem::take(&mut *self.seen.lines.lock().unwrap())
+    }
+
+    /// The Reason Strings that came since last asked.
+    fn words(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.words.lock().unwrap())
     }
 
     fn act(&mut self, act: impl FnOnce(&mut Core, Instant, &Arc<dyn Outlet>, &mut Turn<'_>)) {
@@ -131,9 +150,16 @@ impl Client<'_> {
         act(&mut self.core, self.house.now, &outlet, &mut turn);
         while let Some(output) = turn.outputs.pop_front() {
             match output {
-                Output::Send(packet) => self.seen.push(line(&packet)),
+                Output::Send(packet) => {
+                    self.seen.words.lock().unwrap().extend(words(&packet).map(str::to_owned));
+                    self.seen.push(line(&packet));
+                }
                 Output::Pump | Output::PumpLater => self.core.pump(self.house.now, &mut turn),
                 Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
+                Output::Prove(proof) => {
+                    let outcome = self.house.authenticator.prove(proof, 7);
+                    self.core.proven(self.house.now, outcome, &outlet, &mut turn);
+                }
                 Output::Authenticate(_) | Output::Established { .. } => {}
             }
         }
@@ -142,7 +168,16 @@ impl Client<'_> {
 
 fn line(packet: &Packet<'_>) -> String {
     match packet {
-        Packet::ConnAck(ack) => format!("CONNACK {} present={}", ack.reason.name(), ack.session_present),
+        Packet::ConnAck(ack) => {
+            let ConnAckProperties { authentication_method, authentication_data, .. } = &ack.properties;
+            let proof = authentication_method.as_ref().map(|method| format!(" {method} {}", text(authentication_data)));
+            format!("CONNACK {} present={}{}", ack.reason.name(), ack.session_present, proof.unwrap_or_default())
+        }
+        Packet::Auth(auth) => {
+            let AuthProperties { authentication_method, authentication_data, .. } = &auth.properties;
+            let method = authentication_method.as_deref().unwrap_or("none");
+            format!("AUTH {} {method} {}", auth.reason.name(), text(authentication_data))
+        }
         Packet::PubAck(ack) => format!("PUBACK {} {}", ack.packet_id, ack.reason.name()),
         Packet::PubRec(ack) => format!("PUBREC {} {}", ack.packet_id, ack.reason.name()),
         Packet::PubRel(ack) => format!("PUBREL {} {}", ack.packet_id, ack.reason.name()),
@@ -152,6 +187,23 @@ fn line(packet: &Packet<'_>) -> String {
         Packet::Disconnect(disconnect) => format!("DISCONNECT {}", disconnect.reason.name()),
         other => format!("{other:?}"),
     }
+}
+
+/// The Reason String of `packet`.
+fn words<'a>(packet: &'a Packet<'_>) -> Option<&'a str> {
+    match packet {
+        Packet::ConnAck(ack) => ack.properties.reason_string.as_deref(),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            ack.properties.as_ref()?.reason_string.as_deref()
+        }
+        Packet::SubAck(ack) | Packet::UnsubAck(ack) => ack.properties.reason_string.as_deref(),
+        Packet::Disconnect(disconnect) => disconnect.properties.reason_string.as_deref(),
+        _ => None,
+    }
+}
+
+fn text(data: &Option<Bytes>) -> String {
+    data.as_ref().map_or("none".to_owned(), |data| String::from_utf8_lossy(data).into_owned())
 }
 
 fn connect(client_id: &str, version: Version) -> Connect {
@@ -430,4 +482,106 @@ fn a_queued_message_waits_for_its_session() {
     let mut client = house.client(Manner::MQTT);
     let seen = client.connect(kept(), "someone");
     assert_eq!(seen, ["CONNACK Success present=true", "PUBLISH open/a while away q1 r0 d0"]);
+}
+
+#[test]
+fn a_failure_says_why_in_words() {
+    let house = House::new();
+    let mut client = house.connected("c");
+    client.send(publish("shut", b"", QoS::AtLeastOnce, Some(1)));
+    assert_eq!(client.words(), ["not authorized to publish to this topic"]);
+    client.send(publish("shut", b"", QoS::ExactlyOnce, Some(1)));
+    assert_eq!(client.words(), ["not authorized to publish to this topic"]);
+    client.send(subscribe(&["shut"], QoS::AtMostOnce));
+    assert_eq!(client.words(), ["not authorized to subscribe to this Topic Filter"]);
+    client.send(subscribe(&["open/a", "shut", "shut/b"], QoS::AtMostOnce));
+    assert_eq!(client.words(), ["Topic Filter 2 of 3: not authorized to subscribe to this Topic Filter"]);
+    client.send(Packet::Connect(Box::new(connect("c", Version::V5))));
+    assert_eq!(client.words(), ["a second CONNECT on the same connection"]);
+
+    let mut client = house.client(Manner::MQTT);
+    let mut mortal = connect("mortal", Version::V5);
+    mortal.will = Some(will("shut"));
+    client.connect(mortal, "someone");
+    assert_eq!(client.words(), ["Will Message: not authorized to publish to this topic"]);
+    let mut thief = house.client(Manner::MQTT);
+    let _owner = house.connected("mine");
+    thief.connect(connect("mine", Version::V5), "somebody else");
+    assert_eq!(thief.words(), ["this Client Identifier is not available to this user"]);
+}
+
+#[test]
+fn the_words_of_a_denial_name_what_was_asked_for_and_not_what_is_allowed() {
+    let house = House::new();
+    let text = "version: 1\nusers: { \"*\": [some] }\nroles:\n  some:\n    - { topic: t, rw: w, max_qos: 1 }\n\
+                limits:\n  some: { payload_bytes_max: 4B, retain: false }\n";
+    house.environment.policy.store(Arc::new(Policy::parse(text, "policy.yaml").unwrap()));
+    let mut client = house.connected("c");
+    client.send(publish("t", b"", QoS::ExactlyOnce, Some(1)));
+    client.send(publish("t", b"12345", QoS::AtLeastOnce, Some(1)));
+    let Packet::Publish(mut retained) = publish("t", b"", QoS::AtLeastOnce, Some(1)) else { unreachable!() };
+    retained.retain = true;
+    client.send(Packet::Publish(retained));
+    let expected = [
+        "not authorized to publish to this topic at this QoS",
+        "not authorized to publish a payload of this size to this topic",
+        "not authorized to publish to this topic with RETAIN",
+    ];
+    assert_eq!(client.words(), expected);
+}
+
+#[test]
+fn success_needs_no_words() {
+    let house = House::new();
+    let mut client = house.client(Manner::MQTT);
+    client.connect(connect("c", Version::V5), "someone");
+    client.send(subscribe(&["open/a", "open/b"], QoS::ExactlyOnce));
+    client.send(publish("open/a", b"", QoS::AtLeastOnce, Some(1)));
+    client.send(publish("open/c", b"", QoS::ExactlyOnce, Some(2)));
+    client.send(Packet::PubRel(ack(2)));
+    // What is left over from another connection is no failure of anybody's.
+    client.send(Packet::PubRel(ack(9)));
+    client.send(Packet::PubRec(ack(9)));
+    assert!(client.words().is_empty());
+}
+
+#[test]
+fn who_asks_for_no_problem_information_gets_it_where_the_standard_lets_it() {
+    let house = House::new();
+    let mut quiet = connect("quiet", Version::V5);
+    quiet.properties.request_problem_information = Some(false);
+    let mut client = house.client(Manner::MQTT);
+    client.connect(quiet, "someone");
+    client.said();
+    // MQTT 5.0 [MQTT-3.1.2-29]: on nothing but CONNACK and DISCONNECT.
+    assert_eq!(client.send(publish("shut", b"", QoS::AtLeastOnce, Some(1))), ["PUBACK 1 Not authorized"]);
+    assert_eq!(client.send(publish("shut", b"", QoS::ExactlyOnce, Some(2))), ["PUBREC 2 Not authorized"]);
+    assert_eq!(client.send(subscribe(&["shut"], QoS::AtMostOnce)), ["SUBACK [NotAuthorized]"]);
+    assert!(client.words().is_empty());
+    client.send(Packet::Connect(Box::new(connect("quiet", Version::V5))));
+    assert_eq!(client.words(), ["a second CONNECT on the same connection"]);
+}
+
+#[test]
+fn a_client_that_takes_no_connack_is_not_let_in() {
+    let house = House::new();
+    let narrow = |bytes_max: u32| {
+        let mut connect = connect("narrow", Version::V5);
+        connect.properties.maximum_packet_size = std::num::NonZeroU32::new(bytes_max);
+        connect.will = Some(will("open/will"));
+        connect
+    };
+    let mut witness = house.connected("w");
+    witness.send(subscribe(&["open/#"], QoS::AtMostOnce));
+    // Fixed header 2, flags and Reason Code 2, Property Length 1, Receive Maximum 3, Maximum Packet Size 5, Topic Alias Maximum 3.
+    let seen = house.client(Manner::MQTT).connect(narrow(15), "someone");
+    assert_eq!(seen, ["CONNACK Packet too large present=false", "close: Packet too large"]);
+    assert!(witness.said().is_empty(), "there was no session whose Will could be published");
+    let mut client = house.client(Manner::MQTT);
+    assert_eq!(client.connect(narrow(16), "someone"), [SUCCESS]);
+    client.act(|core, now, _, turn| core.answer_too_large(now, turn));
+    assert_eq!(client.said(), ["DISCONNECT Packet too large", "close: Packet too large"]);
+    assert_eq!(witness.said(), ["PUBLISH open/will gone q0 r0 d0"]);
+    client.act(|core, now, _, turn| core.answer_too_large(now, turn));
+    assert!(client.said().is_empty(), "a DISCONNECT that does not fit is left out");
 }
