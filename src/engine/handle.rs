@@ -176,7 +176,13 @@ impl Engine {
         attached.lock().is_some_and(|state| receiving(&state).binary_search(&packet_id).is_ok())
     }
 
-    /// Incoming QoS 2 messages that wait for their PUBREL: what Receive Maximum counts, kept across reconnects.
+    /// The Packet Identifiers of the incoming QoS 2 messages that wait for their PUBREL.
+    #[must_use]
+    pub fn unreleased(&self, attached: &Attached) -> Vec<PacketId> {
+        attached.lock().map_or_else(Vec::new, |state| receiving(&state).to_vec())
+    }
+
+    /// Incoming QoS 2 messages that wait for their PUBREL, kept across reconnects.
     #[must_use]
     pub fn receiving_count(&self, attached: &Attached) -> usize {
         attached.lock().map_or(0, |state| receiving(&state).len())

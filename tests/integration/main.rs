@@ -6,6 +6,7 @@
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
+//! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
@@ -30,6 +31,7 @@ mod cli;
 mod clients;
 mod counters;
 mod demo;
+mod differential;
 mod hostile;
 mod mqtt;
 mod policy;
