@@ -168,15 +168,27 @@ fn fan_out_qos_1(bencher: Bencher<'_, '_>, receivers: usize) {
     });
 }
 
-/// A message that three of 100,000 filters match.
-#[divan::bench]
-fn publish_among_100k_filters(bencher: Bencher<'_, '_>) {
-    let (mut house, sessions) = house_of_filters();
-    house.subscribe(&sessions[0], "site/+/device/300/state", QoS::AtMostOnce);
-    house.subscribe(&sessions[1], "site/0/device/300/#", QoS::AtMostOnce);
-    house.subscribe(&sessions[2], "site/0/+/300/state", QoS::AtMostOnce);
-    let message = message("site/0/device/300/state", QoS::AtMostOnce);
-    bencher.bench_local(|| assert_eq!(house.publish(black_box(&message)), 3));
+/// Messages that three filters match each (exactly, by `+`, by `#`), on topics in no order, among few and among many filters.
+#[divan::bench(args = [300, 100_000])]
+fn publish_matching_three_of(bencher: Bencher<'_, '_>, filters: usize) {
+    let mut house = House::new();
+    let sessions = (0..100).map(|number| house.connect(number).0).collect::<Vec<_>>();
+    let groups = filters / 3;
+    for number in 0..groups * 3 {
+        let group = number / 3;
+        let last = ["state", "+", "#"][number % 3];
+        house.subscribe(&sessions[number % 100], &format!("site/{}/{group}/{last}", group / 100), QoS::AtMostOnce);
+    }
+    let topic_of = |number: usize| {
+        let group = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % groups;
+        format!("site/{}/{group}/state", group / 100)
+    };
+    let messages = (0..4096).map(|number| message(&topic_of(number), QoS::AtMostOnce)).collect::<Vec<_>>();
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn = (turn + 1) % messages.len();
+        assert_eq!(house.publish(black_box(&messages[turn])), 3);
+    });
 }
 
 /// A message that nobody wants.
@@ -214,9 +226,9 @@ fn unsubscribe_100k_filters(bencher: Bencher<'_, '_>) {
         (house, sessions, filters)
     };
     bencher.counter(ItemsCount::new(100_000_usize)).with_inputs(make).bench_local_values(
-        |(house, sessions, filters)| {
+        |(mut house, sessions, filters)| {
             for (number, filter) in filters.iter().enumerate() {
-                assert!(house.engine.unsubscribe(&sessions[number % 100], filter));
+                assert!(house.engine.unsubscribe(house.now, &sessions[number % 100], filter, &mut house.round));
             }
             (house, sessions, filters)
         },

@@ -11,7 +11,7 @@ use crate::admin::AdminConfig;
 use crate::auth::AuthConfig;
 use crate::connection::{ConnectionConfig, ResponseInformation};
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig};
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -104,6 +104,10 @@ fn response_information(mqtt: &Written, faults: &mut Vec<Fault>) -> Option<Respo
 fn engine(engine: &Written) -> EngineConfig {
     EngineConfig {
         queue_bytes_max: size(engine, "queue_bytes_max"),
+        queue_full: match engine.text("queue_full") {
+            Some("drop_oldest") => QueueFull::DropOldest,
+            _ => QueueFull::DropNewest,
+        },
         inflight_max: count(engine, "inflight_max"),
         sessions_max: count(engine, "sessions_max"),
         subscriptions_max: count(engine, "subscriptions_max"),

@@ -15,7 +15,7 @@ use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
-use crate::auth::{Credentials, Principal, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused};
 use crate::dialect::json::implicit_connect;
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Outlet, Round};
@@ -294,6 +294,7 @@ impl Driver {
             match output {
                 Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
+                Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
@@ -337,6 +338,12 @@ impl Driver {
         }
         // The task is to be polled once more, to wait for the check.
         self.link.nudge();
+    }
+
+    fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
+        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
+        self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }
 
     fn establish(&mut self, now: Instant, keep_alive_s: u16) {

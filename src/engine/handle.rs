@@ -256,7 +256,9 @@ impl Engine {
     }
 
     /// Removes a Subscription. Says whether there was one (else UNSUBACK 0x11).
-    pub fn unsubscribe(&self, attached: &Attached, filter: &TopicFilter) -> bool {
+    ///
+    /// What waits is still sent, but for messages of a Shared Subscription that another connected member can have.
+    pub fn unsubscribe(&self, now: Instant, attached: &Attached, filter: &TopicFilter, round: &mut Round) -> bool {
         let mut subscriptions = self.subscriptions.write();
         let Some(mut state) = attached.lock() else { return false };
         let Some(membership) = subscriptions.find(filter) else { return false };
@@ -272,6 +274,12 @@ impl Engine {
             pending.backlog.retain(|backlog| backlog.membership != membership);
         }
         EngineCounters::sub(&self.counters.subscriptions, 1);
+        let has_shared = membership.group != 0 && state.outgoing.has_shared();
+        drop(state);
+        if has_shared {
+            let leftovers = self.take_shared(&attached.session, |leftover| leftover.group == membership.group);
+            self.hand_on(now, &leftovers, round);
+        }
         true
     }
 

@@ -117,6 +117,8 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "bad_credentials" = bad_credentials;
         "not_authorized" = not_authorized;
         "unavailable" = unavailable;
+        "unknown_method" = unknown_method;
+        "not_proven" = not_proven;
     }
 }
 
@@ -130,6 +132,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_deliveries" = deliveries, "Messages appended to a connection for the first time.";
         counter "engine_redeliveries" = redeliveries, "Messages appended again after a reconnect.";
         counter "engine_queued" = queued, "Messages put into a session's queue.";
+        counter "engine_handed_on" = handed_on, "Messages of Shared Subscriptions that another member got, as the one they were for left.";
         counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
         counter "engine_sessions_refused" = sessions_refused, "Sessions refused as sessions_max was reached.";
         counter "engine_sessions_expired" = sessions_expired, "Sessions whose Session Expiry Interval passed.";

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
+//! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
@@ -23,6 +24,7 @@ mod harness;
 
 mod article_one;
 mod article_two;
+mod authentication;
 mod cli;
 mod clients;
 mod counters;

@@ -263,7 +263,8 @@ const AUTH: &[Key] = &[
         kind: Kind::Path,
         default: None,
         example: Some("passwords"),
-        doc: "The password file: mosquitto_passwd's formats ($6$, $7$) and argon2id. `tidegate passwd` writes it.",
+        doc: "The password file: mosquitto_passwd's formats ($6$, $7$), argon2id and SCRAM-SHA-256 verifiers. `tidegate passwd` writes it. \
+              As soon as it has a SCRAM-SHA-256 verifier, MQTT 5.0 clients may authenticate by that method, and send no password.",
     },
     Key {
         name: "hashing_max",
@@ -310,7 +311,16 @@ const ENGINE: &[Key] = &[
         kind: Kind::Size { min: 1 << 10, max: 4 << 30 },
         default: Some("1MiB"),
         example: None,
-        doc: "What waits for one session while its client is away or slow. Beyond, messages are dropped and counted.",
+        doc: "What waits for one session while its client is away or slow: topic, properties and payload, and 64 bytes for each message. \
+              Beyond, messages are dropped and counted: QoS 0 first, oldest first, then as `queue_full` says.",
+    },
+    Key {
+        name: "queue_full",
+        kind: Kind::Word(&["drop_newest", "drop_oldest"]),
+        default: Some("drop_newest"),
+        example: None,
+        doc: "Which QoS 1 and 2 messages a full queue loses: drop_newest (the one that arrives) keeps a history without gaps, drop_oldest \
+              (what waited longest) the present.",
     },
     Key {
         name: "inflight_max",

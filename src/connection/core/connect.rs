@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, Problem, State, Turn, Window, gate};
+use bytes::Bytes;
+
+use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window, gate};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::engine::Message;
@@ -23,6 +25,9 @@ impl Core {
             connect.client_id = format!("auto-{:032x}", (turn.environment.random)()).into();
             self.has_assigned_client_id = true;
         }
+        if let Some(method) = connect.properties.authentication_method.clone() {
+            return self.begin_exchange(connect, method, turn);
+        }
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
@@ -32,12 +37,13 @@ impl Core {
         self.state = State::Authenticating(connect);
     }
 
-    /// Opens the session of a client that is known to be `principal`.
+    /// Opens the session of a client that is known to be `principal`; `proof` is what it is told for its part.
     pub(super) fn admit(
         &mut self,
         now: Instant,
         connect: Connect,
         principal: &Principal,
+        proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
         turn: &mut Turn<'_>,
     ) {
@@ -60,7 +66,7 @@ impl Core {
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
-        let mut connack = self.connack(&connect, principal, expiry_interval_s, &environment.config);
+        let mut connack = self.connack(&connect, principal, expiry_interval_s, proof, &environment.config);
         if !takes(&connect, &connack) {
             // What CONNACK says is what the client must keep to: leaving it out would be a lie.
             let words = "the client's Maximum Packet Size has no room for CONNACK";
@@ -98,21 +104,23 @@ impl Core {
             window: Window::carrying(carried),
             explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
+            enhanced: Enhanced::of(&connect, principal),
         };
         if opened.session_present {
-            established.rejudge(turn);
+            established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;
         Self::accept(connack, granted_keep_alive_s(&connect, &environment.config), turn);
     }
 
-    /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
+    /// The CONNACK that lets this client in, to a session of `expiry_interval_s`; `proof` is what its mechanism says last.
     fn connack(
         &self,
         connect: &Connect,
         principal: &Principal,
         expiry_interval_s: u32,
+        proof: Option<Bytes>,
         config: &ConnectionConfig,
     ) -> Box<ConnAck> {
         let keep_alive_s = granted_keep_alive_s(connect, config);
@@ -128,6 +136,9 @@ impl Core {
             topic_alias_maximum: Some(config.topic_alias_maximum),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
             response_information: template.and_then(|template| template.bind(&principal.username, &connect.client_id)),
+            // MQTT 5.0 [MQTT-4.12.0-5]
+            authentication_method: connect.properties.authentication_method.clone(),
+            authentication_data: proof,
             ..Default::default()
         };
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
@@ -161,9 +172,6 @@ fn takes(connect: &Connect, connack: &ConnAck) -> bool {
 
 /// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
 fn refusal_of(connect: &Connect, config: &ConnectionConfig) -> Option<Problem> {
-    if connect.properties.authentication_method.is_some() {
-        return Some(ReasonCode::BadAuthenticationMethod.into());
-    }
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
         // MQTT 3.1 §3.1: 1 to 23 characters, and "Identifier Rejected" for any other. Nobody but a 3.1 client is held to it.

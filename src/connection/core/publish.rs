@@ -100,13 +100,14 @@ impl Established {
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
 
-        if has_release && let Some(packet_id) = packet_id {
-            if environment.engine.is_receiving(&self.session, packet_id) {
-                // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
-                self.window.count_no_longer_as_carried(packet_id);
-                answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
-                return Ok(());
-            }
+        if has_release
+            && let Some(packet_id) = packet_id
+            && environment.engine.is_receiving(&self.session, packet_id)
+        {
+            // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
+            self.window.count_no_longer_as_carried(packet_id);
+            answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
+            return Ok(());
         }
         let maximum = environment.config.receive_maximum_of(self.version);
         if qos != QoS::AtMostOnce && self.window.is_exceeded(has_release, maximum, &environment.engine, &self.session) {

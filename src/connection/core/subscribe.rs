@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 §3.8 to §3.11).
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use super::gate::residue_check;
 use super::{ConnectionCounters, Established, Output, Problem, Turn};
@@ -84,11 +85,11 @@ impl Established {
         }
     }
 
-    pub(super) fn handle_unsubscribe(&self, unsubscribe: &Unsubscribe, turn: &mut Turn<'_>) {
+    pub(super) fn handle_unsubscribe(&self, now: Instant, unsubscribe: &Unsubscribe, turn: &mut Turn<'_>) {
         let reasons = unsubscribe
             .filters
             .iter()
-            .map(|filter| match turn.environment.engine.unsubscribe(&self.session, filter) {
+            .map(|filter| match turn.environment.engine.unsubscribe(now, &self.session, filter, turn.round) {
                 true => ReasonCode::Success,
                 false => ReasonCode::NoSubscriptionExisted,
             })
@@ -99,13 +100,13 @@ impl Established {
     }
 
     /// Drops what a kept session holds and its owner may no longer have; tells how many.
-    pub(super) fn rejudge(&self, turn: &mut Turn<'_>) -> usize {
+    pub(super) fn rejudge(&self, now: Instant, turn: &mut Turn<'_>) -> usize {
         let engine = &turn.environment.engine;
         engine
             .subscriptions(&self.session)
             .into_iter()
             .filter(|filter| matches!(self.gate.subscribe(filter, QoS::ExactlyOnce), SubscribeVerdict::Refused(_)))
-            .filter(|filter| engine.unsubscribe(&self.session, filter))
+            .filter(|filter| engine.unsubscribe(now, &self.session, filter, turn.round))
             .count()
     }
 }

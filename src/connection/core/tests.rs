@@ -7,11 +7,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::*;
+use crate::auth::{Authenticator, PasswordFile};
 use crate::engine::EngineConfig;
 use crate::engine::message::{Delivered, Delivery};
 use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
 use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
 use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+
+mod authentication;
 
 const POLICY: &str = r#"
 version: 1
@@ -72,6 +75,7 @@ impl Seen {
 /// A broker with a policy, and what its clients share.
 struct House {
     environment: Environment,
+    authenticator: Authenticator,
     now: Instant,
 }
 
@@ -87,6 +91,11 @@ impl House {
                 counters: Arc::default(),
                 random: || 7,
             },
+            authenticator: Authenticator::with_passwords(
+                true,
+                Some(PasswordFile::parse(authentication::PASSWORDS, "passwords").unwrap()),
+                1,
+            ),
             now: Instant::now(),
         }
     }
@@ -159,6 +168,10 @@ impl Client<'_> {
                 }
                 Output::Pump | Output::PumpLater => self.core.pump(self.house.now, &mut turn),
                 Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
+                Output::Prove(proof) => {
+                    let outcome = self.house.authenticator.prove(proof, 7);
+                    self.core.proven(self.house.now, outcome, &outlet, &mut turn);
+                }
                 Output::Established { keep_alive_s } => *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s),
                 Output::Authenticate(_) => {}
             }
@@ -168,7 +181,16 @@ impl Client<'_> {
 
 fn line(packet: &Packet<'_>) -> String {
     match packet {
-        Packet::ConnAck(ack) => format!("CONNACK {} present={}", ack.reason.name(), ack.session_present),
+        Packet::ConnAck(ack) => {
+            let ConnAckProperties { authentication_method, authentication_data, .. } = &ack.properties;
+            let proof = authentication_method.as_ref().map(|method| format!(" {method} {}", text(authentication_data)));
+            format!("CONNACK {} present={}{}", ack.reason.name(), ack.session_present, proof.unwrap_or_default())
+        }
+        Packet::Auth(auth) => {
+            let AuthProperties { authentication_method, authentication_data, .. } = &auth.properties;
+            let method = authentication_method.as_deref().unwrap_or("none");
+            format!("AUTH {} {method} {}", auth.reason.name(), text(authentication_data))
+        }
         Packet::PubAck(ack) => format!("PUBACK {} {}", ack.packet_id, ack.reason.name()),
         Packet::PubRec(ack) => format!("PUBREC {} {}", ack.packet_id, ack.reason.name()),
         Packet::PubRel(ack) => format!("PUBREL {} {}", ack.packet_id, ack.reason.name()),
@@ -191,6 +213,10 @@ fn words<'a>(packet: &'a Packet<'_>) -> Option<&'a str> {
         Packet::Disconnect(disconnect) => disconnect.properties.reason_string.as_deref(),
         _ => None,
     }
+}
+
+fn text(data: &Option<Bytes>) -> String {
+    data.as_ref().map_or("none".to_owned(), |data| String::from_utf8_lossy(data).into_owned())
 }
 
 fn connect(client_id: &str, version: Version) -> Connect {

@@ -21,6 +21,7 @@ pub(crate) struct Tally {
     pub(crate) deliveries: u64,
     pub(crate) redeliveries: u64,
     pub(crate) queued: u64,
+    pub(crate) handed_on: u64,
     pub(crate) dropped_offline: u64,
     pub(crate) dropped_outbox_full: u64,
     pub(crate) dropped_queue_full_qos_0: u64,
@@ -28,6 +29,7 @@ pub(crate) struct Tally {
     pub(crate) dropped_too_large: u64,
     pub(crate) dropped_expired: u64,
     pub(crate) dropped_closed: u64,
+    pub(crate) dropped_session_ended: u64,
     pub(crate) dropped_denied: u64,
 }
 
@@ -43,6 +45,7 @@ impl Tally {
             (&counters.deliveries, self.deliveries),
             (&counters.redeliveries, self.redeliveries),
             (&counters.queued, self.queued),
+            (&counters.handed_on, self.handed_on),
             (&counters.dropped_offline, self.dropped_offline),
             (&counters.dropped_outbox_full, self.dropped_outbox_full),
             (&counters.dropped_queue_full_qos_0, self.dropped_queue_full_qos_0),
@@ -50,6 +53,7 @@ impl Tally {
             (&counters.dropped_too_large, self.dropped_too_large),
             (&counters.dropped_expired, self.dropped_expired),
             (&counters.dropped_closed, self.dropped_closed),
+            (&counters.dropped_session_ended, self.dropped_session_ended),
             (&counters.dropped_denied, self.dropped_denied),
         ] {
             EngineCounters::add(counter, count);

@@ -1,7 +1,7 @@
 //! The parts of the engine: plain synchronous types, each the owner of one piece of Session State or of the routing table.
 //!
 //! ```text
-//! subscriptions ─ levels, subscribers     who wants what                   directory   all sessions, and when they are due
+//! subscriptions ─ subscribers             who wants what                   directory   all sessions, and when they are due
 //! router                                  from one message to all of them  session     one of them
 //! retained                                the last message of a topic      outgoing    its way out: inflight, queue, backlog
 //! ```
@@ -10,7 +10,6 @@ pub(crate) mod directory;
 pub(crate) mod flow;
 pub(crate) mod identifiers;
 pub(crate) mod inflight;
-pub(crate) mod levels;
 pub(crate) mod outgoing;
 pub(crate) mod queue;
 pub(crate) mod retained;

@@ -1,16 +1,19 @@
 //! All Subscriptions as one tree of topic levels.
 //!
 //! ```text
-//! nodes (slab)                      edges (one hash table of node numbers, looked up by parent and level)
-//!  0 root                           (0, "plant") → 1
-//!  1 "plant", parent 0              (1, +)       → 2
-//!  2 +, parent 1                    (2, "temp")  → 3
+//! nodes (slab)                        edges (one hash table of node numbers, looked up by parent and level)
+//!  0 root                             (0, "plant") → 1
+//!  1 "plant", parent 0, plus 2        (2, "temp")  → 3
+//!  2 +, parent 1
 //!  3 "temp", parent 2, subscribers
 //! ```
 //!
 //! A match visits at most three children a node (the level, `+`, `#`), so its time follows the topic's depth and the wildcards on its way,
-//! not the number of Subscriptions. A node without children and Subscriptions goes at once, and its level's text with the last node on it.
-//! The tree is the only place that keeps a filter's text: a session keeps the numbers of its nodes, and the text is read off the path.
+//! not the number of Subscriptions. Among many of them what it costs is memory that no cache holds: so a node keeps the numbers of its
+//! wildcard children itself, its level's text lies in the node, and only a child with a level of its own takes a look into the table.
+//!
+//! A node without children and Subscriptions goes at once. The tree is the only place that keeps a filter's text: a session keeps the
+//! numbers of its nodes, and the text is read off the path.
 
 #[cfg(test)]
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +23,6 @@ use ahash::RandomState;
 use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 
-use super::levels::{HASH, Level, Levels, PLUS, UNKNOWN};
 use super::session::Session;
 use super::subscribers::{Group, Subscriber, Subscribers};
 use crate::engine::message::DeliveryCheck;
@@ -39,7 +41,6 @@ pub(crate) struct Membership {
 /// The tree.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    levels: Levels,
     nodes: Vec<Node>,
     free: Vec<NodeId>,
     edges: HashTable<NodeId>,
@@ -49,17 +50,21 @@ pub(crate) struct Subscriptions {
     hasher: RandomState,
 }
 
-/// 32 bytes.
+/// 56 bytes.
 #[derive(Debug, Default)]
 struct Node {
     parent: NodeId,
-    level: Level,
+    /// The wildcards among them.
     children_count: u32,
-    /// Whether `+` and `#` are among the children: spares two lookups a level where they are not.
-    has_plus: bool,
-    has_hash: bool,
+    /// The children `+` and `#`; [`ROOT`]: there is none.
+    plus: NodeId,
+    hash: NodeId,
+    level: Level,
     subscribers: Subscribers,
 }
+
+/// A level's text; what is short lies in the node.
+type Level = SmallVec<[u8; 16]>;
 
 const ROOT: NodeId = 0;
 
@@ -69,7 +74,6 @@ pub(crate) type Matched = SmallVec<[NodeId; 12]>;
 impl Subscriptions {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self {
-            levels: Levels::new(hasher.clone()),
             nodes: vec![Node::default()],
             free: Vec::new(),
             edges: HashTable::new(),
@@ -118,7 +122,7 @@ impl Subscriptions {
     pub(crate) fn find(&self, filter: &TopicFilter) -> Option<Membership> {
         let mut node = ROOT;
         for text in filter.filter().split('/') {
-            node = self.child(node, self.levels.find(text))?;
+            node = self.child(node, text)?;
         }
         let group = match filter.share_name() {
             None => 0,
@@ -158,7 +162,7 @@ impl Subscriptions {
             if depth > 0 {
                 text.push('/');
             }
-            text.push_str(self.levels.text(self.nodes[node as usize].level));
+            text.push_str(self.nodes[node as usize].text());
         }
         text
     }
@@ -166,6 +170,15 @@ impl Subscriptions {
     fn group(&self, membership: Membership) -> Option<&Group> {
         let groups = self.nodes[membership.node as usize].subscribers.groups();
         groups.iter().find(|group| group.number == membership.group)
+    }
+
+    /// The group `number` of a Shared Subscription that `topic` matches, and where it lies: numbers come round some day, so that the number
+    /// alone might name another one.
+    pub(crate) fn matching_group(&self, topic: &str, number: u32) -> Option<(Membership, &Group)> {
+        let mut matched = Matched::new();
+        self.matching(topic, &mut matched);
+        let mut places = matched.into_iter().map(|node| Membership { node, group: number });
+        places.find_map(|membership| Some((membership, self.group(membership)?)))
     }
 
     pub(crate) fn subscribers(&self, node: NodeId) -> &Subscribers {
@@ -184,7 +197,7 @@ impl Subscriptions {
 
     /// Finds every node with Subscriptions that match `topic` (MQTT 5.0 §4.7).
     pub(crate) fn matching(&self, topic: &str, matched: &mut Matched) {
-        let levels: SmallVec<[Level; 24]> = topic.split('/').map(|text| self.levels.find(text)).collect();
+        let levels: SmallVec<[&str; 16]> = topic.split('/').collect();
         let is_hidden = topic.starts_with('$');
         let mut open: SmallVec<[(NodeId, usize); 24]> = SmallVec::new();
         open.push((ROOT, 0));
@@ -192,9 +205,9 @@ impl Subscriptions {
             let node = &self.nodes[id as usize];
             // A wildcard at the first level does not match a leading $.
             let wildcards_match = !(is_hidden && depth == 0);
-            if node.has_hash && wildcards_match {
+            if node.hash != ROOT && wildcards_match {
                 // It matches its parent's level as well as everything below.
-                matched.extend(self.child(id, HASH));
+                matched.push(node.hash);
             }
             let Some(&level) = levels.get(depth) else {
                 if !node.subscribers.is_empty() {
@@ -202,10 +215,10 @@ impl Subscriptions {
                 }
                 continue;
             };
-            if node.has_plus && wildcards_match {
-                open.extend(self.child(id, PLUS).map(|child| (child, depth + 1)));
+            if node.plus != ROOT && wildcards_match {
+                open.push((node.plus, depth + 1));
             }
-            open.extend(self.child(id, level).map(|child| (child, depth + 1)));
+            open.extend(self.named_child(id, level).map(|child| (child, depth + 1)));
         }
     }
 
@@ -214,16 +227,16 @@ impl Subscriptions {
     pub(crate) fn check_invariants(&self) -> BTreeMap<u64, BTreeSet<Membership>> {
         use crate::engine::core::subscribers::Subscribers;
         let free = self.free.iter().copied().collect::<BTreeSet<_>>();
-        let mut children: BTreeMap<NodeId, Vec<Level>> = BTreeMap::new();
+        let mut children_counts: BTreeMap<NodeId, u32> = BTreeMap::new();
         let mut held: BTreeMap<u64, BTreeSet<Membership>> = BTreeMap::new();
         let mut checked_count = 0;
         let used = (0..self.nodes.len() as NodeId).filter(|id| !free.contains(id)).collect::<Vec<_>>();
         for &id in &used {
             let node = &self.nodes[id as usize];
             if id != ROOT {
-                assert_eq!(self.child(node.parent, node.level), Some(id));
+                assert_eq!(self.child(node.parent, node.text()), Some(id));
                 assert!(node.children_count > 0 || !node.subscribers.is_empty(), "what nobody needs is gone");
-                children.entry(node.parent).or_default().push(node.level);
+                *children_counts.entry(node.parent).or_default() += 1;
             }
             assert!(!matches!(&node.subscribers, Subscribers::Many(crowd) if crowd.is_needless()));
             let plain = node.subscribers.plain().iter().map(|subscriber| (0, subscriber));
@@ -234,38 +247,47 @@ impl Subscriptions {
                 assert!(held.entry(subscriber.session.number()).or_default().insert(Membership { node: id, group }));
             }
         }
+        let mut wildcards_count = 0;
         for &id in &used {
-            let (node, levels) = (&self.nodes[id as usize], children.remove(&id).unwrap_or_default());
-            assert_eq!(node.children_count as usize, levels.len());
-            assert_eq!((node.has_plus, node.has_hash), (levels.contains(&PLUS), levels.contains(&HASH)));
+            let node = &self.nodes[id as usize];
+            assert_eq!(node.children_count, children_counts.remove(&id).unwrap_or_default());
+            for (child, text) in [(node.plus, "+"), (node.hash, "#")].into_iter().filter(|&(child, _)| child != ROOT) {
+                wildcards_count += 1;
+                let child = &self.nodes[child as usize];
+                assert_eq!((child.parent, child.text()), (id, text));
+            }
         }
-        let levels = used.iter().skip(1).map(|&id| self.nodes[id as usize].level).chain([PLUS, HASH]);
-        assert_eq!(
-            self.levels.len(),
-            levels.collect::<BTreeSet<_>>().len(),
-            "a level's text lives as long as its nodes"
-        );
-        assert_eq!(self.edges.len(), used.len() - 1);
+        assert_eq!(self.edges.len(), used.len() - 1 - wildcards_count);
         assert_eq!(self.check_by_subscription.len(), checked_count);
         held
     }
 
-    fn child(&self, parent: NodeId, level: Level) -> Option<NodeId> {
-        if level == UNKNOWN || self.nodes[parent as usize].children_count == 0 {
+    fn child(&self, parent: NodeId, text: &str) -> Option<NodeId> {
+        let wildcard = match text {
+            "+" => self.nodes[parent as usize].plus,
+            "#" => self.nodes[parent as usize].hash,
+            _ => return self.named_child(parent, text),
+        };
+        (wildcard != ROOT).then_some(wildcard)
+    }
+
+    /// The child whose level is `text` to the letter; the wildcards are not among these.
+    fn named_child(&self, parent: NodeId, text: &str) -> Option<NodeId> {
+        if !self.nodes[parent as usize].has_named_children() {
             return None;
         }
         let is_it = |&id: &NodeId| {
             let node = &self.nodes[id as usize];
-            node.parent == parent && node.level == level
+            node.parent == parent && *node.level == *text.as_bytes()
         };
-        self.edges.find(hash_of(parent, level, &self.hasher), is_it).copied()
+        self.edges.find(hash_of(parent, text.as_bytes(), &self.hasher), is_it).copied()
     }
 
     /// The node of the filter text, made if it is not there.
     fn node_of(&mut self, filter: &str) -> NodeId {
         let mut node = ROOT;
         for text in filter.split('/') {
-            node = match self.child(node, self.levels.find(text)) {
+            node = match self.child(node, text) {
                 Some(child) => child,
                 None => self.add_child(node, text),
             };
@@ -274,8 +296,7 @@ impl Subscriptions {
     }
 
     fn add_child(&mut self, parent: NodeId, text: &str) -> NodeId {
-        let level = self.levels.acquire(text);
-        let node = Node { parent, level, ..Node::default() };
+        let node = Node { parent, level: Level::from_slice(text.as_bytes()), ..Node::default() };
         let id = match self.free.pop() {
             Some(id) => {
                 self.nodes[id as usize] = node;
@@ -287,40 +308,60 @@ impl Subscriptions {
                 (self.nodes.len() - 1) as NodeId
             }
         };
-        let (nodes, hasher) = (&self.nodes, &self.hasher);
-        self.edges.insert_unique(hash_of(parent, level, hasher), id, |&id| {
-            let node = &nodes[id as usize];
-            hash_of(node.parent, node.level, hasher)
-        });
-        let parent = &mut self.nodes[parent as usize];
-        parent.children_count += 1;
-        parent.has_plus |= level == PLUS;
-        parent.has_hash |= level == HASH;
+        let above = &mut self.nodes[parent as usize];
+        above.children_count += 1;
+        match text {
+            "+" => above.plus = id,
+            "#" => above.hash = id,
+            _ => {
+                let (nodes, hasher) = (&self.nodes, &self.hasher);
+                self.edges.insert_unique(hash_of(parent, text.as_bytes(), hasher), id, |&id| {
+                    let node = &nodes[id as usize];
+                    hash_of(node.parent, &node.level, hasher)
+                });
+            }
+        }
         id
     }
 
     /// Removes `id` and its ancestors as far as nothing needs them.
     fn prune(&mut self, mut id: NodeId) {
         while id != ROOT {
-            let node = &self.nodes[id as usize];
+            let node = &mut self.nodes[id as usize];
             if node.children_count > 0 || !node.subscribers.is_empty() {
                 return;
             }
-            let (parent, level) = (node.parent, node.level);
-            if let Ok(edge) = self.edges.find_entry(hash_of(parent, level, &self.hasher), |&found| found == id) {
-                edge.remove();
-            }
-            self.levels.release(level);
-            self.free.push(id);
+            let Node { parent, level, .. } = std::mem::take(node);
             let above = &mut self.nodes[parent as usize];
             above.children_count -= 1;
-            above.has_plus &= level != PLUS;
-            above.has_hash &= level != HASH;
+            match level.as_slice() {
+                b"+" => above.plus = ROOT,
+                b"#" => above.hash = ROOT,
+                level => {
+                    if let Ok(edge) = self.edges.find_entry(hash_of(parent, level, &self.hasher), |&found| found == id)
+                    {
+                        edge.remove();
+                    }
+                }
+            }
+            self.free.push(id);
             id = parent;
         }
     }
 }
 
-fn hash_of(parent: NodeId, level: Level, hasher: &RandomState) -> u64 {
-    hasher.hash_one(u64::from(parent) << 32 | u64::from(level))
+impl Node {
+    fn text(&self) -> &str {
+        // It was cut out of a filter at the separators, so it is UTF-8.
+        std::str::from_utf8(&self.level).unwrap_or_default()
+    }
+
+    fn has_named_children(&self) -> bool {
+        let wildcards_count = u32::from(self.plus != ROOT) + u32::from(self.hash != ROOT);
+        self.children_count > wildcards_count
+    }
+}
+
+fn hash_of(parent: NodeId, level: &[u8], hasher: &RandomState) -> u64 {
+    hasher.hash_one((parent, level))
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::engine::EngineConfig;
-use crate::engine::tests::world::{Sent, World, filter, identifier, message};
+use crate::engine::tests::world::{Sent, World, identifier, message};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::packet::RetainHandling;
 
@@ -132,7 +132,7 @@ fn unsubscribing_stops_what_is_still_to_come() {
     let client = world.connect("a");
     client.mailbox.set_room(1);
     world.subscribe(&client, "t/+", AtMostOnce);
-    world.engine.unsubscribe(&client.attached, &filter("t/+"));
+    world.unsubscribe(&client, "t/+");
     client.mailbox.set_room(10);
     world.pump(&client);
     assert_eq!(client.mailbox.payloads(), ["r:t/1=x"]);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::engine::message::{
-    Acknowledgement, Closing, Delivered, Delivery, Message, OpenError, OpenSession, Outlet, Round, SessionWill,
-    SubscribeRequest,
+    Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Message, OpenError, OpenSession, Outlet, Round,
+    SessionWill, SubscribeRequest,
 };
 use crate::engine::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
 use crate::mqtt::packet::SubscribeOptions;
@@ -137,6 +137,16 @@ impl Outlet for Mailbox {
     }
 }
 
+/// A grant of one topic alone.
+#[derive(Debug)]
+pub(crate) struct OnlyTopic(pub(crate) &'static str);
+
+impl DeliveryCheck for OnlyTopic {
+    fn allows(&self, topic: &str) -> bool {
+        topic == self.0
+    }
+}
+
 /// An engine, a clock that only tests move, and short words for everything.
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -213,6 +223,12 @@ impl World {
         change(&mut request);
         self.engine.subscribe(&client.attached, request).expect("within the quota");
         self.pump(client);
+    }
+
+    pub(crate) fn unsubscribe(&mut self, client: &Client, text: &str) -> bool {
+        let was_there = self.engine.unsubscribe(self.now, &client.attached, &filter(text), &mut self.round);
+        self.flush();
+        was_there
     }
 
     pub(crate) fn publish(&mut self, topic: &str, payload: &str, qos: QoS) -> Published {
