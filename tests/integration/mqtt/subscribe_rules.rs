@@ -87,7 +87,12 @@ fn every_subscribe_is_answered_with_its_identifier_and_a_code_for_each_filter() 
                 properties: SubscribeProperties::default(),
                 filters: filters.to_vec(),
             }));
-            let refusal = if version == Version::V5 { ReasonCode::NotAuthorized } else { ReasonCode::UnspecifiedError };
+            let refusal = match version {
+                // MQTT 3.1 §3.9 has none: a client is told the QoS that it asked for, and gets nothing.
+                Version::V3 => ReasonCode::Success,
+                Version::V4 => ReasonCode::UnspecifiedError,
+                Version::V5 => ReasonCode::NotAuthorized,
+            };
             match client.receive() {
                 Packet::SubAck(answer) => {
                     assert_eq!(answer.packet_id.get(), id, "[MQTT-3.8.4-2]");
