@@ -36,6 +36,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         policy: root.path("policy"),
         admin,
         log: log(section(root, "log")),
+        sys_interval: duration(section(root, "engine"), "sys_interval"),
         drain_timeout: duration(section(root, "limits"), "drain_timeout"),
     }
 }

@@ -55,7 +55,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::auth::Authenticator;
-use crate::engine::message::Round;
+use crate::engine::message::{Message, Round};
 use crate::mqtt::{ClientId, ReasonCode};
 use links::Links;
 use pacemaker::Pacemaker;
@@ -90,6 +90,15 @@ impl Connections {
         self.0.pacemaker.tick(now);
         let mut round = Round::default();
         self.0.environment.engine.tick(now, &mut round);
+        driver::flush(&mut round);
+    }
+
+    /// Publishes messages of the server's own; see [`Engine::announce`](crate::engine::Engine::announce).
+    pub fn announce(&self, now: Instant, messages: impl IntoIterator<Item = Message>) {
+        let mut round = Round::default();
+        for message in messages {
+            self.0.environment.engine.announce(now, &Arc::new(message), &mut round);
+        }
         driver::flush(&mut round);
     }
 

@@ -217,7 +217,9 @@ impl Engine {
             for &membership in memberships {
                 subscriptions.remove(membership, session);
             }
+            let shared_count = memberships.iter().filter(|membership| membership.is_shared()).count();
             EngineCounters::sub(&self.counters.subscriptions, memberships.len() as u64);
+            EngineCounters::sub(&self.counters.shared_subscriptions, shared_count as u64);
         }
         let mut leftovers = aftermath.leftovers;
         if let Some(session) = aftermath.deserted {

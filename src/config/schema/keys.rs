@@ -350,6 +350,14 @@ const ENGINE: &[Key] = &[
         example: None,
         doc: "Topics and payloads of all retained messages together.",
     },
+    Key {
+        name: "sys_interval",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("10s"),
+        example: None,
+        doc: "How often the `$SYS/broker/…` topics are brought up to date, named as mosquitto's: what changed is published, and a new \
+              subscriber gets all of them. Where there is a policy, it must grant reading them; no client can write them. 0s: none.",
+    },
     later("store", "Where sessions and retained messages outlive the process."),
 ];
 

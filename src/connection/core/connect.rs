@@ -18,6 +18,7 @@ use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
+        super::ConnectionCounters::count(&turn.environment.counters.connects_received);
         if let Some(problem) = refusal_of(&connect, &turn.environment.config) {
             return self.refuse(connect.version, problem, turn);
         }
@@ -66,7 +67,8 @@ impl Core {
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
-        let mut connack = self.connack(&connect, principal, expiry_interval_s, proof, &environment.config);
+        let mut connack = self.connack(&connect, principal, expiry_interval_s, &environment.config);
+        connack.properties.authentication_data = proof;
         if !takes(&connect, &connack) {
             // What CONNACK says is what the client must keep to: leaving it out would be a lie.
             let words = "the client's Maximum Packet Size has no room for CONNACK";
@@ -114,13 +116,12 @@ impl Core {
         Self::accept(connack, granted_keep_alive_s(&connect, &environment.config), turn);
     }
 
-    /// The CONNACK that lets this client in, to a session of `expiry_interval_s`; `proof` is what its mechanism says last.
+    /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
     fn connack(
         &self,
         connect: &Connect,
         principal: &Principal,
         expiry_interval_s: u32,
-        proof: Option<Bytes>,
         config: &ConnectionConfig,
     ) -> Box<ConnAck> {
         let keep_alive_s = granted_keep_alive_s(connect, config);
@@ -135,10 +136,9 @@ impl Core {
             assigned_client_identifier: self.has_assigned_client_id.then(|| connect.client_id.clone()),
             topic_alias_maximum: Some(config.topic_alias_maximum),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
-            response_information: template.and_then(|template| template.bind(&principal.username, &connect.client_id)),
             // MQTT 5.0 [MQTT-4.12.0-5]
             authentication_method: connect.properties.authentication_method.clone(),
-            authentication_data: proof,
+            response_information: template.and_then(|template| template.bind(&principal.username, &connect.client_id)),
             ..Default::default()
         };
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })

@@ -172,6 +172,12 @@ pub const CONNECT: &[Case] = &[
     no(4, "CONNECT, fixed header flags 2 in 3.1.1", b"\x12\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "CONNECT, fixed header flags 4 in 3.1.1", b"\x14\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "CONNECT, fixed header flags 8 in 3.1.1", b"\x18\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "CONNECT, password without its flag", b"\x10\x13\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u\x00\x01p", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, user name and password without their flags", b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01a\x00\x01u\x00\x01p", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, password flag without password in 3.1.1", b"\x10\x10\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01u", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, no client identifier in 3.1.1", b"\x10\x0a\x00\x04MQTT\x04\x02\x00\x3c", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, user name is not UTF-8 in 5.0", b"\x10\x11\x00\x04MQTT\x05\x82\x00\x3c\x00\x00\x01a\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, Will Topic is not UTF-8", b"\x10\x14\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x00\x00\x01\xff\x00\x00", MALFORMED, "[MQTT-1.5.4-1]"),
 ];
 
 #[rustfmt::skip]

@@ -21,6 +21,7 @@ mod subscribe_rules;
 mod table;
 mod will;
 mod will_rules;
+mod words_rules;
 
 use tidegate::mqtt::packet::{Ack, ConnAck, Publish};
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};

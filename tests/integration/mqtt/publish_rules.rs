@@ -214,6 +214,7 @@ fn only_a_retained_message_replaces_one() {
             publisher.publish("r", b"second", qos, true);
             publisher.publish("r", b"live", qos, false);
             publisher.publish("r", b"", qos, false);
+            publisher.expect_nothing();
             let mut late = Client::connect(&server, over, version, "late");
             late.subscribe("r", QoS::ExactlyOnce);
             let message = late.expect_message("r", b"second");
