@@ -436,6 +436,39 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever is sent and whatever finds no room: a client that keeps to the standard always knows which topic is meant.
+        #[test]
+        fn a_client_always_knows_which_topic_is_meant(
+            maximum in 1_u16..4,
+            sent in proptest::collection::vec((0_u8..6, 0_usize..30, proptest::bool::weighted(0.8)), 1..60),
+        ) {
+            let mut wire = wire(ConnectProperties {
+                topic_alias_maximum: Some(maximum),
+                maximum_packet_size: std::num::NonZeroU32::new(40),
+                ..Default::default()
+            });
+            let mut topic_by_alias = std::collections::BTreeMap::new();
+            for (topic, payload_len, has_room) in sent {
+                let topic = format!("topic/{topic}");
+                let appended = append(&mut wire, &topic, &vec![0; payload_len], if has_room { ROOM } else { 1 });
+                // With its topic and no alias it has 5 bytes beside topic and payload.
+                let fits_in_full = 5 + topic.len() + payload_len <= 40;
+                let Ok(publish) = appended else {
+                    proptest::prop_assert!(!has_room || !fits_in_full);
+                    continue;
+                };
+                let (alias, spelled) = spelled(publish);
+                proptest::prop_assert!(alias <= maximum.min(2));
+                if !spelled.is_empty() && alias > 0 {
+                    topic_by_alias.insert(alias, spelled.clone());
+                }
+                let meant = if spelled.is_empty() { topic_by_alias.get(&alias) } else { Some(&spelled) };
+                proptest::prop_assert_eq!(meant, Some(&topic));
+            }
+        }
+    }
+
     #[test]
     fn a_wire_is_as_small_as_it_can_be() {
         assert!(size_of::<Wire>() <= 16, "one for each connection, idle ones included");

@@ -220,7 +220,19 @@ impl Core {
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
     pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
-        self.end(now, reason.into(), turn);
+        // Who has not been let in yet is told in CONNACK, which knows no 0x8B (MQTT 5.0 [MQTT-3.14.0-1], §3.2.2.2).
+        let version = match &self.state {
+            State::Authenticating(connect) => Some(connect.version),
+            State::Exchanging(_) => Some(Version::V5),
+            _ => None,
+        };
+        match version {
+            Some(version) if reason == ReasonCode::ServerShuttingDown => {
+                let words = Problem::from(reason).words().to_owned();
+                self.refuse(version, Problem::new(ReasonCode::ServerUnavailable, words), turn);
+            }
+            _ => self.end(now, reason.into(), turn),
+        }
     }
 
     /// The client does not take an answer of that size, even without its Reason String.

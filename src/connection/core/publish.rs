@@ -54,17 +54,22 @@ impl Aliases {
 /// A PUBLISH counts from when it comes until its PUBACK, its PUBCOMP or a PUBREC that says no is sent. One of QoS 1 is answered before
 /// the next packet is looked at, so of however many that come in one burst, a single one counts at a time; only QoS 2 adds up, as its
 /// PUBCOMP waits for the client's PUBREL. So a burst of QoS 1 exceeds nothing, unless QoS 2 has used all up before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
-    /// Unreleased QoS 2 messages of earlier Network Connections: each connection begins to count anew. Nearly always empty.
-    carried: Vec<PacketId>,
+    /// What earlier Network Connections left unreleased: each connection begins to count anew. Nearly always absent.
+    carried: Option<Box<Carried>>,
     /// Whether there is anything to count.
     has_qos_2: bool,
 }
 
+/// Packet Identifiers of QoS 2 messages.
+#[derive(Debug)]
+struct Carried(Vec<PacketId>);
+
 impl Window {
     /// The window of a connection that goes on with a session in which these messages are unreleased.
     pub(super) fn carrying(carried: Vec<PacketId>) -> Self {
+        let carried = (!carried.is_empty()).then(|| Box::new(Carried(carried)));
         Self { carried, has_qos_2: false }
     }
 
@@ -73,15 +78,16 @@ impl Window {
         if !has_release && !self.has_qos_2 {
             return false;
         }
-        let count = engine.receiving_count(session).saturating_sub(self.carried.len());
+        let carried_count = self.carried.as_ref().map_or(0, |carried| carried.0.len());
+        let count = engine.receiving_count(session).saturating_sub(carried_count);
         self.has_qos_2 = has_release || count > 0;
         count >= maximum
     }
 
     /// `packet_id` is sent again on this connection, or released.
     fn count_no_longer_as_carried(&mut self, packet_id: PacketId) {
-        if !self.carried.is_empty() {
-            self.carried.retain(|&carried| carried != packet_id);
+        if let Some(carried) = &mut self.carried {
+            carried.0.retain(|&carried| carried != packet_id);
         }
     }
 }
