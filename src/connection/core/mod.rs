@@ -42,7 +42,7 @@ use super::counters::ConnectionCounters;
 use authentication::{Enhanced, Exchanging};
 use gate::Gate;
 use problem::Problem;
-use publish::Aliases;
+use publish::{Aliases, Window};
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +122,7 @@ struct Established {
     gate: Gate,
     version: Version,
     aliases: Aliases,
+    window: Window,
     /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).

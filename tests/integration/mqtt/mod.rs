@@ -6,8 +6,11 @@
 mod connect;
 mod connect_rules;
 mod deliver;
+mod flow;
 mod flow_rules;
+mod goodbye;
 mod keep;
+mod old_versions;
 mod outgoing_aliases;
 mod publish_rules;
 mod reasons;
