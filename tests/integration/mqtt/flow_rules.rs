@@ -4,7 +4,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
-use super::{OVER, ack, answer, kept, received};
+use super::{OVER, ack, answer, everywhere, kept, received};
 use crate::harness::{Client, Over, Setup, mqtt, payload};
 
 #[test]
@@ -158,5 +158,20 @@ fn a_packet_as_large_as_allowed_is_not_too_large() {
         publisher.publish("s", &payload(56, true), QoS::AtLeastOnce, false);
         client.expect_message("s", &payload(56, true));
         client.expect_nothing();
+    }
+}
+
+#[test]
+fn the_servers_maximum_packet_size_is_met_to_the_byte() {
+    let server = Setup::new().section("engine", "{ packet_bytes_max: 1KiB }").start();
+    for (version, over) in everywhere() {
+        let mut client = Client::connect(&server, over, version, "exact");
+        client.subscribe("s", QoS::AtMostOnce);
+        // PUBLISH: three bytes of fixed header, three of topic, and in 5.0 one of properties.
+        let room = 1024 - if version == Version::V5 { 7 } else { 6 };
+        client.publish("s", &payload(room, false), QoS::AtMostOnce, false);
+        client.expect_message("s", &payload(room, false));
+        client.publish("s", &payload(room + 1, false), QoS::AtMostOnce, false);
+        client.expect_disconnect(ReasonCode::PacketTooLarge);
     }
 }
