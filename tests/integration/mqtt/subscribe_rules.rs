@@ -354,3 +354,18 @@ fn what_a_member_refused_goes_to_nobody_else() {
         }
     }
 }
+
+#[test]
+fn retained_messages_do_not_come_for_a_shared_subscription() {
+    let server = Setup::new().start();
+    let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
+    publisher.publish("s", b"kept", QoS::AtLeastOnce, true);
+    for over in OVER {
+        // MQTT 5.0 §4.8.2: not even for the first member.
+        let mut client = member(&server, over, "only", QoS::AtLeastOnce);
+        client.expect_nothing();
+        publisher.publish("s", b"live", QoS::AtLeastOnce, true);
+        assert!(!client.expect_message("s", b"live").retain);
+        client.disconnect(ReasonCode::Success);
+    }
+}
