@@ -88,10 +88,10 @@ fn every_subscribe_is_answered_with_its_identifier_and_a_code_for_each_filter() 
                 filters: filters.to_vec(),
             }));
             let refusal = match version {
-                // MQTT 3.1 §3.9 has none: a client is told the QoS that it asked for, and gets nothing.
-                Version::V3 => ReasonCode::Success,
-                Version::V4 => ReasonCode::UnspecifiedError,
                 Version::V5 => ReasonCode::NotAuthorized,
+                Version::V4 => ReasonCode::UnspecifiedError,
+                // 3.1 has no code for it and can only say a QoS.
+                Version::V3 => ReasonCode::Success,
             };
             match client.receive() {
                 Packet::SubAck(answer) => {
@@ -352,5 +352,20 @@ fn what_a_member_refused_goes_to_nobody_else() {
             other.expect_nothing();
             other.disconnect(ReasonCode::Success);
         }
+    }
+}
+
+#[test]
+fn retained_messages_do_not_come_for_a_shared_subscription() {
+    let server = Setup::new().start();
+    let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
+    publisher.publish("s", b"kept", QoS::AtLeastOnce, true);
+    for over in OVER {
+        // MQTT 5.0 §4.8.2: not even for the first member.
+        let mut client = member(&server, over, "only", QoS::AtLeastOnce);
+        client.expect_nothing();
+        publisher.publish("s", b"live", QoS::AtLeastOnce, true);
+        assert!(!client.expect_message("s", b"live").retain);
+        client.disconnect(ReasonCode::Success);
     }
 }
