@@ -105,6 +105,10 @@ impl Established {
         ConnectionCounters::count(&environment.counters.publishes_received);
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
+        let Some(_publishing) = self.session.publishing() else {
+            // Taken over, and about to be told: what is not answered here comes again where the session goes on.
+            return Ok(());
+        };
 
         if has_release
             && let Some(packet_id) = packet_id
@@ -146,7 +150,7 @@ impl Established {
         };
         if has_release && !reason.is_failure() {
             let is_first = environment.engine.receive(&self.session, packet_id);
-            debug_assert!(is_first, "asked before, and only this connection receives for its session");
+            debug_assert!(is_first, "asked before, and nobody takes the session over meanwhile");
         }
         let properties =
             denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));
