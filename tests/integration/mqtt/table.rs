@@ -19,10 +19,10 @@ mod cases;
 fn every_row_of_a_client_is_answered_as_the_table_says() {
     let mut server = Setup::new().start();
     let before = server.memory_bytes();
-    for over in OVER {
+    for (over, size) in ways() {
         for case in cases::all().filter(|case| !case.is_from_server && !is_connect(case)) {
             let mut client = connect(&server, over, version(case));
-            client.send_bytes(case.bytes);
+            case.bytes.chunks(size).for_each(|piece| client.send_bytes(piece));
             match end(case) {
                 Served::Taken => expect_service(&mut client, case),
                 Served::Farewell => expect_end(&mut client, None, case),
@@ -37,7 +37,7 @@ fn every_row_of_a_client_is_answered_as_the_table_says() {
 fn every_connect_of_the_table_is_answered_in_the_words_of_its_version() {
     let mut server = Setup::new().start();
     let before = server.memory_bytes();
-    for over in OVER {
+    for (over, size) in ways() {
         for case in cases::all().filter(|case| !case.is_from_server && is_connect(case)) {
             // A name that is not MQTT's own is answered with nothing, a version to come as 3.1.1 would.
             let version = match case.name {
@@ -45,7 +45,7 @@ fn every_connect_of_the_table_is_answered_in_the_words_of_its_version() {
                 _ => version(case),
             };
             let mut client = Client::open(&server, over, version);
-            client.send_bytes(case.bytes);
+            case.bytes.chunks(size).for_each(|piece| client.send_bytes(piece));
             let reason = match end(case) {
                 Served::Taken => {
                     assert_eq!(connack(&mut client, case), ReasonCode::Success as u8, "{}", case.name);
@@ -71,6 +71,11 @@ fn every_connect_of_the_table_is_answered_in_the_words_of_its_version() {
         }
     }
     unharmed(&mut server, before, ALLOCATOR_SLACK);
+}
+
+/// What a row is sent over, and in pieces of how many bytes: all at once, and one by one, each in a frame of its own.
+fn ways() -> impl Iterator<Item = (Over, usize)> {
+    OVER.into_iter().flat_map(|over| [(over, usize::MAX), (over, 1)])
 }
 
 /// Whether as much of CONNECT can be read as tells that it is one of 5.0; a wrong fixed header is refused before.
