@@ -12,7 +12,7 @@ use super::core::session::{Attached, Away, Memberships, Session, State};
 use super::counters::EngineCounters;
 use super::handle::Engine;
 use super::message::{Closing, OpenError, OpenSession, Outlet, Round, SessionWill};
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{ClientId, ReasonCode};
 
 /// A session that was opened.
 #[derive(Debug)]
@@ -219,7 +219,9 @@ impl Engine {
             for &membership in memberships {
                 subscriptions.remove(membership, session);
             }
+            let shared_count = memberships.iter().filter(|membership| membership.is_shared()).count();
             EngineCounters::sub(&self.counters.subscriptions, memberships.len() as u64);
+            EngineCounters::sub(&self.counters.shared_subscriptions, shared_count as u64);
         }
         let mut leftovers = aftermath.leftovers;
         if let Some(session) = aftermath.deserted {
@@ -239,6 +241,17 @@ impl Engine {
             Some(expiry) => Arc::new(will.message.with_expiry(Some(now + expiry))),
         };
         self.accept(now, Some(number), &message, round);
+    }
+
+    /// Asks the Network Connection of `client_id` to tell its client `reason` and to close; `false` if there is none.
+    pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        let session = self.directory.lock().find(client_id).cloned();
+        let outlet = session.and_then(|session| session.lock().outgoing.outlet.clone());
+        let is_connected = outlet.is_some();
+        if let Some(outlet) = outlet {
+            outlet.close(reason);
+        }
+        is_connected
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
+//! | [`sys_topics`] | what the server says of itself under `$SYS` |
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
@@ -38,4 +39,5 @@ mod mqtt;
 mod policy;
 mod restart;
 mod silent;
+mod sys_topics;
 mod tls;
