@@ -64,6 +64,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
+    let authenticator = Arc::clone(connections.authenticator());
+    let watcher = tokio::spawn(async move { authenticator.watch().await });
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
     let edge = tokio::spawn(edge.run(async {
@@ -81,6 +83,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop.send(());
     drain(&connections, edge, config.drain_timeout).await;
     ticker.abort();
+    watcher.abort();
     if let Some(admin) = admin {
         admin.abort();
     }

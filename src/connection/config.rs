@@ -39,6 +39,10 @@ pub struct ConnectionConfig {
     pub keep_alive_max_s: u16,
     /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
     pub session_expiry_max: Duration,
+    /// How long before its token expires a client is told, where its dialect has words for it. Default 60 s.
+    pub token_warning: Duration,
+    /// How long a connection outlives its token, for a new one to come. Default 30 s.
+    pub token_grace: Duration,
 }
 
 impl Default for ConnectionConfig {
@@ -58,6 +62,8 @@ impl Default for ConnectionConfig {
             receive_maximum: 64,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
+            token_warning: Duration::from_secs(60),
+            token_grace: Duration::from_secs(30),
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) struct Work {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, place, handshake } = accepted;
+        let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
         let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
@@ -85,7 +85,7 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())),
+            core: Core::new(manner, Some(peer.ip())).with_token(token),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,

@@ -29,6 +29,7 @@ impl Core {
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
+            token: self.token.take(),
             client_id: connect.client_id.clone(),
             address: self.address,
         }));
