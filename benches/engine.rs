@@ -226,9 +226,9 @@ fn unsubscribe_100k_filters(bencher: Bencher<'_, '_>) {
         (house, sessions, filters)
     };
     bencher.counter(ItemsCount::new(100_000_usize)).with_inputs(make).bench_local_values(
-        |(house, sessions, filters)| {
+        |(mut house, sessions, filters)| {
             for (number, filter) in filters.iter().enumerate() {
-                assert!(house.engine.unsubscribe(&sessions[number % 100], filter));
+                assert!(house.engine.unsubscribe(house.now, &sessions[number % 100], filter, &mut house.round));
             }
             (house, sessions, filters)
         },

@@ -10,9 +10,9 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, JwtConfig, Method};
-use crate::connection::ConnectionConfig;
+use crate::connection::{ConnectionConfig, ResponseInformation};
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -30,12 +30,13 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let auth = auth(section(root, "auth"), anonymous, faults);
     Config {
         edge,
-        connection: connection(root),
+        connection: connection(root, faults),
         engine: engine(section(root, "engine")),
         auth,
         policy: root.path("policy"),
         admin,
         log: log(section(root, "log")),
+        sys_interval: duration(section(root, "engine"), "sys_interval"),
         drain_timeout: duration(section(root, "limits"), "drain_timeout"),
     }
 }
@@ -133,9 +134,10 @@ fn tokens(jwt: &Written, faults: &mut Vec<Fault>) -> TokenSources {
     TokenSources { cookie: jwt.text("cookie").map(str::to_owned) }
 }
 
-fn connection(root: &Written) -> ConnectionConfig {
+fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
     let jwt = section(section(root, "auth"), "jwt");
     let (limits, engine, websocket) = (section(root, "limits"), section(root, "engine"), section(root, "websocket"));
+    let mqtt = section(root, "mqtt");
     let keep_alive_max_s = limits.duration("keep_alive_max").map_or(0, |longest| longest.as_secs());
     ConnectionConfig {
         connect_timeout: duration(limits, "connect_timeout"),
@@ -149,17 +151,36 @@ fn connection(root: &Written) -> ConnectionConfig {
         user_properties_max: count(limits, "user_properties_max"),
         filters_max: count(limits, "filters_max"),
         topic_alias_maximum: count(limits, "topic_aliases_max"),
+        topic_aliases_out_max: count(limits, "topic_aliases_out_max"),
         receive_maximum: count(engine, "inflight_max"),
         keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
         session_expiry_max: duration(engine, "session_expiry_max"),
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
+        response_information: response_information(mqtt, faults),
+        has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
+    }
+}
+
+fn response_information(mqtt: &Written, faults: &mut Vec<Fault>) -> Option<ResponseInformation> {
+    let written = mqtt.get("response_information")?;
+    match ResponseInformation::parse(written.as_text()?) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let allowed = "the beginning of a topic, with ${username} or ${clientid} once a level";
+            faults.push(written.fault(error.to_string(), allowed));
+            None
+        }
     }
 }
 
 fn engine(engine: &Written) -> EngineConfig {
     EngineConfig {
         queue_bytes_max: size(engine, "queue_bytes_max"),
+        queue_full: match engine.text("queue_full") {
+            Some("drop_oldest") => QueueFull::DropOldest,
+            _ => QueueFull::DropNewest,
+        },
         inflight_max: count(engine, "inflight_max"),
         sessions_max: count(engine, "sessions_max"),
         subscriptions_max: count(engine, "subscriptions_max"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::ResponseInformation;
+
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
@@ -33,6 +35,10 @@ pub struct ConnectionConfig {
     pub filters_max: usize,
     /// Topic Aliases a client may set (MQTT 5.0 §3.2.2.3.8). Default 16; each keeps one Topic Name.
     pub topic_alias_maximum: u16,
+    /// Topic Aliases the server sets towards a client that takes any (MQTT 5.0 §3.1.2.11.5); 0: none. Default 16.
+    ///
+    /// Each keeps one Topic Name of at most 1 KiB. When all are taken, the one not used for longest is given to the next topic.
+    pub topic_aliases_out_max: u16,
     /// QoS 1 and 2 messages a client may have under way towards the server (MQTT 5.0 §3.2.2.3.3). Default 64.
     pub receive_maximum: u16,
     /// The longest Keep Alive a 5.0 client may choose; 0: any, none included (MQTT 5.0 §3.2.2.3.14). Default 0.
@@ -43,6 +49,10 @@ pub struct ConnectionConfig {
     pub token_warning: Duration,
     /// How long a connection outlives its token, for a new one to come. Default 30 s.
     pub token_grace: Duration,
+    /// What a 5.0 client that asks for Response Information is told. Default none.
+    pub response_information: Option<ResponseInformation>,
+    /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
+    pub has_long_client_ids: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -59,11 +69,14 @@ impl Default for ConnectionConfig {
             user_properties_max: 64,
             filters_max: 256,
             topic_alias_maximum: 16,
+            topic_aliases_out_max: 16,
             receive_maximum: 64,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
             token_warning: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),
+            response_information: None,
+            has_long_client_ids: false,
         }
     }
 }

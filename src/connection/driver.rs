@@ -68,6 +68,15 @@ pub(super) struct Work {
     outputs: VecDeque<Output>,
     /// Something whole came in from a client that is known.
     is_sign_of_life: bool,
+    tally: Tally,
+}
+
+/// Counts of one round, written to shared memory once.
+#[derive(Debug, Default)]
+struct Tally {
+    packets_received: u64,
+    publish_bytes_received: u64,
+    answers_sent: u64,
 }
 
 impl Driver {
@@ -202,7 +211,10 @@ impl Driver {
         // Until CONNECT nothing extends the time there is for it.
         work.is_sign_of_life |= !was_opening;
         match incoming {
-            Incoming::Packet(packet) => self.take_packet(now, packet, speech, work),
+            Incoming::Packet(packet) => {
+                work.tally.note(&packet);
+                self.take_packet(now, packet, speech, work);
+            }
             Incoming::Mistake(mistake) => {
                 ConnectionCounters::count(&self.counters().json_mistakes);
                 tracing::debug!(%mistake, "message of the JSON dialect refused");
@@ -244,8 +256,8 @@ impl Driver {
         if self.core.awaits_connect() {
             match &packet {
                 Packet::Connect(connect) => {
-                    let maximum_packet_size = connect.properties.maximum_packet_size.map(Into::into);
-                    self.link.set_wire(Wire::new(self.protocol, connect.version, maximum_packet_size));
+                    let aliases_max = self.shared.environment.config.topic_aliases_out_max;
+                    self.link.set_wire(Wire::of_connect(self.protocol, connect, aliases_max));
                 }
                 // In the JSON dialect a client may begin with what it wants.
                 _ if self.protocol == Protocol::JsonWebSocket => {
@@ -263,11 +275,10 @@ impl Driver {
 
     fn take_fault(&mut self, now: Instant, fault: &DecodeError, work: &mut Work) {
         tracing::debug!(%fault, "packet refused");
-        let answer_as = fault.connect_version();
-        if let Some(version) = answer_as {
-            self.link.set_wire(Wire::new(self.protocol, version, None));
+        if let Some(version) = fault.connect_version() {
+            self.link.set_wire(Wire::new(self.protocol, version));
         }
-        self.with_core(work, |core, turn| core.handle_fault(now, fault.reason(), answer_as, turn));
+        self.with_core(work, |core, turn| core.handle_fault(now, fault, turn));
     }
 
     /// The end of a round: everybody who received something is flushed.
@@ -293,7 +304,7 @@ impl Driver {
     fn carry_out(&mut self, now: Instant, speech: &mut Speech, work: &mut Work) {
         while let Some(output) = work.outputs.pop_front() {
             match output {
-                Output::Send(packet) => self.send(&packet, speech, work),
+                Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
                 Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
@@ -304,7 +315,8 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+    fn send(&mut self, now: Instant, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+        work.tally.answers_sent += 1;
         match speech {
             Speech::Json(dialect) => {
                 let mut text = Vec::new();
@@ -313,7 +325,13 @@ impl Driver {
                     self.append(work, |_, outbox| Wire::append_text(&text, outbox));
                 }
             }
-            Speech::Mqtt(_) => self.append(work, |wire, outbox| wire.append_mqtt(packet, outbox)),
+            Speech::Mqtt(_) => {
+                let mut appended = Ok(());
+                self.append(work, |wire, outbox| appended = wire.append_mqtt(packet, outbox));
+                if appended.is_err() {
+                    self.with_core(work, |core, turn| core.answer_too_large(now, turn));
+                }
+            }
         }
     }
 
@@ -370,7 +388,29 @@ impl Driver {
     }
 
     fn flush(&self, work: &mut Work) {
+        std::mem::take(&mut work.tally).add_to(self.counters());
         flush(&mut work.round);
+    }
+}
+
+impl Tally {
+    fn note(&mut self, packet: &Packet<'_>) {
+        self.packets_received += 1;
+        if let Packet::Publish(publish) = packet {
+            self.publish_bytes_received += publish.payload.len() as u64;
+        }
+    }
+
+    fn add_to(self, counters: &ConnectionCounters) {
+        for (counter, count) in [
+            (&counters.packets_received, self.packets_received),
+            (&counters.publish_bytes_received, self.publish_bytes_received),
+            (&counters.answers_sent, self.answers_sent),
+        ] {
+            if count != 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
     }
 }
 

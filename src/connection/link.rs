@@ -99,7 +99,7 @@ impl Link {
             state: Mutex::new(State {
                 phase: Phase::Opening,
                 // Until a CONNECT says otherwise, only a refusal is ever spelled.
-                wire: Wire::new(protocol, Version::V4, None),
+                wire: Wire::new(protocol, Version::V4),
                 outbox: Outbox::default(),
                 tls,
                 waker: None,
@@ -342,7 +342,12 @@ impl Outlet for Link {
             Phase::Open => {}
         }
         match state.wire.append_publish(now, delivery, &mut state.outbox, environment.config.outbox_bytes_max) {
-            Ok(()) => state.note(),
+            Ok(appended) => {
+                if appended.is_alias_remapped {
+                    ConnectionCounters::count(&environment.counters.topic_aliases_remapped);
+                }
+                state.note()
+            }
             Err(NotAppended::NoRoom) => {
                 ConnectionCounters::count(&environment.counters.outbox_full);
                 state.is_starved = true;
@@ -356,6 +361,7 @@ impl Outlet for Link {
     }
 
     fn release(&self, packet_id: PacketId) -> Delivered {
+        ConnectionCounters::count(&self.shared.environment.counters.answers_sent);
         self.append(|wire, outbox| wire.append_release(packet_id, outbox))
     }
 

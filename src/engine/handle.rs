@@ -112,6 +112,15 @@ impl Engine {
         self.accept(now, from.map(|attached| attached.session.number()), message, round)
     }
 
+    /// Retains and delivers a message of the server's own, on a topic under `$SYS`: no client sent it, so it is not counted as
+    /// received, and no limit of retained messages refuses it or shrinks by it.
+    pub fn announce(&self, now: Instant, message: &Arc<Message>, round: &mut Round) {
+        self.retain(now, message);
+        let mut flow = Flow::new(now, &self.config, round);
+        router::route(&self.subscriptions.read(), None, message, &mut flow);
+        flow.tally.add_to(&self.counters);
+    }
+
     /// Retains and routes a message from the session `publisher`.
     pub(super) fn accept(
         &self,
@@ -167,7 +176,13 @@ impl Engine {
         attached.lock().is_some_and(|state| receiving(&state).binary_search(&packet_id).is_ok())
     }
 
-    /// Incoming QoS 2 messages that wait for their PUBREL: what Receive Maximum counts, kept across reconnects.
+    /// The Packet Identifiers of the incoming QoS 2 messages that wait for their PUBREL.
+    #[must_use]
+    pub fn unreleased(&self, attached: &Attached) -> Vec<PacketId> {
+        attached.lock().map_or_else(Vec::new, |state| receiving(&state).to_vec())
+    }
+
+    /// Incoming QoS 2 messages that wait for their PUBREL, kept across reconnects.
     #[must_use]
     pub fn receiving_count(&self, attached: &Attached) -> usize {
         attached.lock().map_or(0, |state| receiving(&state).len())
@@ -207,6 +222,7 @@ impl Engine {
             state.memberships.push(membership);
             state.subscription_bytes += filter_bytes;
             EngineCounters::add(&self.counters.subscriptions, 1);
+            EngineCounters::add(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
         }
         self.await_retained(&mut state, membership, is_replaced, request);
         Ok(())
@@ -230,7 +246,7 @@ impl Engine {
         }
         let (is_empty, stored_before) = {
             let retained = self.retained.read();
-            (retained.len() == 0, retained.stored_count())
+            (!retained.may_have(request.filter.as_str()), retained.stored_count())
         };
         if is_empty {
             return;
@@ -250,7 +266,9 @@ impl Engine {
     }
 
     /// Removes a Subscription. Says whether there was one (else UNSUBACK 0x11).
-    pub fn unsubscribe(&self, attached: &Attached, filter: &TopicFilter) -> bool {
+    ///
+    /// What waits is still sent, but for messages of a Shared Subscription that another connected member can have.
+    pub fn unsubscribe(&self, now: Instant, attached: &Attached, filter: &TopicFilter, round: &mut Round) -> bool {
         let mut subscriptions = self.subscriptions.write();
         let Some(mut state) = attached.lock() else { return false };
         let Some(membership) = subscriptions.find(filter) else { return false };
@@ -266,6 +284,13 @@ impl Engine {
             pending.backlog.retain(|backlog| backlog.membership != membership);
         }
         EngineCounters::sub(&self.counters.subscriptions, 1);
+        EngineCounters::sub(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
+        let has_shared = membership.group != 0 && state.outgoing.has_shared();
+        drop(state);
+        if has_shared {
+            let leftovers = self.take_shared(&attached.session, |leftover| leftover.group == membership.group);
+            self.hand_on(now, &leftovers, round);
+        }
         true
     }
 

@@ -7,11 +7,12 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::core::directory::Directory;
+use super::core::router::Leftover;
 use super::core::session::{Attached, Away, Memberships, Session, State};
 use super::counters::EngineCounters;
 use super::handle::Engine;
 use super::message::{Closing, OpenError, OpenSession, Outlet, Round, SessionWill};
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{ClientId, ReasonCode};
 
 /// A session that was opened.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ struct Aftermath {
     /// With the number of the session each belongs to.
     wills: SmallVec<[(u64, Box<SessionWill>); 1]>,
     ended: SmallVec<[(Arc<Session>, Memberships); 1]>,
+    /// Messages of Shared Subscriptions for other members.
+    leftovers: Vec<Leftover>,
+    /// A session that lost its Network Connection while such were waiting in its queue.
+    deserted: Option<Arc<Session>>,
 }
 
 impl Engine {
@@ -94,8 +99,9 @@ impl Engine {
         let will = state.will.take().filter(|will| will.delay_interval_s == 0);
         aftermath.wills.extend(will.map(|will| (session.number(), will)));
         if was_connected {
-            let (outlet, dropped_count) = session.detach(&mut state);
-            EngineCounters::add(&self.counters.dropped_offline, dropped_count);
+            let (outlet, left) = session.detach(&mut state);
+            EngineCounters::add(&self.counters.dropped_offline, left.dropped_count);
+            aftermath.leftovers.extend(left.leftovers);
             self.taken_over(outlet, aftermath);
         }
         let generation = session.attach(&mut state, open, &self.config);
@@ -126,7 +132,8 @@ impl Engine {
         aftermath.wills.extend(ended.will.map(|will| (session.number(), will)));
         aftermath.ended.push((Arc::clone(session), ended.memberships));
         EngineCounters::sub(&self.counters.sessions, 1);
-        EngineCounters::add(&self.counters.dropped_session_ended, ended.message_count);
+        EngineCounters::add(&self.counters.dropped_session_ended, ended.left.dropped_count);
+        aftermath.leftovers.extend(ended.left.leftovers);
     }
 
     /// The Network Connection has closed: ends the session or keeps it, and sees to its Will.
@@ -136,8 +143,9 @@ impl Engine {
         let Some(mut state) = attached.lock() else { return };
         EngineCounters::sub(&self.counters.sessions_connected, 1);
         let session = &attached.session;
-        let (_, dropped_count) = session.detach(&mut state);
-        EngineCounters::add(&self.counters.dropped_offline, dropped_count);
+        let (_, left) = session.detach(&mut state);
+        EngineCounters::add(&self.counters.dropped_offline, left.dropped_count);
+        aftermath.leftovers.extend(left.leftovers);
         if let Some(expiry_interval_s) = closing.expiry_interval_s {
             state.set_expiry_interval(expiry_interval_s);
         }
@@ -155,6 +163,7 @@ impl Engine {
             let will_at = will_delay.map(|delay_s| now + std::time::Duration::from_secs(delay_s.into()));
             state.away = Some(Box::new(Away { ends_at: now + kept_for, will_at }));
             directory.schedule(session, &state);
+            aftermath.deserted = state.outgoing.has_shared().then(|| Arc::clone(session));
             drop(state);
         }
         drop(directory);
@@ -208,8 +217,15 @@ impl Engine {
             for &membership in memberships {
                 subscriptions.remove(membership, session);
             }
+            let shared_count = memberships.iter().filter(|membership| membership.is_shared()).count();
             EngineCounters::sub(&self.counters.subscriptions, memberships.len() as u64);
+            EngineCounters::sub(&self.counters.shared_subscriptions, shared_count as u64);
         }
+        let mut leftovers = aftermath.leftovers;
+        if let Some(session) = aftermath.deserted {
+            leftovers.extend(self.take_shared(&session, |_| !session.is_connected()));
+        }
+        self.hand_on(now, &leftovers, round);
         for (number, will) in aftermath.wills {
             self.publish_will(now, number, &will, round);
         }
@@ -223,6 +239,17 @@ impl Engine {
             Some(expiry) => Arc::new(will.message.with_expiry(Some(now + expiry))),
         };
         self.accept(now, Some(number), &message, round);
+    }
+
+    /// Asks the Network Connection of `client_id` to tell its client `reason` and to close; `false` if there is none.
+    pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        let session = self.directory.lock().find(client_id).cloned();
+        let outlet = session.and_then(|session| session.lock().outgoing.outlet.clone());
+        let is_connected = outlet.is_some();
+        if let Some(outlet) = outlet {
+            outlet.close(reason);
+        }
+        is_connected
     }
 }
 

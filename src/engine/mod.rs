@@ -10,11 +10,12 @@
 pub mod config;
 mod core;
 pub mod counters;
+mod handing_on;
 mod handle;
 mod lifecycle;
 pub mod message;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, QueueFull};
 pub use core::outgoing::Pumped;
 pub use core::session::Attached;
 pub use counters::EngineCounters;

@@ -10,7 +10,7 @@ use crate::auth::Principal;
 use crate::engine::message::DeliveryCheck;
 use crate::mqtt::packet::Will;
 use crate::mqtt::{QoS, TopicFilter};
-use crate::policy::{self, Access, BindError, Policy, SubscribeVerdict, Verdict};
+use crate::policy::{self, Access, BindError, Policy, Reason, SubscribeVerdict, Verdict};
 
 /// What one identity may do, as one snapshot of the policy says.
 #[derive(Debug)]
@@ -88,6 +88,16 @@ impl Gate {
 
     pub(super) fn subscribe(&self, filter: &TopicFilter, qos: QoS) -> SubscribeVerdict {
         self.access.subscribe(filter, qos)
+    }
+}
+
+/// What a client is told about a PUBLISH that `verdict` denies: what it may not do, and nothing of what it could.
+pub(super) fn denial_of_publish(verdict: Verdict) -> &'static str {
+    match verdict.reason {
+        Reason::QosTooHigh { .. } => "not authorized to publish to this topic at this QoS",
+        Reason::PayloadTooLarge { .. } => "not authorized to publish a payload of this size to this topic",
+        Reason::RetainNotAllowed => "not authorized to publish to this topic with RETAIN",
+        _ => "not authorized to publish to this topic",
     }
 }
 

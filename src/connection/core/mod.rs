@@ -19,6 +19,7 @@
 mod authentication;
 mod connect;
 mod gate;
+mod problem;
 mod publish;
 mod subscribe;
 
@@ -30,8 +31,9 @@ use std::time::Instant;
 use crate::auth::{Credentials, Principal, Proof, Refused, Token};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
+use crate::mqtt::codec::DecodeError;
 use crate::mqtt::packet::{Ack, Auth, ConnAck, Connect, Disconnect};
-use crate::mqtt::property::{AuthProperties, ConnAckProperties, DisconnectProperties};
+use crate::mqtt::property::{AckProperties, AuthProperties, ConnAckProperties, DisconnectProperties};
 use crate::mqtt::{Packet, ReasonCode, Version};
 use crate::policy::Policy;
 
@@ -39,7 +41,8 @@ use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
 use authentication::{Enhanced, Exchanging};
 use gate::Gate;
-use publish::Aliases;
+use problem::Problem;
+use publish::{Aliases, Window};
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,9 @@ struct Established {
     gate: Gate,
     version: Version,
     aliases: Aliases,
+    window: Window,
+    /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
+    explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
     may_extend_session: bool,
     /// Only where CONNECT had an Authentication Method.
@@ -183,15 +189,16 @@ impl Core {
         }
     }
 
-    /// Takes a fault that the decoder found; `version` is how a refused CONNECT is to be answered, if it can be.
-    pub fn handle_fault(&mut self, now: Instant, reason: ReasonCode, answer_as: Option<Version>, turn: &mut Turn<'_>) {
-        if let (State::AwaitConnect, Some(version)) = (&self.state, answer_as) {
-            return self.refuse(version, reason, turn);
+    /// Takes a fault that the decoder found.
+    pub fn handle_fault(&mut self, now: Instant, fault: &DecodeError, turn: &mut Turn<'_>) {
+        let problem = Problem::of_fault(fault, turn.environment.config.packet_bytes_max);
+        if let (State::AwaitConnect, Some(version)) = (&self.state, fault.connect_version()) {
+            return self.refuse(version, problem, turn);
         }
         if matches!(self.state, State::Exchanging(_)) {
-            return self.refuse(Version::V5, reason, turn);
+            return self.refuse(Version::V5, problem, turn);
         }
-        self.end(now, Ended::Fault(reason), turn);
+        self.end(now, Ended::Fault(problem), turn);
     }
 
     /// Takes the outcome of [`Output::Authenticate`].
@@ -221,7 +228,19 @@ impl Core {
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
     pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
-        self.end(now, Ended::Fault(reason), turn);
+        self.end(now, reason.into(), turn);
+    }
+
+    /// The client does not take an answer of that size, even without its Reason String.
+    ///
+    /// It must not be sent (MQTT 5.0 [MQTT-3.1.2-24]), and the client would wait for it in vain: what is not answered is not over, and
+    /// its Packet Identifier never free again. So the connection ends, and says why if that fits (MQTT 5.0 §3.14.2.1, 0x95).
+    pub fn answer_too_large(&mut self, now: Instant, turn: &mut Turn<'_>) {
+        // What does not fit a CONNACK that refuses, or a DISCONNECT, is over already.
+        if self.is_established() {
+            let words = "an answer is larger than the client's Maximum Packet Size";
+            self.end(now, Problem::new(ReasonCode::PacketTooLarge, words).into(), turn);
+        }
     }
 
     /// The transport is gone without a DISCONNECT.
@@ -231,7 +250,8 @@ impl Core {
 
     fn end(&mut self, now: Instant, ended: Ended, turn: &mut Turn<'_>) {
         match ended {
-            Ended::Fault(reason) => {
+            Ended::Fault(problem) => {
+                let reason = problem.reason;
                 let version = match &self.state {
                     State::Established(established) => Some(established.version),
                     _ => None,
@@ -239,7 +259,9 @@ impl Core {
                 self.leave(now, Closing { publish_will: true, expiry_interval_s: None }, turn);
                 // Only 5.0 has a DISCONNECT from the server; the JSON dialect spells it in its own way.
                 if version == Some(Version::V5) {
-                    let properties = DisconnectProperties::default();
+                    // MQTT 5.0 [MQTT-3.1.2-29]: DISCONNECT may say why, even to whoever does not ask.
+                    let properties =
+                        DisconnectProperties { reason_string: problem.reason_string(), ..Default::default() };
                     turn.outputs.push_back(Output::Send(Packet::Disconnect(Disconnect { reason, properties })));
                 }
                 turn.environment.counters.count_closed(reason);
@@ -261,9 +283,11 @@ impl Core {
     /// Answers a CONNECT with a failure and closes (MQTT 5.0 §3.1.4, 3.1.1 §3.2.2.3).
     ///
     /// Where 3.1 and 3.1.1 have no return code for the reason, closing says it.
-    fn refuse(&mut self, version: Version, reason: ReasonCode, turn: &mut Turn<'_>) {
+    fn refuse(&mut self, version: Version, problem: impl Into<Problem>, turn: &mut Turn<'_>) {
+        let problem = problem.into();
+        let reason = problem.reason;
         if version == Version::V5 || reason.connack_return_code().is_some() {
-            turn.outputs.push_back(Output::Send(failure(reason)));
+            turn.outputs.push_back(Output::Send(failure(&problem)));
         }
         self.close(reason, turn);
     }
@@ -279,14 +303,20 @@ impl Core {
 #[derive(Debug)]
 enum Ended {
     /// The server ends it, and says this where the version can.
-    Fault(ReasonCode),
+    Fault(Problem),
     /// The client sent DISCONNECT.
     ByClient(Closing),
 }
 
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Self {
+        Self::Fault(problem)
+    }
+}
+
 impl From<ReasonCode> for Ended {
     fn from(reason: ReasonCode) -> Self {
-        Self::Fault(reason)
+        Self::Fault(reason.into())
     }
 }
 
@@ -315,12 +345,12 @@ impl Established {
             Packet::PubRec(ack) => self.handle_pubrec(now, &ack, turn),
             Packet::PubComp(ack) => self.acknowledge(now, &ack, Acknowledgement::PubComp, turn),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe, turn),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, &unsubscribe, turn),
             Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
             // MQTT 5.0 [MQTT-3.1.0-2]: a second CONNECT is a Protocol Error. A forgiving dialect says so and goes on.
             Packet::Connect(_) if manner.is_forgiving => {
-                turn.outputs.push_back(Output::Send(failure(ReasonCode::ProtocolError)));
+                turn.outputs.push_back(Output::Send(failure(&second_connect())));
             }
             Packet::Auth(auth) if self.enhanced.is_some() => self.handle_auth(auth, turn)?,
             Packet::Auth(_) if manner.is_forgiving => {
@@ -328,8 +358,12 @@ impl Established {
                 turn.outputs
                     .push_back(Output::Send(Packet::Auth(Auth { reason, properties: AuthProperties::default() })));
             }
+            Packet::Connect(_) => return Err(second_connect().into()),
             // AUTH without an Authentication Method in CONNECT is one as well (MQTT 5.0 §4.12).
-            Packet::Connect(_) | Packet::Auth(_) => return Err(ReasonCode::ProtocolError.into()),
+            Packet::Auth(_) => {
+                let words = "AUTH, although CONNECT had no Authentication Method";
+                return Err(Problem::new(ReasonCode::ProtocolError, words).into());
+            }
             // The decoder lets no packet through that only a server may send.
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 return Err(ReasonCode::ProtocolError.into());
@@ -353,19 +387,31 @@ impl Established {
         }
     }
 
+    /// The properties of an acknowledgement that says no, if it is to say why.
+    fn explanation(&self, problem: &Problem) -> AckProperties {
+        let reason_string = problem.reason_string().filter(|_| self.explains);
+        AckProperties { reason_string, ..Default::default() }
+    }
+
     fn handle_disconnect(&self, disconnect: &Disconnect) -> Ended {
         let expiry_interval_s = disconnect.properties.session_expiry_interval_s;
         if expiry_interval_s.is_some_and(|s| s > 0) && !self.may_extend_session {
-            return ReasonCode::ProtocolError.into();
+            let words = "a Session Expiry Interval in DISCONNECT, although it was 0 in CONNECT";
+            return Problem::new(ReasonCode::ProtocolError, words).into();
         }
         Ended::ByClient(Closing { publish_will: disconnect.reason != ReasonCode::Success, expiry_interval_s })
     }
 }
 
-/// A CONNACK that refuses.
-fn failure(reason: ReasonCode) -> Packet<'static> {
-    let properties = ConnAckProperties::default();
-    Packet::ConnAck(Box::new(ConnAck { session_present: false, reason, properties }))
+/// A CONNACK that refuses. It may say why, even to whoever does not ask (MQTT 5.0 [MQTT-3.1.2-29]).
+fn failure(problem: &Problem) -> Packet<'static> {
+    let properties = ConnAckProperties { reason_string: problem.reason_string(), ..Default::default() };
+    Packet::ConnAck(Box::new(ConnAck { session_present: false, reason: problem.reason, properties }))
+}
+
+/// MQTT 5.0 [MQTT-3.1.0-2].
+fn second_connect() -> Problem {
+    Problem::new(ReasonCode::ProtocolError, "a second CONNECT on the same connection")
 }
 
 fn refusal_reason(refused: Refused) -> ReasonCode {

@@ -4,8 +4,9 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ConnectionCounters, Ended, Established, Manner, Output, Turn};
-use crate::engine::Message;
+use super::gate::denial_of_publish;
+use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
+use crate::engine::{Attached, Engine, Message};
 use crate::mqtt::packet::{Ack, Publish};
 use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version};
 
@@ -26,22 +27,62 @@ impl Aliases {
         topic: Option<TopicName<'a>>,
         alias: Option<NonZeroU16>,
         maximum: u16,
-    ) -> Result<TopicName<'a>, ReasonCode> {
+    ) -> Result<TopicName<'a>, Problem> {
         let Some(alias) = alias else {
-            return topic.ok_or(ReasonCode::ProtocolError);
+            return topic.ok_or_else(|| ReasonCode::ProtocolError.into());
         };
         if alias.get() > maximum {
-            return Err(ReasonCode::TopicAliasInvalid);
+            let words = format!("Topic Alias {alias} is above the Topic Alias Maximum {maximum}");
+            return Err(Problem::new(ReasonCode::TopicAliasInvalid, words));
         }
         let index = usize::from(alias.get()) - 1;
         let Some(topic) = topic else {
-            return self.topics.get(index).cloned().flatten().ok_or(ReasonCode::ProtocolError);
+            return self.topics.get(index).cloned().flatten().ok_or_else(|| {
+                Problem::new(ReasonCode::ProtocolError, format!("Topic Alias {alias} stands for no topic yet"))
+            });
         };
         if self.topics.len() <= index {
             self.topics.resize(index + 1, None);
         }
         self.topics[index] = Some(topic.clone().into_owned());
         Ok(topic)
+    }
+}
+
+/// How many messages a client has under way on this Network Connection: what Receive Maximum bounds (MQTT 5.0 §3.3.4, §4.9).
+///
+/// A PUBLISH counts from when it comes until its PUBACK, its PUBCOMP or a PUBREC that says no is sent. One of QoS 1 is answered before
+/// the next packet is looked at, so of however many that come in one burst, a single one counts at a time; only QoS 2 adds up, as its
+/// PUBCOMP waits for the client's PUBREL. So a burst of QoS 1 exceeds nothing, unless QoS 2 has used all up before it.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    /// Unreleased QoS 2 messages of earlier Network Connections: each connection begins to count anew. Nearly always empty.
+    carried: Vec<PacketId>,
+    /// Whether there is anything to count.
+    has_qos_2: bool,
+}
+
+impl Window {
+    /// The window of a connection that goes on with a session in which these messages are unreleased.
+    pub(super) fn carrying(carried: Vec<PacketId>) -> Self {
+        Self { carried, has_qos_2: false }
+    }
+
+    /// Whether one message more, of QoS 1 or 2, is one too many. `has_release`: it is of QoS 2.
+    fn is_exceeded(&mut self, has_release: bool, maximum: usize, engine: &Engine, session: &Attached) -> bool {
+        if !has_release && !self.has_qos_2 {
+            return false;
+        }
+        let count = engine.receiving_count(session).saturating_sub(self.carried.len());
+        self.has_qos_2 = has_release || count > 0;
+        count >= maximum
+    }
+
+    /// `packet_id` is sent again on this connection, or released.
+    fn count_no_longer_as_carried(&mut self, packet_id: PacketId) {
+        if !self.carried.is_empty() {
+            self.carried.retain(|&carried| carried != packet_id);
+        }
     }
 }
 
@@ -62,17 +103,20 @@ impl Established {
         if has_release && let Some(packet_id) = packet_id {
             if environment.engine.is_receiving(&self.session, packet_id) {
                 // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
-                answer(packet_id, qos, ReasonCode::Success, manner, turn);
+                self.window.count_no_longer_as_carried(packet_id);
+                answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
                 return Ok(());
             }
-            if environment.engine.receiving_count(&self.session) >= environment.config.receive_maximum_of(self.version)
-            {
-                return Err(ReasonCode::ReceiveMaximumExceeded.into());
-            }
+        }
+        let maximum = environment.config.receive_maximum_of(self.version);
+        if qos != QoS::AtMostOnce && self.window.is_exceeded(has_release, maximum, &environment.engine, &self.session) {
+            let words = format!("Receive Maximum of {maximum} exceeded");
+            return Err(Problem::new(ReasonCode::ReceiveMaximumExceeded, words).into());
         }
 
         let expires_at =
             properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
+        let mut denial = None;
         let reason = match self.gate.publish(&topic, qos, retain, &payload) {
             Ok(()) => {
                 let message =
@@ -84,6 +128,7 @@ impl Established {
             }
             Err(verdict) => {
                 ConnectionCounters::count(&environment.counters.publishes_denied);
+                denial = Some(denial_of_publish(verdict));
                 let verdict = self.gate.describe(verdict);
                 tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
                 self.denial_reason()
@@ -96,7 +141,9 @@ impl Established {
             let is_first = environment.engine.receive(&self.session, packet_id);
             debug_assert!(is_first, "asked before, and only this connection receives for its session");
         }
-        answer(packet_id, qos, reason, manner, turn);
+        let properties =
+            denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));
+        answer(Ack { packet_id, reason, properties }, qos, manner, turn);
         Ok(())
     }
 
@@ -110,7 +157,8 @@ impl Established {
     }
 
     /// PUBREL from the client: the identifier is free again (MQTT 5.0 §4.3.3).
-    pub(super) fn handle_release(&self, ack: &Ack, turn: &mut Turn<'_>) {
+    pub(super) fn handle_release(&mut self, ack: &Ack, turn: &mut Turn<'_>) {
+        self.window.count_no_longer_as_carried(ack.packet_id);
         let reason = match turn.environment.engine.release(&self.session, ack.packet_id) {
             true => ReasonCode::Success,
             false => ReasonCode::PacketIdentifierNotFound,
@@ -120,8 +168,7 @@ impl Established {
 }
 
 /// Acknowledges a PUBLISH: PUBREC where a second handshake follows, PUBACK in every other case.
-fn answer(packet_id: PacketId, qos: QoS, reason: ReasonCode, manner: Manner, turn: &mut Turn<'_>) {
-    let ack = Ack::new(packet_id, reason);
+fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
     turn.outputs.push_back(Output::Send(match qos {
         QoS::ExactlyOnce if manner.has_qos2_handshake => Packet::PubRec(ack),
         _ => Packet::PubAck(ack),

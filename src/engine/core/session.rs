@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::flow::Flow;
-use super::outgoing::{Offer, Outgoing};
+use super::outgoing::{Answer, Left, Offer, Outgoing};
 use super::subscriptions::Membership;
 use crate::engine::config::EngineConfig;
 use crate::engine::message::{OpenSession, Outlet, SessionWill};
@@ -76,7 +76,7 @@ pub(crate) struct Ended {
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
     pub(crate) will: Option<Box<SessionWill>>,
     pub(crate) memberships: Memberships,
-    pub(crate) message_count: u64,
+    pub(crate) left: Left,
 }
 
 impl Attached {
@@ -133,12 +133,19 @@ impl Session {
         self.state.lock()
     }
 
-    /// Hands a message to this session.
-    pub(crate) fn offer(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+    /// Hands a message to this session. Says whether there still is one.
+    pub(crate) fn offer(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> bool {
         let mut state = self.state.lock();
         if !state.has_ended {
             state.outgoing.offer(flow, offer);
         }
+        !state.has_ended
+    }
+
+    /// Hands a message to this session if it can go out at once.
+    pub(crate) fn offer_at_once(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Answer {
+        let mut state = self.state.lock();
+        if state.has_ended { Answer::Unable } else { state.outgoing.offer_at_once(flow, offer) }
     }
 
     /// Gives the session a Network Connection. Returns its generation.
@@ -154,23 +161,20 @@ impl Session {
         state.generation
     }
 
-    /// Takes the Network Connection away. Returns its outlet and how many waiting QoS 0 messages went with it.
-    pub(crate) fn detach(&self, state: &mut State) -> (Option<Arc<dyn Outlet>>, u64) {
+    /// Takes the Network Connection away. Returns its outlet and the QoS 0 messages that waited for it.
+    pub(crate) fn detach(&self, state: &mut State) -> (Option<Arc<dyn Outlet>>, Left) {
         self.is_connected.store(false, Ordering::Relaxed);
         state.outgoing.disconnect()
     }
 
     /// Ends the session; what it leaves is the caller's to clear away.
     pub(crate) fn end(&self, state: &mut State) -> Ended {
-        let (outlet, best_effort_count) = self.detach(state);
+        let (outlet, mut left) = self.detach(state);
         state.has_ended = true;
-        let pending = state.outgoing.pending.take();
-        Ended {
-            outlet,
-            will: state.will.take(),
-            memberships: std::mem::take(&mut state.memberships),
-            message_count: best_effort_count + pending.map_or(0, |pending| pending.message_count()),
+        if let Some(pending) = state.outgoing.pending.take() {
+            left.extend(pending.split());
         }
+        Ended { outlet, will: state.will.take(), memberships: std::mem::take(&mut state.memberships), left }
     }
 }
 

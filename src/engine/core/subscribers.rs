@@ -270,13 +270,18 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// The member whose turn it is: the next connected one, or the next at all if none is connected.
-    pub(crate) fn next_member(&self) -> Option<&Subscriber> {
-        let count = self.members.len();
+    /// The members, beginning with the one whose turn it is; the turn goes on to the next.
+    pub(crate) fn take_turn(&self) -> impl Iterator<Item = &Subscriber> + Clone {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        (0..count)
-            .map(|offset| &self.members[(turn + offset) % count])
-            .find(|member| member.session.is_connected())
-            .or_else(|| self.members.get(turn.checked_rem(count)?))
+        let (before, from) = self.members.split_at(turn.checked_rem(self.members.len()).unwrap_or(0));
+        from.iter().chain(before)
+    }
+
+    /// Lets the turn go on behind the member that was served, for which `count` were passed over: or whoever comes after one that
+    /// is away would be served twice as often.
+    pub(crate) fn pass_over(&self, count: usize) {
+        if count > 0 {
+            self.turn.fetch_add(count as u32, Ordering::Relaxed);
+        }
     }
 }

@@ -38,6 +38,12 @@ pub(crate) struct Membership {
     pub(crate) group: u32,
 }
 
+impl Membership {
+    pub(crate) fn is_shared(self) -> bool {
+        self.group != 0
+    }
+}
+
 /// The tree.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
@@ -170,6 +176,15 @@ impl Subscriptions {
     fn group(&self, membership: Membership) -> Option<&Group> {
         let groups = self.nodes[membership.node as usize].subscribers.groups();
         groups.iter().find(|group| group.number == membership.group)
+    }
+
+    /// The group `number` of a Shared Subscription that `topic` matches, and where it lies: numbers come round some day, so that the number
+    /// alone might name another one.
+    pub(crate) fn matching_group(&self, topic: &str, number: u32) -> Option<(Membership, &Group)> {
+        let mut matched = Matched::new();
+        self.matching(topic, &mut matched);
+        let mut places = matched.into_iter().map(|node| Membership { node, group: number });
+        places.find_map(|membership| Some((membership, self.group(membership)?)))
     }
 
     pub(crate) fn subscribers(&self, node: NodeId) -> &Subscribers {

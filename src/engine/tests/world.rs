@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::engine::message::{
-    Acknowledgement, Closing, Delivered, Delivery, Message, OpenError, OpenSession, Outlet, Round, SessionWill,
-    SubscribeRequest,
+    Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Message, OpenError, OpenSession, Outlet, Round,
+    SessionWill, SubscribeRequest,
 };
 use crate::engine::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
 use crate::mqtt::packet::SubscribeOptions;
@@ -137,6 +137,16 @@ impl Outlet for Mailbox {
     }
 }
 
+/// A grant of one topic alone.
+#[derive(Debug)]
+pub(crate) struct OnlyTopic(pub(crate) &'static str);
+
+impl DeliveryCheck for OnlyTopic {
+    fn allows(&self, topic: &str) -> bool {
+        topic == self.0
+    }
+}
+
 /// An engine, a clock that only tests move, and short words for everything.
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -215,12 +225,25 @@ impl World {
         self.pump(client);
     }
 
+    pub(crate) fn unsubscribe(&mut self, client: &Client, text: &str) -> bool {
+        let was_there = self.engine.unsubscribe(self.now, &client.attached, &filter(text), &mut self.round);
+        self.flush();
+        was_there
+    }
+
     pub(crate) fn publish(&mut self, topic: &str, payload: &str, qos: QoS) -> Published {
         self.publish_message(None, message(topic, payload, qos, false))
     }
 
     pub(crate) fn retain(&mut self, topic: &str, payload: &str, qos: QoS) -> Published {
         self.publish_message(None, message(topic, payload, qos, true))
+    }
+
+    /// The server's own word, retained.
+    pub(crate) fn announce(&mut self, topic: &str, payload: &str) {
+        let message = Arc::new(message(topic, payload, QoS::AtMostOnce, true));
+        self.engine.announce(self.now, &message, &mut self.round);
+        self.flush();
     }
 
     pub(crate) fn publish_message(&mut self, from: Option<&Client>, message: Message) -> Published {

@@ -5,12 +5,14 @@
 pub mod certificates;
 pub mod http;
 pub mod json;
+pub mod mosquitto;
 pub mod mqtt;
 pub mod puppet;
 pub mod server;
 pub mod transport;
 
 pub use json::JsonClient;
+pub use mosquitto::Mosquitto;
 pub use mqtt::Client;
 pub use puppet::Puppet;
 pub use server::{Server, Setup};

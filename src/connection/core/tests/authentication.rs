@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::auth::scram::client;
+use crate::mqtt::codec::{Decoder, Limits, Sender};
 
 /// `anna` and `berta` have the password `correct horse`; only `plain` has no SCRAM verifier.
 pub(super) const PASSWORDS: &str = "\
@@ -157,9 +158,10 @@ fn only_auth_and_disconnect_come_before_connack() {
     }
     let mut client = house.client(Manner::MQTT);
     client.challenged("anna", PASSWORD);
-    client.act(|core, now, _, turn| {
-        core.handle_fault(now, ReasonCode::MalformedPacket, None, turn);
-    });
+    // Authentication Method and nothing of its text.
+    let mut decoder = Decoder::with_version(Sender::Client, Limits::default(), Version::V5);
+    let fault = decoder.decode(b"\xf0\x03\x18\x01\x15").expect_err("it is cut short");
+    client.act(|core, now, _, turn| core.handle_fault(now, &fault, turn));
     assert_eq!(client.said(), ["CONNACK Malformed Packet present=false", "close: Malformed Packet"]);
     let mut client = house.client(Manner::MQTT);
     client.challenged("anna", PASSWORD);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::{Model, Owed, Publication};
 
-use super::world::{Client, World, filter, id, message, request, will};
+use super::world::{Client, World, id, message, request, will};
 use crate::engine::EngineConfig;
 use crate::engine::message::{Acknowledgement, Closing, OpenError};
 use crate::mqtt::QoS;
@@ -219,7 +219,7 @@ impl Simulation {
     fn unsubscribe(&mut self, client_id: &'static str) {
         let text = self.pick(&FILTERS);
         let Some(client) = self.clients.get(client_id) else { return };
-        let was_there = self.world.engine.unsubscribe(&client.attached, &filter(text));
+        let was_there = self.world.unsubscribe(client, text);
         assert_eq!(was_there, self.model.unsubscribe(client_id, text));
     }
 
