@@ -20,6 +20,6 @@ pub mod scram;
 
 pub use authenticator::{AuthConfig, AuthCounters, Authenticator, Method, Refused};
 pub use jwt::JwtConfig;
-pub use mechanism::{Exchange, Proof, Step};
+pub use mechanism::{Exchange, Proof, Step, TOKEN_METHOD};
 pub use password_file::PasswordFile;
 pub use principal::{Credentials, Principal, Token};

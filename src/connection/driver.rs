@@ -307,7 +307,8 @@ impl Driver {
                 Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
                 Output::Prove(proof) => self.prove(now, proof, work),
-                Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
+                Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
+                Output::Renewed { expires_at } => self.renew(now, expires_at),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -359,7 +360,7 @@ impl Driver {
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }
 
-    fn establish(&mut self, now: Instant, keep_alive_s: u16) {
+    fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
         self.opening = None;
         let config = &self.shared.environment.config;
         let silence_max = match keep_alive_s {
@@ -370,7 +371,16 @@ impl Driver {
             0 => None,
         };
         let now_ms = self.shared.pacemaker.millis(now);
+        if let Some(expires_at) = expires_at {
+            self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        }
         self.link.open(now_ms, silence_max);
+        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+    }
+
+    fn renew(&mut self, now: Instant, expires_at: Instant) {
+        self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        let now_ms = self.shared.pacemaker.millis(now);
         self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
     }
 

@@ -97,6 +97,9 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
+        counter "connection_tokens_warned" = tokens_warned, "Clients that were due a warning, as their token expires soon.";
+        counter "connection_tokens_renewed" = tokens_renewed, "Tokens replaced in session by a later one.";
+        counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";

@@ -68,7 +68,11 @@ pub enum Output {
     /// Judge what the client says of itself, then call [`Core::proven`]; give no packet meanwhile.
     Prove(Proof),
     /// The session is open: from here the outlet takes deliveries, under this Keep Alive; 0: off.
-    Established { keep_alive_s: u16 },
+    ///
+    /// What proves who the client is ends at `expires_at`, if ever.
+    Established { keep_alive_s: u16, expires_at: Option<Instant> },
+    /// The same client has proven who it is again, until then.
+    Renewed { expires_at: Instant },
     /// Let the engine send what waits in the session: call [`Core::pump`].
     Pump,
     /// The same, once others have had their turn.
@@ -129,7 +133,7 @@ struct Established {
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
     may_extend_session: bool,
-    /// Only where CONNECT had an Authentication Method.
+    /// Only where CONNECT had an Authentication Method, or a token.
     enhanced: Option<Box<Enhanced>>,
 }
 
@@ -352,7 +356,9 @@ impl Established {
             Packet::Connect(_) if manner.is_forgiving => {
                 turn.outputs.push_back(Output::Send(failure(&second_connect())));
             }
-            Packet::Auth(auth) if self.enhanced.is_some() => self.handle_auth(auth, turn)?,
+            Packet::Auth(auth) if self.enhanced.as_ref().is_some_and(|enhanced| enhanced.takes_auth()) => {
+                self.handle_auth(auth, turn)?
+            }
             Packet::Auth(_) if manner.is_forgiving => {
                 let reason = ReasonCode::BadAuthenticationMethod;
                 turn.outputs

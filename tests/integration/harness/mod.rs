@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod http;
+pub mod issuer;
 pub mod json;
 pub mod mosquitto;
 pub mod mqtt;
