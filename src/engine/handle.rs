@@ -24,7 +24,8 @@ use crate::mqtt::{PacketId, TopicFilter};
 /// What a call delivers is in the receivers' outlets when it returns, and `round` names the outlets that want a flush. An [`Attached`]
 /// whose session was taken over or has ended makes every call do nothing.
 ///
-/// Locks are taken in the order `directory` → `subscriptions` → a session → `retained` → outlet; no two sessions' at once.
+/// Locks are taken in the order `directory` → a session's [`super::Publishing`] → `subscriptions` → a session → `retained` → outlet; no
+/// two sessions' at once.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) config: EngineConfig,
@@ -101,7 +102,7 @@ impl Engine {
 
     /// Delivers `message` to every session with a matching Subscription, and retains it if it says so.
     ///
-    /// `from` is the publisher's session, for No Local.
+    /// `from` is the publisher's session, for No Local; its connection has the turn to publish ([`Attached::publishing`]).
     pub fn publish(
         &self,
         now: Instant,

@@ -61,6 +61,7 @@ impl Engine {
     ) -> Result<Opened, OpenError> {
         match directory.find(&open.client_id).cloned() {
             Some(session) => {
+                let mut publisher = session.lock_publisher();
                 let state = session.lock();
                 if *session.owner() != *open.owner && !state.is_over(now) {
                     return Err(OpenError::OwnedByAnother);
@@ -68,8 +69,9 @@ impl Engine {
                 // A session that is not kept ends with its Network Connection, so its state is not for the next one.
                 let is_kept = !state.kept_for(&self.config).is_zero() && !state.is_over(now);
                 if is_kept && !open.clean_start {
-                    return Ok(self.resume(directory, &session, state, open, aftermath));
+                    return Ok(self.resume(directory, &session, (&mut publisher, state), open, aftermath));
                 }
+                *publisher = NOBODY;
                 self.end(directory, &session, state, aftermath);
             }
             None if directory.len() >= self.config.sessions_max => {
@@ -89,7 +91,7 @@ impl Engine {
         &self,
         directory: &mut Directory,
         session: &Arc<Session>,
-        mut state: MutexGuard<'_, State>,
+        (publisher, mut state): (&mut u32, MutexGuard<'_, State>),
         open: OpenSession,
         aftermath: &mut Aftermath,
     ) -> Opened {
@@ -104,7 +106,7 @@ impl Engine {
             aftermath.leftovers.extend(left.leftovers);
             self.taken_over(outlet, aftermath);
         }
-        let generation = session.attach(&mut state, open, &self.config);
+        let generation = session.attach(publisher, &mut state, open, &self.config);
         Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true }
     }
 
@@ -252,6 +254,9 @@ impl Engine {
         is_connected
     }
 }
+
+/// A generation that no Network Connection has, as the first is 1.
+const NOBODY: u32 = 0;
 
 /// Sessions that one tick sees to at most; the rest follows at the next.
 const DUE_MAX: usize = 8192;

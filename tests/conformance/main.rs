@@ -73,6 +73,17 @@ struct Statement<'a> {
     reasons: Vec<(&'a str, &'a str)>,
 }
 
+impl<'a> Statement<'a> {
+    /// Takes a line of proof: a test, or `not shown, class: text`. Whether it can be read.
+    fn add(&mut self, proof: &'a str) -> bool {
+        let Some(reason) = proof.strip_prefix("not shown, ") else {
+            self.tests.push(proof);
+            return true;
+        };
+        reason.split_once(": ").map(|reason| self.reasons.push(reason)).is_some()
+    }
+}
+
 #[test]
 fn every_statement_of_mqtt_5_0_is_shown_or_explained() {
     hold(&MQTT_5_0);
@@ -203,13 +214,10 @@ fn parse(index: &str) -> (Vec<Statement<'_>>, Vec<String>) {
     let (mut statements, mut faults) = (Vec::<Statement<'_>>::new(), Vec::new());
     for (line, text) in (1..).zip(index.lines()).filter(|(_, text)| !text.is_empty() && !text.starts_with('#')) {
         let is_read = match text.strip_prefix("    ") {
-            None => parse_statement(line, text).map(|statement| statements.push(statement)),
-            Some(proof) => statements.last_mut().and_then(|statement| match proof.strip_prefix("not shown, ") {
-                None => Some(statement.tests.push(proof)),
-                Some(reason) => reason.split_once(": ").map(|reason| statement.reasons.push(reason)),
-            }),
+            None => parse_statement(line, text).map(|statement| statements.push(statement)).is_some(),
+            Some(proof) => statements.last_mut().is_some_and(|statement| statement.add(proof)),
         };
-        if is_read.is_none() {
+        if !is_read {
             faults.push(format!("line {line} cannot be read: {text}"));
         }
     }

@@ -8,6 +8,7 @@
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`demo`] | what a newcomer opens first |
+//! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
@@ -34,6 +35,7 @@ mod counters;
 mod demo;
 mod differential;
 mod hostile;
+mod judges;
 mod mqtt;
 mod policy;
 mod restart;

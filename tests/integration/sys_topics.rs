@@ -6,13 +6,13 @@ use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
 use crate::harness::{Client, JsonClient, Over, Puppet, Server, Setup, mqtt};
 
-/// Grants more than anybody can have.
+/// Grants the user `YS` more than anybody can have: a rule that said so outright would be a fault.
 const GENEROUS: &str = r##"
 version: 1
 roles:
-  operator: [ { topic: "#", rw: rw }, { topic: "$SYS/#", rw: rw } ]
+  operator: [ { topic: "#", rw: rw }, { topic: "$S${username}/#", rw: rw } ]
   user: [ { topic: "#", rw: rw } ]
-users: { operator: [operator], user: [user] }
+users: { YS: [operator], user: [user] }
 "##;
 
 fn setup(interval: &str) -> Setup {
@@ -137,21 +137,21 @@ fn wildcards_at_the_front_do_not_see_them() {
 
 #[test]
 fn nobody_forges_them_whatever_a_policy_grants() {
-    let users = [("operator", "password"), ("user", "password")];
+    let users = [("YS", "password"), ("user", "password")];
     let server = setup("1h").users(&users).policy(GENEROUS).start();
-    let mut operator = log_in(&server, "operator");
+    let mut operator = log_in(&server, "YS");
     for topic in ["$SYS", "$SYS/broker/version", "$SYS/anything"] {
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
             assert_eq!(operator.publish(topic, b"forged", qos, true), ReasonCode::NotAuthorized, "{topic}");
         }
         assert_eq!(operator.publish(topic, b"", QoS::AtLeastOnce, true), ReasonCode::NotAuthorized, "cleared: {topic}");
         let mut connect = mqtt::connect(Version::V5, "mortal");
-        connect.login = mqtt::login("operator", "password");
+        connect.login = mqtt::login("YS", "password");
         connect.will = Some(mqtt::will(topic, "forged", QoS::AtMostOnce, true));
         let (_, answer) = Client::try_connect(&server, Over::Tcp, connect);
         assert_eq!(answer.reason, ReasonCode::NotAuthorized, "a Will to {topic}");
     }
-    let mut page = JsonClient::log_in(&server, Over::Ws, "operator", "password");
+    let mut page = JsonClient::log_in(&server, Over::Ws, "YS", "password");
     page.send(&json!({ "Action": "publish", "Topic": "$SYS/broker/version", "Payload": "forged", "QoS": 1, "Id": 1 }));
     page.expect(&json!({ "Action": "error", "Id": 1 }));
 

@@ -55,17 +55,22 @@ impl Aliases {
 /// A PUBLISH counts from when it comes until its PUBACK, its PUBCOMP or a PUBREC that says no is sent. One of QoS 1 is answered before
 /// the next packet is looked at, so of however many that come in one burst, a single one counts at a time; only QoS 2 adds up, as its
 /// PUBCOMP waits for the client's PUBREL. So a burst of QoS 1 exceeds nothing, unless QoS 2 has used all up before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
-    /// Unreleased QoS 2 messages of earlier Network Connections: each connection begins to count anew. Nearly always empty.
-    carried: Vec<PacketId>,
+    /// What earlier Network Connections left unreleased: each connection begins to count anew. Nearly always absent.
+    carried: Option<Box<Carried>>,
     /// Whether there is anything to count.
     has_qos_2: bool,
 }
 
+/// Packet Identifiers of QoS 2 messages.
+#[derive(Debug)]
+struct Carried(Vec<PacketId>);
+
 impl Window {
     /// The window of a connection that goes on with a session in which these messages are unreleased.
     pub(super) fn carrying(carried: Vec<PacketId>) -> Self {
+        let carried = (!carried.is_empty()).then(|| Box::new(Carried(carried)));
         Self { carried, has_qos_2: false }
     }
 
@@ -74,15 +79,16 @@ impl Window {
         if !has_release && !self.has_qos_2 {
             return false;
         }
-        let count = engine.receiving_count(session).saturating_sub(self.carried.len());
+        let carried_count = self.carried.as_ref().map_or(0, |carried| carried.0.len());
+        let count = engine.receiving_count(session).saturating_sub(carried_count);
         self.has_qos_2 = has_release || count > 0;
         count >= maximum
     }
 
     /// `packet_id` is sent again on this connection, or released.
     fn count_no_longer_as_carried(&mut self, packet_id: PacketId) {
-        if !self.carried.is_empty() {
-            self.carried.retain(|&carried| carried != packet_id);
+        if let Some(carried) = &mut self.carried {
+            carried.0.retain(|&carried| carried != packet_id);
         }
     }
 }
@@ -100,14 +106,19 @@ impl Established {
         ConnectionCounters::count(&environment.counters.publishes_received);
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
+        let Some(_publishing) = self.session.publishing() else {
+            // Taken over, and about to be told: what is not answered here comes again where the session goes on.
+            return Ok(());
+        };
 
-        if has_release && let Some(packet_id) = packet_id {
-            if environment.engine.is_receiving(&self.session, packet_id) {
-                // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
-                self.window.count_no_longer_as_carried(packet_id);
-                answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
-                return Ok(());
-            }
+        if has_release
+            && let Some(packet_id) = packet_id
+            && environment.engine.is_receiving(&self.session, packet_id)
+        {
+            // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
+            self.window.count_no_longer_as_carried(packet_id);
+            answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
+            return Ok(());
         }
         let maximum = environment.config.receive_maximum_of(self.version);
         if qos != QoS::AtMostOnce && self.window.is_exceeded(has_release, maximum, &environment.engine, &self.session) {
@@ -151,7 +162,7 @@ impl Established {
         };
         if has_release && !reason.is_failure() {
             let is_first = environment.engine.receive(&self.session, packet_id);
-            debug_assert!(is_first, "asked before, and only this connection receives for its session");
+            debug_assert!(is_first, "asked before, and nobody takes the session over meanwhile");
         }
         let properties =
             denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));

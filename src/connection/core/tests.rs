@@ -745,6 +745,24 @@ fn who_asks_for_no_problem_information_gets_it_where_the_standard_lets_it() {
 }
 
 #[test]
+fn who_waits_for_connack_while_the_server_stops_is_told_in_it() {
+    let house = House::new();
+    for version in [Version::V4, Version::V5] {
+        let mut client = house.client(Manner::MQTT);
+        // Its credentials are still being looked at.
+        assert!(client.send(Packet::Connect(Box::new(connect("c", version)))).is_empty());
+        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+        assert_eq!(client.said(), ["CONNACK Server unavailable present=false", "close: Server unavailable"]);
+        assert_eq!(client.words(), ["the server is shutting down; connect again later"]);
+        client.act(|core, now, outlet, turn| core.authenticated(now, Ok(Principal::user("anna")), outlet, turn));
+        assert!(client.said().is_empty(), "too late");
+    }
+    let mut silent = house.client(Manner::MQTT);
+    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+    assert_eq!(silent.said(), ["close: Server shutting down"]);
+}
+
+#[test]
 fn a_client_that_takes_no_connack_is_not_let_in() {
     let house = House::new();
     let narrow = |bytes_max: u32| {

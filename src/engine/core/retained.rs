@@ -212,7 +212,7 @@ fn bytes_of(message: &Message) -> usize {
 /// What stands for `/` in keys.
 const SEPARATOR: u8 = 0;
 
-/// Whether the server alone publishes here, see [`topic::is_server_owned`].
+/// Whether the server alone publishes here, see [`is_server_owned`](crate::mqtt::topic::is_server_owned).
 fn is_own(key: &[u8]) -> bool {
     key.strip_prefix(b"$SYS").is_some_and(|rest| rest.first().is_none_or(|&next| next == SEPARATOR))
 }

@@ -11,6 +11,7 @@ use tidegate::mqtt::{QoS, ReasonCode, TopicFilter, Version};
 
 use super::script::{Actor, Script, kept, message, options};
 use crate::harness::mqtt::{connect, will};
+use crate::harness::random::Random;
 
 const ACTORS: [Actor; 3] = ["a", "b", "c"];
 
@@ -23,7 +24,7 @@ const OLD_VERSIONS: [Version; 2] = [Version::V3, Version::V4];
 /// The script of this seed: so many operations among three clients.
 pub fn script(seed: u64, operations: usize) -> Script {
     let script = Script::new(&format!("seed {seed}"));
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let qos_min = u64::from(random.one_in(3));
     let new_count = random.below(ACTORS.len() as u64 + 1) as usize;
     let mut generator =
@@ -182,30 +183,5 @@ impl Generator {
 
     fn act(&mut self, act: impl FnOnce(Script) -> Script) {
         self.script = act(std::mem::replace(&mut self.script, Script::new("")));
-    }
-}
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-
-    fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len() as u64) as usize]
     }
 }

@@ -253,3 +253,37 @@ fn whoever_finds_no_room_is_refused_and_the_others_stay() {
     }
     one.expect_nothing();
 }
+
+/// One and a half times the Keep Alive is when the server acts, not some time after ([MQTT-3.1.2-22]).
+#[test]
+fn the_keep_alive_acts_on_time() {
+    let server = Setup::new().start();
+    for (version, over) in [(Version::V4, Over::Tcp), (Version::V5, Over::Ws)] {
+        // The best of three: a busy machine delays everything, but not every time.
+        let lasted = [(); 3].map(|()| {
+            let mut connect = mqtt::connect(version, "silent");
+            connect.keep_alive_s = 1;
+            let mut client = Client::connect_with(&server, over, connect);
+            let silent_since = Instant::now();
+            client.expect_disconnect(ReasonCode::KeepAliveTimeout);
+            silent_since.elapsed()
+        });
+        let best = lasted.iter().min().copied().unwrap_or_default();
+        assert!(best < Duration::from_millis(2500), "{version} over {over:?}: {lasted:?}");
+    }
+}
+
+#[test]
+fn a_session_expiry_beyond_the_servers_is_told_and_one_within_is_not() {
+    let server = Setup::new().section("engine", "{ session_expiry_max: 1h }").start();
+    for over in OVER {
+        for (wanted, told) in
+            [(None, None), (Some(0), None), (Some(3600), None), (Some(3601), Some(3600)), (Some(u32::MAX), Some(3600))]
+        {
+            let mut connect = mqtt::connect(Version::V5, "lasting");
+            connect.properties.session_expiry_interval_s = wanted;
+            let (_, answer) = Client::try_connect(&server, over, connect);
+            assert_eq!(answer.properties.session_expiry_interval_s, told, "{wanted:?} (MQTT 5.0 §3.2.2.3.2)");
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod flow;
 mod flow_rules;
 mod goodbye;
 mod keep;
+mod odd_bytes;
 mod old_versions;
 mod outgoing_aliases;
 mod publish_rules;

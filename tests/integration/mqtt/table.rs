@@ -7,17 +7,18 @@ use tidegate::mqtt::property::ConnectProperties;
 use tidegate::mqtt::{Packet, ReasonCode, Version};
 
 use self::cases::{Case, Expected, Served};
+use super::OVER;
 use crate::harness::transport::Ending;
 use crate::harness::{Client, Over, Server, Setup, mqtt};
+use crate::hostile::{ALLOCATOR_SLACK, unharmed};
 
 #[path = "../../../src/mqtt/codec/cases.rs"]
 mod cases;
 
-const OVER: [Over; 2] = [Over::Tcp, Over::Ws];
-
 #[test]
 fn every_row_of_a_client_is_answered_as_the_table_says() {
-    let server = Setup::new().start();
+    let mut server = Setup::new().start();
+    let before = server.memory_bytes();
     for over in OVER {
         for case in cases::all().filter(|case| !case.is_from_server && !is_connect(case)) {
             let mut client = connect(&server, over, version(case));
@@ -29,11 +30,13 @@ fn every_row_of_a_client_is_answered_as_the_table_says() {
             }
         }
     }
+    unharmed(&mut server, before, ALLOCATOR_SLACK);
 }
 
 #[test]
 fn every_connect_of_the_table_is_answered_in_the_words_of_its_version() {
-    let server = Setup::new().start();
+    let mut server = Setup::new().start();
+    let before = server.memory_bytes();
     for over in OVER {
         for case in cases::all().filter(|case| !case.is_from_server && is_connect(case)) {
             // A name that is not MQTT's own is answered with nothing, a version to come as 3.1.1 would.
@@ -64,6 +67,7 @@ fn every_connect_of_the_table_is_answered_in_the_words_of_its_version() {
             assert!(matches!(ending, Err(Ending::Closed(_))), "{} over {over:?}: {ending:?}", case.name);
         }
     }
+    unharmed(&mut server, before, ALLOCATOR_SLACK);
 }
 
 /// Whether as much of CONNECT can be read as tells that it is one of 5.0; a wrong fixed header is refused before.

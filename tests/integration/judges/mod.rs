@@ -1,0 +1,4 @@
+//! Clients that others wrote, through every feature that they know, and promises kept where it is hard to keep them.
+
+mod exactly_once;
+mod retained_at_scale;
