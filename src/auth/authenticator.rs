@@ -163,19 +163,18 @@ impl Authenticator {
             let answer = if self.anonymous { Ok(Principal::anonymous()) } else { Err(Refused::NotAuthorized) };
             return Some(self.count(answer));
         }
-        for claim in self.claims(credentials) {
-            match claim {
-                Claim::Token(tokens, token, username) => match tokens.verify(token, username) {
-                    Err(Rejected::UnknownKey) => return None,
-                    // Another method may know better, in a time of its own.
-                    Err(_) if self.claims(credentials).count() > 1 => return None,
-                    answer => return Some(self.count_token(tokens, answer)),
-                },
-                Claim::Password(..) => return None,
-            }
+        let mut claims = self.claims(credentials);
+        match (claims.next(), claims.next()) {
+            // Half of a pair is not "no credentials".
+            (None, _) => Some(self.count(Err(Refused::BadCredentials))),
+            (Some(Claim::Password(..)), _) => None,
+            (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
+                Err(Rejected::UnknownKey) => None,
+                // Another method may know better, in a time of its own.
+                Err(_) if other.is_some() => None,
+                answer => Some(self.count_token(tokens, answer)),
+            },
         }
-        // Half of a pair is not "no credentials".
-        Some(self.count(Err(Refused::BadCredentials)))
     }
 
     /// Answers who sent `credentials`. Hashing takes tens of milliseconds or more, on a thread for blocking work.

@@ -47,7 +47,7 @@ pub struct Key {
 
 enum Material {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 /// Why a JWK is no key here.
@@ -187,7 +187,7 @@ fn secret(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
     if bytes.len() < SECRET_BYTES_MIN {
         return Err(faulty("k", format!("a secret of {} bytes", bytes.len()), "at least 32 random bytes"));
     }
-    Ok(Material::Secret(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+    Ok(Material::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes))))
 }
 
 /// Whoever verifies needs no private key, and has no business with one.
