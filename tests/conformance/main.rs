@@ -1,4 +1,5 @@
-//! The conformance index, held to what it says: every normative statement of MQTT 5.0 and 3.1.1 → the tests that show it, or why none.
+//! The conformance index, held to what it says: every normative statement of MQTT 5.0 and 3.1.1 → the tests and the
+//! rows of the packet table that show it, or why none.
 //!
 //! `mqtt-5.0.txt` and `mqtt-3.1.1.txt` beside this file are the index. A fault in either is a statement without test or reason, a test
 //! that is not there, a number that the standard does not have, or one that is missing.
@@ -6,9 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use cases::Case;
+
+#[expect(dead_code, unreachable_pub, reason = "only the rows' names are looked at")]
+#[path = "../../src/mqtt/codec/cases.rs"]
+mod cases;
+
 /// One standard: its index, and the statements of its appendix B.
 struct Standard {
     name: &'static str,
+    /// Of the rows of the packet table that may show it.
+    version: u8,
     index: &'static str,
     /// All of them.
     count: usize,
@@ -19,6 +28,7 @@ struct Standard {
 /// OASIS Standard, 7 March 2019. §2.2.1 has no first statement, and [MQTT-4.2.0-1] is spelled [MQTT-4.2-1] in the body.
 const MQTT_5_0: Standard = Standard {
     name: "MQTT 5.0",
+    version: 5,
     index: include_str!("mqtt-5.0.txt"),
     count: 251,
     sections: "1.5.4:3 1.5.5:1 1.5.7:1 2.1.3:1 2.2.1:2-6 2.2.2:1 \
@@ -32,6 +42,7 @@ const MQTT_5_0: Standard = Standard {
 /// OASIS Standard, 29 October 2014.
 const MQTT_3_1_1: Standard = Standard {
     name: "MQTT 3.1.1",
+    version: 4,
     index: include_str!("mqtt-3.1.1.txt"),
     count: 141,
     sections: "1.5.3:3 2.2.2:2 2.3.1:7 3.1.0:2 3.1.2:24 3.1.3:11 3.1.4:5 3.2.0:1 3.2.2:6 3.3.1:12 3.3.2:3 3.3.4:1 3.3.5:2 \
@@ -46,6 +57,12 @@ const REASONS: [(&str, &[Party]); 2] = [
     ("client", &[Party::Client]),
     // It speaks of those who took a liberty that this server does not take.
     ("choice", &[Party::Server, Party::Client, Party::Both]),
+];
+
+/// What sends every row of the packet table that a client may send to the running server.
+const SENDERS_OF_ROWS: [&str; 2] = [
+    "tests/integration/mqtt/table.rs::every_row_of_a_client_is_answered_as_the_table_says",
+    "tests/integration/mqtt/table.rs::every_connect_of_the_table_is_answered_in_the_words_of_its_version",
 ];
 
 /// A gist is no quotation.
@@ -69,13 +86,18 @@ struct Statement<'a> {
     gist: &'a str,
     /// `path::name`
     tests: Vec<&'a str>,
+    /// Names of rows of the packet table.
+    rows: Vec<&'a str>,
     /// Class and text.
     reasons: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Statement<'a> {
-    /// Takes a line of proof: a test, or `not shown, class: text`. Whether it can be read.
+    /// Takes a line of proof: a test, `row "name"`, or `not shown, class: text`. Whether it can be read.
     fn add(&mut self, proof: &'a str) -> bool {
+        if let Some(row) = proof.strip_prefix("row \"") {
+            return row.strip_suffix('"').map(|row| self.rows.push(row)).is_some();
+        }
         let Some(reason) = proof.strip_prefix("not shown, ") else {
             self.tests.push(proof);
             return true;
@@ -117,14 +139,19 @@ fn every_number_in_the_source_is_one_of_a_standards() {
 #[test]
 fn the_reader_sees_what_is_wrong() {
     let good = "[MQTT-1.5.4-1] server: gist\n    tests/conformance/main.rs::the_reader_sees_what_is_wrong\n";
-    let standard = |index| Standard { name: "a standard", index, count: 1, sections: "1.5.4:1" };
+    let standard = |index| Standard { name: "a standard", version: 5, index, count: 1, sections: "1.5.4:1" };
     assert_eq!(faults(&standard(good)), Vec::<String>::new());
+    assert_eq!(faults(&standard("[MQTT-1.5.4-1] server: gist\n    row \"PINGREQ 5.0\"\n")), Vec::<String>::new());
     for (index, expected) in [
         ("", "[MQTT-1.5.4-1] is missing"),
         ("[MQTT-1.5.4-1] server: gist\n", "neither shown nor explained"),
         ("[MQTT-1.5.4-1] server: gist\n    src/lib.rs::nothing\n", "no test nothing"),
         ("[MQTT-1.5.4-1] server: gist\n    tests/conformance/main.rs::faults\n", "no test faults"),
         ("[MQTT-1.5.4-1] server: gist\n    tests/gone.rs::nothing\n", "no file tests/gone.rs"),
+        ("[MQTT-1.5.4-1] server: gist\n    row \"nothing\"\n", "no row nothing"),
+        ("[MQTT-1.5.4-1] server: gist\n    row \"PINGREQ\"\n", "no row PINGREQ"),
+        ("[MQTT-1.5.4-1] server: gist\n    row \"PINGRESP\"\n", "no row PINGRESP"),
+        ("[MQTT-1.5.4-1] server: gist\n    row \"PINGREQ 5.0\n", "line 2 cannot be read"),
         ("[MQTT-1.5.4-1] server: gist\n    not shown, client: it is the client's own affair\n", "not for Server"),
         ("[MQTT-1.5.4-1] server: gist\n    not shown, choice: no\n", "says too little"),
         ("[MQTT-1.5.4-1] server: gist\n    not shown, boredom: nobody wanted to write it\n", "no class boredom"),
@@ -152,6 +179,7 @@ fn faults(standard: &Standard) -> Vec<String> {
     let (statements, mut faults) = parse(standard.index);
     judge_numbers(standard, &statements, &mut faults);
     let mut sources = Sources::default();
+    faults.extend(SENDERS_OF_ROWS.iter().filter_map(|test| sources.find(test).err()));
     for statement in &statements {
         let name = spell(statement.number);
         let mut fault = |text: String| faults.push(format!("line {}: {name} {text}", statement.line));
@@ -161,10 +189,16 @@ fn faults(standard: &Standard) -> Vec<String> {
         if ["MUST", "SHOULD", "MAY "].iter().any(|word| statement.gist.contains(word)) {
             fault("quotes the standard".to_owned());
         }
-        match (&statement.tests[..], &statement.reasons[..]) {
-            ([], []) => fault("is neither shown nor explained".to_owned()),
-            ([_, ..], []) | ([], [_]) => {}
+        match (statement.tests.len() + statement.rows.len(), statement.reasons.len()) {
+            (0, 0) => fault("is neither shown nor explained".to_owned()),
+            (1.., 0) | (0, 1) => {}
             _ => fault("is shown and explained away, or explained twice".to_owned()),
+        }
+        for row in &statement.rows {
+            let is_sent = |case: &&Case| case.name == *row && case.version == standard.version && !case.is_from_server;
+            if !cases::all().any(|case| is_sent(&case)) {
+                fault(format!("names no row {row} that a client of this version sends"));
+            }
         }
         for test in &statement.tests {
             if let Err(text) = sources.find(test) {
@@ -234,7 +268,15 @@ fn parse_statement(line: usize, text: &str) -> Option<Statement<'_>> {
         "both" => Party::Both,
         _ => return None,
     };
-    Some(Statement { line, number: parse_number(number)?, party, gist, tests: Vec::new(), reasons: Vec::new() })
+    Some(Statement {
+        line,
+        number: parse_number(number)?,
+        party,
+        gist,
+        tests: Vec::new(),
+        rows: Vec::new(),
+        reasons: Vec::new(),
+    })
 }
 
 /// Reads `1.5.4-1`.

@@ -72,7 +72,11 @@ impl Core {
         connack.properties.user_properties.extend(expiry_told(principal, now));
         connack.properties.authentication_data = proof;
         if !takes(&connect, &connack) {
-            // What CONNACK says is what the client must keep to: leaving it out would be a lie.
+            // A courtesy, which a server may leave out.
+            connack.properties.response_information = None;
+        }
+        if !takes(&connect, &connack) {
+            // What else CONNACK says is what the client must keep to: leaving it out would be a lie.
             let words = "the client's Maximum Packet Size has no room for CONNACK";
             return self.refuse(connect.version, Problem::new(ReasonCode::PacketTooLarge, words), turn);
         }

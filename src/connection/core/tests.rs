@@ -745,6 +745,25 @@ fn who_asks_for_no_problem_information_gets_it_where_the_standard_lets_it() {
 }
 
 #[test]
+fn a_connack_with_little_room_leaves_response_information_out() {
+    let mut house = House::new();
+    let template = super::super::ResponseInformation::parse("reply/${clientid}/").unwrap();
+    house.environment.config.response_information = Some(template);
+    let told = |bytes_max: u32| {
+        let mut connect = connect("c", Version::V5);
+        connect.properties.request_response_information = Some(true);
+        connect.properties.maximum_packet_size = std::num::NonZeroU32::new(bytes_max);
+        let mut client = house.client(Manner::MQTT);
+        assert_eq!(client.connect(connect, "someone"), [SUCCESS]);
+        client.connack().response_information
+    };
+    // Sixteen bytes, and eleven for the property.
+    assert_eq!(told(27).as_deref(), Some("reply/c/"));
+    assert_eq!(told(26), None);
+    assert_eq!(told(16), None);
+}
+
+#[test]
 fn who_waits_for_connack_while_the_server_stops_is_told_in_it() {
     let house = House::new();
     for version in [Version::V4, Version::V5] {

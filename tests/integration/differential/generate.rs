@@ -149,8 +149,8 @@ impl Generator {
             let fixed = filter.bytes().fold(actor.len(), |sum, byte| sum + usize::from(byte));
             let retain_handling = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never][fixed % 3];
             options = SubscribeOptions {
-                no_local: fixed % 5 == 0,
-                retain_as_published: fixed % 2 == 0,
+                no_local: fixed.is_multiple_of(5),
+                retain_as_published: fixed.is_multiple_of(2),
                 retain_handling,
                 ..options
             };

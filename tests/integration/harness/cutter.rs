@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -18,18 +19,18 @@ pub struct Cutter {
 
 struct Shared {
     target: SocketAddr,
-    bytes_max: u64,
+    bytes: Range<u64>,
     is_over: AtomicBool,
     cut_count: AtomicUsize,
 }
 
 impl Cutter {
-    /// Passes connections on to `target`. Each is cut after 1 to `bytes_max` bytes of either direction, as `seed` has it.
-    pub fn start(target: SocketAddr, seed: u64, bytes_max: u64) -> Self {
+    /// Passes connections on to `target`. Each is cut after so many `bytes` of either direction, as `seed` has it.
+    pub fn start(target: SocketAddr, seed: u64, bytes: Range<u64>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let shared =
-            Arc::new(Shared { target, bytes_max, is_over: AtomicBool::new(false), cut_count: AtomicUsize::new(0) });
+            Arc::new(Shared { target, bytes, is_over: AtomicBool::new(false), cut_count: AtomicUsize::new(0) });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             let mut random = Random::new(seed);
@@ -67,7 +68,7 @@ impl Shared {
         for socket in [&client, &server] {
             socket.set_nodelay(true).expect("a TCP socket");
         }
-        let limits = [0; 2].map(|_| 1 + random.below(self.bytes_max));
+        let limits = [0; 2].map(|_| self.bytes.start + random.below(self.bytes.end - self.bytes.start));
         let is_reset = random.below(2) == 0;
         let clone = |socket: &TcpStream| socket.try_clone().expect("a file descriptor");
         let ways = [(clone(&client), clone(&server)), (server, client)];

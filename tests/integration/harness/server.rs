@@ -229,10 +229,7 @@ impl Server {
 
     /// The value of the series of this full name on the metrics page.
     pub fn metric(&self, series: &str) -> f64 {
-        let body = super::http::get(self.address("admin"), "/metrics").body;
-        let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = line.unwrap_or_else(|| panic!("no {series} in\n{body}"));
-        value.trim().parse().expect("a number")
+        metric(self.address("admin"), series)
     }
 
     /// Anonymous resident memory in bytes, as the kernel counts it.
@@ -249,6 +246,14 @@ impl Drop for Server {
             eprintln!("---- the server printed:\n{}----", self.printed());
         }
     }
+}
+
+/// The value of a series on the metrics page of this admin listener.
+pub fn metric(admin: SocketAddr, series: &str) -> f64 {
+    let body = super::http::get(admin, "/metrics").body;
+    let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = line.unwrap_or_else(|| panic!("no {series} in\n{body}"));
+    value.trim().parse().expect("a number")
 }
 
 struct Process {

@@ -160,7 +160,7 @@ fn prepare(server: &Server, version: Version) {
 fn under_fire(version: Version, seed: u64) {
     let server = Setup::new().start();
     prepare(&server, version);
-    let [inward, outward] = [seed, !seed].map(|seed| Cutter::start(server.address("mqtt"), seed, 1500));
+    let [inward, outward] = [seed, !seed].map(|seed| Cutter::start(server.address("mqtt"), seed, 1..1500));
     let received = std::thread::scope(|scope| {
         scope.spawn(|| publish_all(inward.address(), version));
         receive_all(outward.address(), version)

@@ -34,12 +34,13 @@ fn fill(server: &Server) {
                 for some in indices.chunks(WINDOW) {
                     let mut burst = Vec::new();
                     for (index, id) in some.iter().zip(1..) {
-                        let qos = if index / PUBLISHERS % 2 == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+                        let qos =
+                            if (index / PUBLISHERS).is_multiple_of(2) { QoS::AtMostOnce } else { QoS::AtLeastOnce };
                         let publish = mqtt::publish(&topic(*index), content, qos, true, id);
                         burst.extend(bytes(&Packet::Publish(publish), Version::V5));
                     }
                     client.send_bytes(&burst);
-                    for _ in some.iter().filter(|index| **index / PUBLISHERS % 2 != 0) {
+                    for _ in some.iter().filter(|index| !(**index / PUBLISHERS).is_multiple_of(2)) {
                         assert!(matches!(client.receive(), Packet::PubAck(ack) if !ack.reason.is_failure()));
                     }
                 }
@@ -129,7 +130,7 @@ fn read_slowly(server: &Server, over: Over, others: &mut PingPong) {
     assert!(grown < 8 << 20, "{grown} bytes more for {} bytes nobody reads", MESSAGES * PAYLOAD_BYTES);
     let mut arrived = Arrived::new();
     while !arrived.is_everything() {
-        if arrived.note(&reader.receive_publish()) && arrived.count % 1000 == 0 {
+        if arrived.note(&reader.receive_publish()) && arrived.count.is_multiple_of(1000) {
             others.round();
         }
     }
@@ -154,7 +155,7 @@ fn read_in_windows(server: &Server, others: &mut PingPong) {
             let acks: Vec<u8> = acks.flat_map(|ack| bytes(&ack, Version::V5)).collect();
             reader.send_bytes(&acks);
         }
-        if is_retained && arrived.count % 5000 == 0 {
+        if is_retained && arrived.count.is_multiple_of(5000) {
             others.round();
         }
     }
