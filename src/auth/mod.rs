@@ -1,9 +1,9 @@
 //! Credentials → [`Principal`]: who is there.
 //!
-//! Responsible for the password file (mosquitto_passwd's `$6$` and `$7$` entries, argon2id PHC strings, SCRAM-SHA-256 verifiers), for the
-//! mechanisms of enhanced authentication, for tokens ([`jwt`]), for the rule of the anonymous identity, and for keeping the cost of hashing off the event loop
-//! and under a cap. Not here: what that principal may do (`policy`),
-//! and what a refused client is told (`connection`).
+//! Responsible for the password file (mosquitto_passwd's `$6$` and `$7$` entries, argon2id PHC strings, SCRAM-SHA-256 verifiers), for
+//! tokens that somebody else signed ([`jwt`]), for the mechanisms of enhanced authentication, for the rule of the anonymous identity, and for
+//! keeping the cost of hashing off the event loop and under a cap. Not here: what that principal may do (`policy`), and what a refused client
+//! is told (`connection`).
 //!
 //! Invariants: wrong credentials are never downgraded to anonymous; nothing here prints a password or a hash; an unknown user costs as
 //! much work as a known one; only [`authenticator`] and [`jwt`] use tokio, only [`load`] reads files, and
