@@ -133,7 +133,7 @@ mod tests {
         $Y2eRFXLWrUnuM8NBTPPoG0Na9Jo+iWz9y0qDnDeJljg=:i9OU/WREaWC16d96s1DBISzhBItqQjA4x+ra3A4ZmKc=\n";
 
     fn mechanisms() -> Mechanisms {
-        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())))
+        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())), None)
     }
 
     fn proof(data: Option<&str>, exchange: Option<Exchange>) -> Proof {
@@ -184,7 +184,7 @@ mod tests {
     fn without_an_entry_there_is_no_method() {
         let plain = "old:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
         let plain = Arc::new(PasswordFile::parse(plain, "passwords").unwrap());
-        for mechanisms in [Mechanisms::new(None), Mechanisms::new(Some(&plain))] {
+        for mechanisms in [Mechanisms::new(None, None), Mechanisms::new(Some(&plain), None)] {
             let step = mechanisms.step(proof(Some(&scram::client::first("old")), None), 1);
             assert!(matches!(step, Err(Refused::UnknownMethod)), "{step:?}");
         }
