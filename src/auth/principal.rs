@@ -19,6 +19,8 @@ pub struct Principal {
     pub is_anonymous: bool,
     /// Verified claims by name (from a token or a client certificate); empty for passwords.
     pub claims: BTreeMap<String, String>,
+    /// Verified claims that are lists, by name. A list gives roles by what it holds; it stands for no level of a topic.
+    pub claim_lists: BTreeMap<String, Vec<String>>,
     /// When what proves it is over, as a token's `exp` says.
     pub expires_at: Option<Instant>,
 }
@@ -27,13 +29,26 @@ impl Principal {
     /// The identity of whoever came without credentials.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { username: ANONYMOUS.into(), is_anonymous: true, claims: BTreeMap::new(), expires_at: None }
+        Self { is_anonymous: true, ..Self::user(ANONYMOUS) }
     }
 
     /// An authenticated identity without claims.
     #[must_use]
     pub fn user(username: &str) -> Self {
-        Self { username: username.into(), is_anonymous: false, claims: BTreeMap::new(), expires_at: None }
+        Self {
+            username: username.into(),
+            is_anonymous: false,
+            claims: BTreeMap::new(),
+            claim_lists: BTreeMap::new(),
+            expires_at: None,
+        }
+    }
+
+    /// Whether the claim of this name is `value`, or a list that holds it.
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: &str) -> bool {
+        self.claims.get(name).is_some_and(|claim| claim == value)
+            || self.claim_lists.get(name).is_some_and(|list| list.iter().any(|item| item == value))
     }
 }
 

@@ -136,17 +136,18 @@ fn claims_are_what_the_policy_sees() {
         let connect = Connect { login, ..mqtt::connect(Version::V5, client_id) };
         Client::connect_with(&server, Over::Tcp, connect)
     };
-    let mut plain = log_in("plain", json!({ "role": ["ops"] }));
+    let mut plain = log_in("plain", json!({ "role": ["opsy"], "tenant": ["red"] }));
     let mut tenant = log_in("tenant", json!({ "tenant": "blue" }));
     let mut ops = log_in("ops", json!({ "role": "ops" }));
+    let mut among_others = log_in("among others", json!({ "role": ["dev", "ops"] }));
     for (topic, of_plain, of_tenant) in [
         ("/p/alice/x", true, true),
         ("/p/4711/x", false, false),
         ("/t/blue/x", false, true),
         ("/t/red/x", false, false),
     ] {
-        let found = [&mut plain, &mut tenant, &mut ops].map(|client| may_publish(client, topic));
-        assert_eq!(found, [of_plain, of_tenant, true], "{topic}");
+        let found = [&mut plain, &mut tenant, &mut ops, &mut among_others].map(|client| may_publish(client, topic));
+        assert_eq!(found, [of_plain, of_tenant, true, true], "{topic}");
     }
 }
 

@@ -281,10 +281,13 @@ fn claims_are_told_as_texts() {
     let mut claims = with("role", "ops");
     claims["level"] = 7.into();
     claims["is_admin"] = false.into();
-    claims["groups"] = json!(["a"]);
+    claims["groups"] = json!(["a", 1, null, ["b"], {}]);
+    claims["realm"] = json!({ "roles": ["a"] });
     claims["nothing"] = json!(null);
     let verified = verify(&issuer.token(&claims), &issuer.keys(), &Rules::default()).unwrap();
     let told: Vec<(&str, &str)> = verified.claims.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let lists: Vec<(&str, &[String])> = verified.claim_lists.iter().map(|(name, list)| (&**name, &**list)).collect();
+    assert_eq!(lists, [("groups", ["a".to_owned(), "1".to_owned()].as_slice())]);
     let expires = (NOW + 60).to_string();
     assert_eq!(told, [("exp", &*expires), ("is_admin", "false"), ("level", "7"), ("role", "ops"), ("sub", "alice")]);
 }

@@ -48,11 +48,13 @@ impl Default for Rules {
 }
 
 /// What a token says that satisfied all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     pub username: Box<str>,
-    /// Claims by name: texts as they are, numbers and truth values as JSON spells them. Lists, objects and null are left out.
+    /// Claims by name: texts as they are, numbers and truth values as JSON spells them. Objects and null are left out.
     pub claims: BTreeMap<String, String>,
+    /// Claims that are lists, by name, each item told like a claim.
+    pub claim_lists: BTreeMap<String, Vec<String>>,
     /// `exp`: seconds since 1970.
     pub expires_s: u64,
 }
@@ -122,7 +124,16 @@ pub fn verify(token: &[u8], keys: &KeySet, rules: &Rules, now_s: u64) -> Result<
     }
     let username = text(&claims, &rules.username_claim).filter(|name| is_username(name)).ok_or(Rejected::Username)?;
     let expires_s = seconds(&claims, "exp")?.ok_or(Rejected::Expired)?;
-    Ok(Verified { username: username.into(), expires_s, claims: told(claims) })
+    let mut verified = Verified { username: username.into(), expires_s, ..Verified::default() };
+    for (name, claim) in claims {
+        match claim {
+            Value::Array(items) => {
+                verified.claim_lists.insert(name, items.into_iter().filter_map(told).collect());
+            }
+            claim => verified.claims.extend(told(claim).map(|told| (name, told))),
+        }
+    }
+    Ok(verified)
 }
 
 /// The three parts of the compact form (RFC 7515 §7.1).
@@ -209,13 +220,12 @@ fn is_username(name: &str) -> bool {
     (1..=USERNAME_BYTES_MAX).contains(&name.len()) && name != ANONYMOUS && !name.contains(char::is_control)
 }
 
-fn told(claims: BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let told = claims.into_iter().filter_map(|(name, value)| match value {
-        Value::String(text) => Some((name, text)),
-        Value::Number(_) | Value::Bool(_) => Some((name, value.to_string())),
+fn told(claim: Value) -> Option<String> {
+    match claim {
+        Value::String(text) => Some(text),
+        Value::Number(_) | Value::Bool(_) => Some(claim.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
-    });
-    told.collect()
+    }
 }
 
 fn read_claims(payload: &[u8]) -> Result<BTreeMap<String, Value>, Rejected> {

@@ -135,6 +135,7 @@ fn principal(verified: Verified, since_epoch: Duration, now: Instant) -> Princip
         username: verified.username.into(),
         is_anonymous: false,
         claims: verified.claims,
+        claim_lists: verified.claim_lists,
         expires_at: Some(now + left),
     }
 }
