@@ -83,7 +83,7 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, place, handshake } = accepted;
+        let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
         let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
@@ -96,7 +96,7 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())),
+            core: Core::new(manner, Some(peer.ip())).with_token(token),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
@@ -312,7 +312,8 @@ impl Driver {
                 Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
                 Output::Prove(proof) => self.prove(now, proof, work),
-                Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
+                Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
+                Output::Renewed { expires_at } => self.renew(now, expires_at),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -364,7 +365,7 @@ impl Driver {
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }
 
-    fn establish(&mut self, now: Instant, keep_alive_s: u16) {
+    fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
         self.opening = None;
         self.heeds_pongs = keep_alive_s == 0;
         let config = &self.shared.environment.config;
@@ -376,7 +377,16 @@ impl Driver {
             0 => None,
         };
         let now_ms = self.shared.pacemaker.millis(now);
+        if let Some(expires_at) = expires_at {
+            self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        }
         self.link.open(now_ms, silence_max);
+        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+    }
+
+    fn renew(&mut self, now: Instant, expires_at: Instant) {
+        self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        let now_ms = self.shared.pacemaker.millis(now);
         self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
     }
 

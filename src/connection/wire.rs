@@ -1,6 +1,6 @@
 //! How packets are spelled on one connection: its dialect, its version, its framing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dialect::json;
 use crate::dialect::websocket::{self, BINARY, OpCode, TEXT};
@@ -214,6 +214,13 @@ impl Wire {
         self.write_header(packet_len, out);
         out[start..].rotate_left(packet_len);
         Ok(())
+    }
+
+    /// Appends the warning that the client's token is valid for no longer than `left`. MQTT has no packet for it.
+    pub(super) fn append_expiring(&self, left: Duration, outbox: &mut Outbox) {
+        if self.protocol == Protocol::JsonWebSocket {
+            Self::append_text(&json::token_expiring(left), outbox);
+        }
     }
 
     /// Appends a text message.
