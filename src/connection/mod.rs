@@ -43,7 +43,7 @@ mod wire;
 pub use accepted::{Accepted, Protocol, Stream, TlsStream};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::ConnectionConfig;
-pub use core::Environment;
+pub use core::{Envelopes, Environment};
 pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
 

@@ -92,11 +92,20 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
+        counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";
+        gauge "connection_envelopes_remembered" = envelopes_remembered, "Envelopes remembered against replay, as of the last one.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
         "publish" = publishes_denied;
         "subscribe" = subscriptions_denied;
+    }
+    by_label! { metrics, counters, own, "connection_envelopes_refused", "Messages refused for their envelope.", "reason";
+        "malformed" = envelopes_malformed;
+        "token" = envelopes_bad_token;
+        "stale" = envelopes_stale;
+        "replayed" = envelopes_replayed;
+        "window_full" = envelopes_window_full;
     }
     let closed = ReasonCode::ALL.iter().map(|&reason| {
         let counters = Arc::clone(&counters);
