@@ -6,6 +6,7 @@
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
+//! | [`envelope`] | several devices on one connection, each message with its own proof |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
@@ -29,6 +30,7 @@ mod cli;
 mod clients;
 mod counters;
 mod demo;
+mod envelope;
 mod hostile;
 mod mqtt;
 mod policy;
