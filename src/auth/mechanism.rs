@@ -6,6 +6,7 @@
 //! Invariants: an exchange ends after a number of steps that its mechanism fixes (SCRAM: three); a method that failed is never replaced by
 //! another, nor by the anonymous identity.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -15,8 +16,7 @@ use bytes::Bytes;
 use super::scram::{self, Challenge, ClientFirst, KEY_BYTES, ScramError};
 use super::{PasswordFile, Principal, Refused};
 
-/// What a client says in an exchange, and how far that has come.
-#[derive(Debug)]
+/// What a client says in an exchange, and how far that has come. Its `Debug` shows no data.
 pub struct Proof {
     /// The Authentication Method.
     pub method: Box<str>,
@@ -80,6 +80,16 @@ impl Mechanisms {
     }
 }
 
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof")
+            .field("method", &self.method)
+            .field("data", &self.data.as_ref().map(|_| "redacted"))
+            .field("exchange", &self.exchange)
+            .finish()
+    }
+}
+
 fn scram_first(
     passwords: &PasswordFile,
     secret: &[u8; KEY_BYTES],
@@ -98,4 +108,76 @@ fn scram_first(
 fn scram_final(challenge: Challenge, data: &[u8]) -> Result<Step, ScramError> {
     let proven = challenge.conclude(data)?;
     Ok(Step::Proven { principal: Principal::user(&proven.username), data: Some(proven.server_final.into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWORDS: &str = "anna:SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==\
+        $Y2eRFXLWrUnuM8NBTPPoG0Na9Jo+iWz9y0qDnDeJljg=:i9OU/WREaWC16d96s1DBISzhBItqQjA4x+ra3A4ZmKc=\n";
+
+    fn mechanisms() -> Mechanisms {
+        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())))
+    }
+
+    fn proof(data: Option<&str>, exchange: Option<Exchange>) -> Proof {
+        let data = data.map(|data| Bytes::copy_from_slice(data.as_bytes()));
+        Proof { method: scram::METHOD.into(), data, exchange }
+    }
+
+    fn first_of(step: Result<Step, Refused>) -> (Exchange, String) {
+        match step {
+            Ok(Step::Continue { exchange, data: Some(data) }) => {
+                (exchange, String::from_utf8(data.to_vec()).expect("text"))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_exchange_is_three_steps_long_at_most() {
+        let mechanisms = mechanisms();
+        let Ok(Step::Continue { exchange, data: None }) = mechanisms.step(proof(None, None), 1) else {
+            panic!("an empty challenge");
+        };
+        let first = scram::client::first("anna");
+        let (exchange, server_first) = first_of(mechanisms.step(proof(Some(&first), Some(exchange)), 1));
+        let (last, server_final) = scram::client::last("anna", "correct horse", &server_first);
+        match mechanisms.step(proof(Some(&last), Some(exchange)), 1) {
+            Ok(Step::Proven { principal, data }) => {
+                assert_eq!((&*principal.username, data.as_deref()), ("anna", Some(server_final.as_bytes())));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_exchange_has_a_nonce_of_its_own() {
+        let mechanisms = mechanisms();
+        let first = scram::client::first("anna");
+        let (first_exchange, heard) = first_of(mechanisms.step(proof(Some(&first), None), 1));
+        let (_, other) = first_of(mechanisms.step(proof(Some(&first), None), 2));
+        assert_ne!(heard, other);
+        // What proved something once proves nothing again.
+        let (last, _) = scram::client::last("anna", "correct horse", &other);
+        let replayed = mechanisms.step(proof(Some(&last), Some(first_exchange)), 3);
+        assert!(matches!(replayed, Err(Refused::NotProven)), "{replayed:?}");
+    }
+
+    #[test]
+    fn without_an_entry_there_is_no_method() {
+        let plain = "old:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
+        let plain = Arc::new(PasswordFile::parse(plain, "passwords").unwrap());
+        for mechanisms in [Mechanisms::new(None), Mechanisms::new(Some(&plain))] {
+            let step = mechanisms.step(proof(Some(&scram::client::first("old")), None), 1);
+            assert!(matches!(step, Err(Refused::UnknownMethod)), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_data() {
+        let shown = format!("{:?}", proof(Some("c=biws,r=x,p=hunter2"), None));
+        assert!(shown.contains("SCRAM-SHA-256") && !shown.contains("hunter2"), "{shown}");
+    }
 }

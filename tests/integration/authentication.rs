@@ -213,6 +213,24 @@ fn an_exchange_costs_little_until_it_has_succeeded() {
     server.wait_for_metric("tidegate_connection_open", |count| count == 0.0);
 }
 
+#[test]
+fn an_exchange_keeps_its_seat_among_the_handshakes_until_connack() {
+    let server = start(&[("limits", "{ handshaking_max: 1, handshake_age_min: 0s }")]);
+    let mut slow = begin(&server, Over::Tcp, "anna");
+    expect_auth(&mut slow, ReasonCode::ContinueAuthentication);
+    // There is one seat, and the older gives way.
+    let mut quick = begin(&server, Over::Tcp, "anna");
+    slow.expect_closed();
+    prove(&mut quick, "anna", "pässwörd");
+    assert_eq!(expect_connack(&mut quick).reason, ReasonCode::Success);
+    // Who is let in sits there no longer, not even while renewing.
+    quick.send(&auth(ReasonCode::ReAuthenticate, &first("anna")));
+    expect_auth(&mut quick, ReasonCode::ContinueAuthentication);
+    let mut next = begin(&server, Over::Tcp, "anna");
+    expect_auth(&mut next, ReasonCode::ContinueAuthentication);
+    quick.expect_nothing();
+}
+
 fn mqtt_js(server: &Server, scheme: &str, username: &str, password: &str) -> Puppet {
     let url = server.url(scheme, if scheme.starts_with("ws") { "/mqtt" } else { "" }).replace("127.0.0.1", "localhost");
     let argument = json!({ "url": url, "username": username, "password": password, "ca": server.authority_file() });

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::problem::Problem;
 use super::{Core, Ended, Established, Output, State, Turn, refusal_reason};
 use crate::auth::{Exchange, Principal, Proof, Refused, Step};
 use crate::engine::message::Outlet;
@@ -81,7 +82,10 @@ impl Core {
             }
             // AUTH of another method included (MQTT 5.0 §4.12), and whatever else must not come before CONNACK [MQTT-3.1.2-30]. CONNACK says
             // it, as no DISCONNECT goes out before a CONNACK of success [MQTT-3.14.0-1].
-            _ => self.refuse(Version::V5, ReasonCode::ProtocolError, turn),
+            _ => {
+                let words = "before CONNACK only DISCONNECT may come, or AUTH with 0x18 and the Authentication Method of CONNECT (MQTT 5.0 §4.12)";
+                self.refuse(Version::V5, Problem::new(ReasonCode::ProtocolError, words), turn);
+            }
         }
     }
 
@@ -122,8 +126,9 @@ impl Core {
             Ok(Step::Proven { principal, .. })
                 if connect.login.username.as_deref().is_some_and(|name| *name != *principal.username) =>
             {
-                tracing::debug!(client_id = %connect.client_id, "the User Name is not the one that is proven");
-                self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
+                let words = "the User Name is not the one that was proven";
+                tracing::debug!(client_id = %connect.client_id, "{words}");
+                self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
             }
             Ok(Step::Proven { principal, data }) => {
                 self.admit(now, *exchanging.connect, &principal, data, outlet, turn);
@@ -146,13 +151,16 @@ impl Established {
     pub(super) fn handle_auth(&mut self, auth: Auth, turn: &mut Turn<'_>) -> Result<(), Ended> {
         let enhanced = self.enhanced.as_mut().ok_or(ReasonCode::ProtocolError)?;
         if !names(&auth, &enhanced.method) {
-            return Err(ReasonCode::ProtocolError.into());
+            let words = "AUTH names another Authentication Method than CONNECT did (MQTT 5.0 §4.12.1)";
+            return Err(Problem::new(ReasonCode::ProtocolError, words).into());
         }
         let exchange = match (auth.reason, std::mem::replace(&mut enhanced.renewal, Renewal::Judged)) {
             (ReasonCode::ReAuthenticate, Renewal::None) => None,
             (ReasonCode::ContinueAuthentication, Renewal::Open(exchange)) => Some(exchange),
-            // To go on with what was not begun, or to begin amid an exchange.
-            _ => return Err(ReasonCode::ProtocolError.into()),
+            _ => {
+                let words = "AUTH begins with 0x19 what is not under way, and goes on with 0x18 with what is (MQTT 5.0 §4.12.1)";
+                return Err(Problem::new(ReasonCode::ProtocolError, words).into());
+            }
         };
         turn.outputs.push_back(Output::Prove(go_on(auth, &enhanced.method, exchange)));
         Ok(())
@@ -167,8 +175,9 @@ impl Established {
             }
             // The session, its Subscriptions and its Will are the owner's.
             Ok(Step::Proven { principal, .. }) if principal.username != enhanced.username => {
-                tracing::debug!(client_id = %self.session.client_id(), "another identity was proven than the session's");
-                return Err(ReasonCode::NotAuthorized.into());
+                let words = "another identity was proven than the session's";
+                tracing::debug!(client_id = %self.session.client_id(), "{words}");
+                return Err(Problem::new(ReasonCode::NotAuthorized, words).into());
             }
             Ok(Step::Proven { data, .. }) => {
                 enhanced.renewal = Renewal::None;

@@ -44,7 +44,7 @@ use authentication::{Enhanced, Exchanging};
 pub use envelopes::Envelopes;
 use gate::Gate;
 use problem::Problem;
-use publish::Aliases;
+use publish::{Aliases, Window};
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,7 @@ struct Established {
     gate: Gate,
     version: Version,
     aliases: Aliases,
+    window: Window,
     /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
@@ -222,7 +223,19 @@ impl Core {
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
     pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
-        self.end(now, reason.into(), turn);
+        // Who has not been let in yet is told in CONNACK, which knows no 0x8B (MQTT 5.0 [MQTT-3.14.0-1], §3.2.2.2).
+        let version = match &self.state {
+            State::Authenticating(connect) => Some(connect.version),
+            State::Exchanging(_) => Some(Version::V5),
+            _ => None,
+        };
+        match version {
+            Some(version) if reason == ReasonCode::ServerShuttingDown => {
+                let words = Problem::from(reason).words().to_owned();
+                self.refuse(version, Problem::new(ReasonCode::ServerUnavailable, words), turn);
+            }
+            _ => self.end(now, reason.into(), turn),
+        }
     }
 
     /// The client does not take an answer of that size, even without its Reason String.
@@ -230,10 +243,14 @@ impl Core {
     /// It must not be sent (MQTT 5.0 [MQTT-3.1.2-24]), and the client would wait for it in vain: what is not answered is not over, and
     /// its Packet Identifier never free again. So the connection ends, and says why if that fits (MQTT 5.0 §3.14.2.1, 0x95).
     pub fn answer_too_large(&mut self, now: Instant, turn: &mut Turn<'_>) {
-        // What does not fit a CONNACK that refuses, or a DISCONNECT, is over already.
-        if self.is_established() {
-            let words = "an answer is larger than the client's Maximum Packet Size";
-            self.end(now, Problem::new(ReasonCode::PacketTooLarge, words).into(), turn);
+        let words = "an answer is larger than the client's Maximum Packet Size";
+        let problem = Problem::new(ReasonCode::PacketTooLarge, words);
+        match self.state {
+            State::Established(_) => self.end(now, problem.into(), turn),
+            // A step of an exchange before CONNACK.
+            State::Exchanging(_) => self.refuse(Version::V5, problem, turn),
+            // A CONNACK that refuses, or a DISCONNECT: all is over already.
+            State::AwaitConnect | State::Authenticating(_) | State::Closed => {}
         }
     }
 

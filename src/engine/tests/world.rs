@@ -239,6 +239,13 @@ impl World {
         self.publish_message(None, message(topic, payload, qos, true))
     }
 
+    /// The server's own word, retained.
+    pub(crate) fn announce(&mut self, topic: &str, payload: &str) {
+        let message = Arc::new(message(topic, payload, QoS::AtMostOnce, true));
+        self.engine.announce(self.now, &message, &mut self.round);
+        self.flush();
+    }
+
     pub(crate) fn publish_message(&mut self, from: Option<&Client>, message: Message) -> Published {
         let from = from.map(|client| &client.attached);
         let published = self.engine.publish(self.now, from, &Arc::new(message), &mut self.round);

@@ -109,7 +109,7 @@ pub const CONNECT: &[Case] = &[
     no(4, "CONNECT, reserved flag in 3.1.1", b"\x10\x0c\x00\x04MQTT\x04\x03\x00\x00\x00\x00", MALFORMED, "[MQTT-3.1.2-3]"),
     no(5, "CONNECT, Will QoS without Will", b"\x10\x0d\x00\x04MQTT\x05\x08\x00\x00\x00\x00\x00", MALFORMED, "[MQTT-3.1.2-11]"),
     no(4, "CONNECT, Will Retain without Will", b"\x10\x0c\x00\x04MQTT\x04\x22\x00\x00\x00\x00", MALFORMED, "[MQTT-3.1.2-11]"),
-    no(5, "CONNECT, Will QoS 3", b"\x10\x14\x00\x04MQTT\x05\x1e\x00\x00\x00\x00\x01a\x00\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-14]"),
+    no(5, "CONNECT, Will QoS 3", b"\x10\x14\x00\x04MQTT\x05\x1e\x00\x00\x00\x00\x01a\x00\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-12]"),
     no(4, "CONNECT 3.1.1, password without user name", b"\x10\x0f\x00\x04MQTT\x04\x42\x00\x3c\x00\x01a\x00\x00", MALFORMED, "3.1.1 [MQTT-3.1.2-22]"),
     no(4, "CONNECT, user name missing", b"\x10\x0d\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a", MALFORMED, "§4.13.1"),
     no(4, "CONNECT, bytes after the payload", b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x01ab", MALFORMED, "§4.13.1"),
@@ -142,7 +142,7 @@ pub const CONNECT: &[Case] = &[
     ok(3, "CONNECT 3.1, client identifier of 23 characters", b"\x10\x25\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x170123456789ABCDEFabcdefg"),
     no(5, "CONNECT, Will Retain without Will in 5.0", b"\x10\x0e\x00\x04MQTT\x05\x22\x00\x3c\x00\x00\x01a", MALFORMED, "[MQTT-3.1.2-11]"),
     no(4, "CONNECT, Will QoS without Will in 3.1.1", b"\x10\x0d\x00\x04MQTT\x04\x0a\x00\x3c\x00\x01a", MALFORMED, "[MQTT-3.1.2-11]"),
-    no(4, "CONNECT, Will QoS 3 in 3.1.1", b"\x10\x12\x00\x04MQTT\x04\x1e\x00\x3c\x00\x01a\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-14]"),
+    no(4, "CONNECT, Will QoS 3 in 3.1.1", b"\x10\x12\x00\x04MQTT\x04\x1e\x00\x3c\x00\x01a\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-12]"),
     no(5, "CONNECT, Will flag without Will Properties", b"\x10\x0e\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a", MALFORMED, "[MQTT-2.2.2-1]"),
     no(4, "CONNECT, Will flag without Will", b"\x10\x0d\x00\x04MQTT\x04\x06\x00\x3c\x00\x01a", MALFORMED, "§4.13.1"),
     no(4, "CONNECT, Will flag without Will Message", b"\x10\x10\x00\x04MQTT\x04\x06\x00\x3c\x00\x01a\x00\x01t", MALFORMED, "§4.13.1"),
@@ -172,6 +172,15 @@ pub const CONNECT: &[Case] = &[
     no(4, "CONNECT, fixed header flags 2 in 3.1.1", b"\x12\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "CONNECT, fixed header flags 4 in 3.1.1", b"\x14\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "CONNECT, fixed header flags 8 in 3.1.1", b"\x18\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "CONNECT, password without its flag", b"\x10\x13\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u\x00\x01p", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, user name and password without their flags", b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01a\x00\x01u\x00\x01p", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, password flag without password in 3.1.1", b"\x10\x10\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01u", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, no client identifier in 3.1.1", b"\x10\x0a\x00\x04MQTT\x04\x02\x00\x3c", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, user name is not UTF-8 in 5.0", b"\x10\x11\x00\x04MQTT\x05\x82\x00\x3c\x00\x00\x01a\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, Will Topic is not UTF-8", b"\x10\x14\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x00\x00\x01\xff\x00\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, client identifier with U+0000 in 5.0", b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "CONNECT, user name missing in 5.0", b"\x10\x0e\x00\x04MQTT\x05\x82\x00\x3c\x00\x00\x01a", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, protocol name mqtt in 3.1.1", b"\x10\x0d\x00\x04mqtt\x04\x02\x00\x3c\x00\x01a", UNSUPPORTED_VERSION, "[MQTT-3.1.2-1]"),
 ];
 
 #[rustfmt::skip]
@@ -415,6 +424,8 @@ pub const SUBSCRIBE: &[Case] = &[
     no(5, "SUBSCRIBE to $share/g/a+", b"\x82\x11\x00\x01\x00\x00\x0b$share/g/a+\x00", FILTER_INVALID, "[MQTT-4.7.1-1]"),
     no(5, "SUBSCRIBE, Topic Alias", b"\x82\x0a\x00\x01\x03\x23\x00\x01\x00\x01a\x00", MALFORMED, "§2.2.2.2"),
     no(5, "SUBSCRIBE, no Property Length", b"\x82\x02\x00\x01", MALFORMED, "[MQTT-2.2.2-1]"),
+    no(5, "SUBSCRIBE, filter with U+0000 in 5.0", b"\x82\x08\x00\x01\x00\x00\x02\x61\x00\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "SUBSCRIBE to #/a in 5.0", b"\x82\x09\x00\x01\x00\x00\x03#/a\x00", FILTER_INVALID, "[MQTT-4.7.1-1]"),
 ];
 
 #[rustfmt::skip]
@@ -463,6 +474,7 @@ pub const UNSUBSCRIBE: &[Case] = &[
     no(4, "UNSUBSCRIBE, filter with U+0000", b"\xa2\x05\x00\x01\x00\x01\x00", MALFORMED, "[MQTT-1.5.4-2]"),
     no(5, "UNSUBSCRIBE, Packet Identifier 0 in 5.0", b"\xa2\x06\x00\x00\x00\x00\x01a", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
     no(5, "UNSUBSCRIBE, Reason String", b"\xa2\x0a\x00\x01\x04\x1f\x00\x01\x72\x00\x01a", MALFORMED, "§2.2.2.2"),
+    no(5, "UNSUBSCRIBE, filter is not UTF-8 in 5.0", b"\xa2\x06\x00\x01\x00\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
 ];
 
 #[rustfmt::skip]

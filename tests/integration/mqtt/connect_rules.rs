@@ -199,3 +199,91 @@ fn a_session_does_not_end_before_its_connection() {
         client.expect_message("t", b"x");
     }
 }
+
+#[test]
+fn nameless_clients_are_clients_of_their_own() {
+    let server = Setup::new().start();
+    for (version, over) in everywhere().filter(|(version, _)| *version != Version::V3) {
+        let mut clients = [(); 3].map(|()| Client::connect(&server, over, version, ""));
+        for client in &mut clients {
+            client.subscribe("t", QoS::AtMostOnce);
+        }
+        clients[1].publish("t", b"x", QoS::AtMostOnce, false);
+        // Had two of them one name, one would have taken the other's place.
+        for client in &mut clients {
+            client.expect_message("t", b"x");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_takes_no_aliases_refuses_every_one() {
+    let server = Setup::new().section("limits", "{ topic_aliases_max: 0 }").start();
+    for over in OVER {
+        let (mut client, answer) = Client::try_connect(&server, over, mqtt::connect(Version::V5, "alias"));
+        assert_eq!(answer.properties.topic_alias_maximum.unwrap_or(0), 0);
+        let mut message = mqtt::publish("t", b"x", QoS::AtMostOnce, false, 0);
+        message.properties.topic_alias = std::num::NonZeroU16::new(1);
+        client.send(&Packet::Publish(message));
+        client.expect_disconnect(ReasonCode::TopicAliasInvalid);
+    }
+}
+
+#[test]
+fn whoever_finds_no_room_is_refused_and_the_others_stay() {
+    let server = Setup::new().section("engine", "{ sessions_max: 2 }").start();
+    let mut one = Client::connect(&server, Over::Tcp, Version::V4, "one");
+    for (version, over) in everywhere() {
+        let mut two = Client::connect(&server, over, version, "two");
+        let mut three = Client::open(&server, over, version);
+        three.send(&Packet::Connect(Box::new(mqtt::connect(version, "three"))));
+        // Only 5.0 has a word for it; the others see the end of the connection, before or after "unavailable".
+        match three.try_receive() {
+            Ok(Packet::ConnAck(answer)) => {
+                let reason =
+                    if version == Version::V5 { ReasonCode::QuotaExceeded } else { ReasonCode::ServerUnavailable };
+                assert_eq!((answer.reason, answer.session_present), (reason, false), "{version}");
+                three.expect_closed();
+            }
+            Err(Ending::Closed(_)) if version != Version::V5 => {}
+            other => panic!("{version}: {other:?} instead of a refusal"),
+        }
+        two.expect_nothing();
+        two.disconnect(ReasonCode::Success);
+    }
+    one.expect_nothing();
+}
+
+/// One and a half times the Keep Alive is when the server acts, not some time after ([MQTT-3.1.2-22]).
+#[test]
+fn the_keep_alive_acts_on_time() {
+    let server = Setup::new().start();
+    for (version, over) in [(Version::V4, Over::Tcp), (Version::V5, Over::Ws)] {
+        // The best of three: a busy machine delays everything, but not every time.
+        let lasted = [(); 3].map(|()| {
+            let mut connect = mqtt::connect(version, "silent");
+            connect.keep_alive_s = 1;
+            let mut client = Client::connect_with(&server, over, connect);
+            let silent_since = Instant::now();
+            client.expect_disconnect(ReasonCode::KeepAliveTimeout);
+            silent_since.elapsed()
+        });
+        let best = lasted.iter().min().copied().unwrap_or_default();
+        assert!(best < Duration::from_millis(2500), "{version} over {over:?}: {lasted:?}");
+    }
+}
+
+#[test]
+fn a_session_expiry_beyond_the_servers_is_told_and_one_within_is_not() {
+    let server = Setup::new().section("engine", "{ session_expiry_max: 1h }").start();
+    for over in OVER {
+        for (wanted, told) in
+            [(None, None), (Some(0), None), (Some(3600), None), (Some(3601), Some(3600)), (Some(u32::MAX), Some(3600))]
+        {
+            let mut connect = mqtt::connect(Version::V5, "lasting");
+            connect.properties.session_expiry_interval_s = wanted;
+            let (_, answer) = Client::try_connect(&server, over, connect);
+            assert_eq!(answer.properties.session_expiry_interval_s, told, "{wanted:?} (MQTT 5.0 §3.2.2.3.2)");
+        }
+    }
+}

@@ -1,27 +1,11 @@
-//! Receive Maximum and Maximum Packet Size (MQTT 5.0 §3.1.2.11, §3.3.4, §4.9).
+//! What goes on while Receive Maximum is used up, and what Maximum Packet Size counts; for bursts see `flow` (MQTT 5.0 §3.3.4, §4.9).
 
 use std::num::{NonZeroU16, NonZeroU32};
 
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
-use super::{OVER, ack, answer, kept, received};
+use super::{OVER, ack, answer, everywhere, kept};
 use crate::harness::{Client, Over, Setup, mqtt, payload};
-
-#[test]
-fn a_burst_beyond_the_servers_receive_maximum_ends_the_connection() {
-    let server = Setup::new().section("engine", "{ inflight_max: 10 }").start();
-    for over in OVER {
-        let (mut client, connack) = Client::try_connect(&server, over, mqtt::connect(Version::V5, "hasty"));
-        assert_eq!(connack.properties.receive_maximum, NonZeroU16::new(10));
-        let burst =
-            |id| mqtt::bytes(&Packet::Publish(mqtt::publish("t", b"x", QoS::ExactlyOnce, false, id)), Version::V5);
-        client.send_bytes(&(1..=50).flat_map(burst).collect::<Vec<_>>());
-        for id in 1..=10 {
-            assert!(matches!(client.receive(), Packet::PubRec(ack) if ack.packet_id.get() == id));
-        }
-        client.expect_disconnect(ReasonCode::ReceiveMaximumExceeded);
-    }
-}
 
 #[test]
 fn all_else_is_served_while_the_servers_receive_maximum_is_used_up() {
@@ -44,35 +28,6 @@ fn all_else_is_served_while_the_servers_receive_maximum_is_used_up() {
         assert!(matches!(client.receive(), Packet::PubRec(ack) if ack.packet_id.get() == 11));
         client.send(&Packet::Publish(mqtt::publish("t", b"x", QoS::ExactlyOnce, false, 12)));
         client.expect_disconnect(ReasonCode::ReceiveMaximumExceeded);
-    }
-}
-
-#[test]
-fn a_burst_stays_within_the_clients_receive_maximum() {
-    let server = Setup::new().start();
-    let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
-    for over in OVER {
-        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let mut connect = mqtt::connect(Version::V5, "narrow");
-            connect.properties.receive_maximum = NonZeroU16::new(10);
-            let mut client = Client::connect_with(&server, over, connect);
-            client.subscribe("t", QoS::ExactlyOnce);
-            for index in 0..50 {
-                publisher.publish("t", &[index], qos, false);
-            }
-            let mut window = received(&mut client);
-            assert_eq!(window.len(), 10, "[MQTT-3.3.4-9]");
-            let mut next = 10;
-            while let Some(message) = (!window.is_empty()).then(|| window.remove(0)) {
-                client.acknowledge(&message);
-                let more = received(&mut client);
-                assert!(more.len() <= 1 && window.len() + more.len() <= 10, "{more:?}");
-                next += more.len();
-                window.extend(more);
-            }
-            assert_eq!(next, 50);
-            client.disconnect(ReasonCode::Success);
-        }
     }
 }
 
@@ -145,18 +100,16 @@ fn a_message_too_large_counts_as_sent() {
 }
 
 #[test]
-fn a_packet_as_large_as_allowed_is_not_too_large() {
-    let server = Setup::new().start();
-    let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
-    for over in OVER {
-        let mut connect = mqtt::connect(Version::V5, "exact");
-        connect.properties.maximum_packet_size = NonZeroU32::new(64);
-        let mut client = Client::connect_with(&server, over, connect);
-        client.subscribe("s", QoS::AtLeastOnce);
-        // PUBLISH: two bytes of fixed header, three of topic, two of identifier, one of properties; 56 are left ([MQTT-3.1.2-24]).
-        publisher.publish("s", &payload(57, true), QoS::AtLeastOnce, false);
-        publisher.publish("s", &payload(56, true), QoS::AtLeastOnce, false);
-        client.expect_message("s", &payload(56, true));
-        client.expect_nothing();
+fn the_servers_maximum_packet_size_is_met_to_the_byte() {
+    let server = Setup::new().section("engine", "{ packet_bytes_max: 1KiB }").start();
+    for (version, over) in everywhere() {
+        let mut client = Client::connect(&server, over, version, "exact");
+        client.subscribe("s", QoS::AtMostOnce);
+        // PUBLISH: three bytes of fixed header, three of topic, and in 5.0 one of properties.
+        let room = 1024 - if version == Version::V5 { 7 } else { 6 };
+        client.publish("s", &payload(room, false), QoS::AtMostOnce, false);
+        client.expect_message("s", &payload(room, false));
+        client.publish("s", &payload(room + 1, false), QoS::AtMostOnce, false);
+        client.expect_disconnect(ReasonCode::PacketTooLarge);
     }
 }

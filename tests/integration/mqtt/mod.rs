@@ -6,8 +6,12 @@
 mod connect;
 mod connect_rules;
 mod deliver;
+mod flow;
 mod flow_rules;
+mod goodbye;
 mod keep;
+mod odd_bytes;
+mod old_versions;
 mod outgoing_aliases;
 mod publish_rules;
 mod reasons;
@@ -18,6 +22,7 @@ mod subscribe_rules;
 mod table;
 mod will;
 mod will_rules;
+mod words_rules;
 
 use tidegate::mqtt::packet::{Ack, ConnAck, Publish};
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};

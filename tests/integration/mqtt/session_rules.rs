@@ -9,20 +9,6 @@ use crate::harness::transport::Ending;
 use crate::harness::{Client, Over, Setup, mqtt};
 
 #[test]
-fn a_takeover_is_told_over_every_transport() {
-    let server = Setup::new().start();
-    for (version, over) in everywhere() {
-        for newcomer in OVER {
-            let mut first = Client::connect(&server, over, version, "same");
-            let mut second = Client::connect(&server, newcomer, version, "same");
-            first.expect_disconnect(ReasonCode::SessionTakenOver);
-            second.expect_nothing();
-            second.disconnect(ReasonCode::Success);
-        }
-    }
-}
-
-#[test]
 fn a_clean_session_of_3_1_1_ends_with_its_connection() {
     let server = Setup::new().start();
     let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");

@@ -87,7 +87,12 @@ fn every_subscribe_is_answered_with_its_identifier_and_a_code_for_each_filter() 
                 properties: SubscribeProperties::default(),
                 filters: filters.to_vec(),
             }));
-            let refusal = if version == Version::V5 { ReasonCode::NotAuthorized } else { ReasonCode::UnspecifiedError };
+            let refusal = match version {
+                Version::V5 => ReasonCode::NotAuthorized,
+                Version::V4 => ReasonCode::UnspecifiedError,
+                // 3.1 has no code for it and can only say a QoS.
+                Version::V3 => ReasonCode::Success,
+            };
             match client.receive() {
                 Packet::SubAck(answer) => {
                     assert_eq!(answer.packet_id.get(), id, "[MQTT-3.8.4-2]");
@@ -347,5 +352,20 @@ fn what_a_member_refused_goes_to_nobody_else() {
             other.expect_nothing();
             other.disconnect(ReasonCode::Success);
         }
+    }
+}
+
+#[test]
+fn retained_messages_do_not_come_for_a_shared_subscription() {
+    let server = Setup::new().start();
+    let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
+    publisher.publish("s", b"kept", QoS::AtLeastOnce, true);
+    for over in OVER {
+        // MQTT 5.0 §4.8.2: not even for the first member.
+        let mut client = member(&server, over, "only", QoS::AtLeastOnce);
+        client.expect_nothing();
+        publisher.publish("s", b"live", QoS::AtLeastOnce, true);
+        assert!(!client.expect_message("s", b"live").retain);
+        client.disconnect(ReasonCode::Success);
     }
 }
