@@ -246,10 +246,14 @@ impl World {
         published
     }
 
+    /// Acknowledges, and pumps as long as there is more.
     pub(crate) fn acknowledge(&mut self, client: &Client, packet_id: u16, what: Acknowledgement) -> bool {
-        let is_known = self.engine.acknowledge(self.now, &client.attached, id(packet_id), what, &mut self.round);
+        let pumped = self.engine.acknowledge(self.now, &client.attached, id(packet_id), what, &mut self.round);
+        if pumped == Some(Pumped::More) {
+            self.pump(client);
+        }
         self.flush();
-        is_known
+        pumped.is_some()
     }
 
     /// Closes as after a loss: with the Will.
