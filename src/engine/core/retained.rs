@@ -176,7 +176,7 @@ impl Retained {
     }
 
     /// Panics unless the totals are those of the messages.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.bytes, self.by_topic.values().map(|stored| bytes_of(&stored.message)).sum::<usize>());
         for (key, stored) in &self.by_topic {

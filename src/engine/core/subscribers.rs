@@ -240,7 +240,7 @@ impl Crowd {
     }
 
     /// Whether a simpler form would do, or the index is not that of the list.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn is_needless(&self) -> bool {
         let is_index_whole = self.index.is_empty() || self.index.len() == self.plain.len();
         !is_index_whole || (self.groups.is_empty() && self.plain.len() < 2)

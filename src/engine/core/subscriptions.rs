@@ -15,7 +15,7 @@
 //! A node without children and Subscriptions goes at once. The tree is the only place that keeps a filter's text: a session keeps the
 //! numbers of its nodes, and the text is read off the path.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -223,7 +223,7 @@ impl Subscriptions {
     }
 
     /// Panics unless the tree is whole. Returns who has subscribed where, by the sessions' numbers.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self) -> BTreeMap<u64, BTreeSet<Membership>> {
         use crate::engine::core::subscribers::Subscribers;
         let free = self.free.iter().copied().collect::<BTreeSet<_>>();
