@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
-use super::{Credentials, PasswordFile, Principal, load};
+use super::mechanism::Mechanisms;
+use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
 
 /// How many logins may wait for each hashing slot; more are refused at once instead of waiting past every deadline.
 const WAITING_PER_SLOT_MAX: usize = 256;
@@ -43,6 +44,12 @@ pub enum Refused {
     /// Too many logins are waiting: 0x88, return code 3.
     #[error("too many logins at once")]
     Unavailable,
+    /// The Authentication Method is not offered: 0x8C.
+    #[error("unknown authentication method")]
+    UnknownMethod,
+    /// An exchange of enhanced authentication failed: 0x87.
+    #[error("not proven")]
+    NotProven,
 }
 
 /// How often what was answered.
@@ -58,12 +65,17 @@ pub struct AuthCounters {
     pub not_authorized: AtomicU64,
     /// Clients refused because too many logins were waiting already.
     pub unavailable: AtomicU64,
+    /// Clients that named an Authentication Method which is not offered.
+    pub unknown_method: AtomicU64,
+    /// Exchanges of enhanced authentication that failed.
+    pub not_proven: AtomicU64,
 }
 
 /// Answers who a client is.
 pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
+    mechanisms: Mechanisms,
     slots: Arc<Semaphore>,
     waiting_max: usize,
     waiting_count: AtomicUsize,
@@ -84,9 +96,11 @@ impl Authenticator {
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
         let slots = hashing_max.clamp(1, Semaphore::MAX_PERMITS);
+        let passwords = passwords.map(Arc::new);
         Self {
             anonymous,
-            passwords: passwords.map(Arc::new),
+            mechanisms: Mechanisms::new(passwords.as_ref()),
+            passwords,
             slots: Arc::new(Semaphore::new(slots)),
             waiting_max: slots.saturating_mul(WAITING_PER_SLOT_MAX),
             waiting_count: AtomicUsize::new(0),
@@ -142,6 +156,21 @@ impl Authenticator {
         self.count(answer)
     }
 
+    /// Takes an exchange of enhanced authentication one step further; an end is counted. Costs microseconds, as it is the client who
+    /// derives keys. `nonce` is random.
+    ///
+    /// # Errors
+    /// Why the client is refused.
+    pub fn prove(&self, proof: Proof, nonce: u128) -> Result<Step, Refused> {
+        let step = self.mechanisms.step(proof, nonce);
+        match &step {
+            Ok(Step::Continue { .. }) => {}
+            Ok(Step::Proven { principal, .. }) => self.tally(Ok(principal)),
+            Err(refused) => self.tally(Err(*refused)),
+        }
+        step
+    }
+
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
@@ -161,15 +190,21 @@ impl Authenticator {
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
-        let counter = match &answer {
+        self.tally(answer.as_ref().map_err(|refused| *refused));
+        answer
+    }
+
+    fn tally(&self, answer: Result<&Principal, Refused>) {
+        let counter = match answer {
             Ok(principal) if principal.is_anonymous => &self.counters.anonymous,
             Ok(_) => &self.counters.accepted,
             Err(Refused::BadCredentials) => &self.counters.bad_credentials,
             Err(Refused::NotAuthorized) => &self.counters.not_authorized,
             Err(Refused::Unavailable) => &self.counters.unavailable,
+            Err(Refused::UnknownMethod) => &self.counters.unknown_method,
+            Err(Refused::NotProven) => &self.counters.not_proven,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        answer
     }
 }
 

@@ -9,7 +9,7 @@ use super::sources::Origin;
 use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::AuthConfig;
-use crate::connection::ConnectionConfig;
+use crate::connection::{ConnectionConfig, ResponseInformation};
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
@@ -30,12 +30,13 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let auth = AuthConfig { anonymous, passwords: auth.path("passwords"), hashing_max: count(auth, "hashing_max") };
     Config {
         edge,
-        connection: connection(root),
+        connection: connection(root, faults),
         engine: engine(section(root, "engine")),
         auth,
         policy: root.path("policy"),
         admin,
         log: log(section(root, "log")),
+        sys_interval: duration(section(root, "engine"), "sys_interval"),
         drain_timeout: duration(section(root, "limits"), "drain_timeout"),
     }
 }
@@ -64,8 +65,9 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
     }
 }
 
-fn connection(root: &Written) -> ConnectionConfig {
+fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
     let (limits, engine, websocket) = (section(root, "limits"), section(root, "engine"), section(root, "websocket"));
+    let mqtt = section(root, "mqtt");
     let keep_alive_max_s = limits.duration("keep_alive_max").map_or(0, |longest| longest.as_secs());
     ConnectionConfig {
         connect_timeout: duration(limits, "connect_timeout"),
@@ -83,6 +85,20 @@ fn connection(root: &Written) -> ConnectionConfig {
         receive_maximum: count(engine, "inflight_max"),
         keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
         session_expiry_max: duration(engine, "session_expiry_max"),
+        response_information: response_information(mqtt, faults),
+        has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
+    }
+}
+
+fn response_information(mqtt: &Written, faults: &mut Vec<Fault>) -> Option<ResponseInformation> {
+    let written = mqtt.get("response_information")?;
+    match ResponseInformation::parse(written.as_text()?) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let allowed = "the beginning of a topic, with ${username} or ${clientid} once a level";
+            faults.push(written.fault(error.to_string(), allowed));
+            None
+        }
     }
 }
 

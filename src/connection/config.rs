@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::ResponseInformation;
+
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
@@ -43,6 +45,10 @@ pub struct ConnectionConfig {
     pub keep_alive_max_s: u16,
     /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
     pub session_expiry_max: Duration,
+    /// What a 5.0 client that asks for Response Information is told. Default none.
+    pub response_information: Option<ResponseInformation>,
+    /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
+    pub has_long_client_ids: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -63,6 +69,8 @@ impl Default for ConnectionConfig {
             receive_maximum: 64,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
+            response_information: None,
+            has_long_client_ids: false,
         }
     }
 }

@@ -17,8 +17,16 @@ pub struct ConnectionCounters {
     pub received_bytes: AtomicU64,
     /// Bytes written to clients, before TLS.
     pub sent_bytes: AtomicU64,
+    /// CONNECT packets from clients.
+    pub connects_received: AtomicU64,
+    /// Packets of any kind from clients, messages of the JSON dialect among them.
+    pub packets_received: AtomicU64,
+    /// Packets to clients but PUBLISH, which the engine counts.
+    pub answers_sent: AtomicU64,
     /// PUBLISH packets from clients.
     pub publishes_received: AtomicU64,
+    /// Payload bytes of those.
+    pub publish_bytes_received: AtomicU64,
     /// Times that an outbox had no room for a message.
     pub outbox_full: AtomicU64,
     /// Messages larger than their receiver accepts.
@@ -61,7 +69,11 @@ impl Default for ConnectionCounters {
             connected: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
+            connects_received: AtomicU64::new(0),
+            packets_received: AtomicU64::new(0),
+            answers_sent: AtomicU64::new(0),
             publishes_received: AtomicU64::new(0),
+            publish_bytes_received: AtomicU64::new(0),
             outbox_full: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
             topic_aliases_remapped: AtomicU64::new(0),

@@ -15,7 +15,7 @@ use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
-use crate::auth::{Credentials, Principal, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused};
 use crate::dialect::json::implicit_connect;
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Outlet, Round};
@@ -68,6 +68,15 @@ pub(super) struct Work {
     outputs: VecDeque<Output>,
     /// Something whole came in from a client that is known.
     is_sign_of_life: bool,
+    tally: Tally,
+}
+
+/// Counts of one round, written to shared memory once.
+#[derive(Debug, Default)]
+struct Tally {
+    packets_received: u64,
+    publish_bytes_received: u64,
+    answers_sent: u64,
 }
 
 impl Driver {
@@ -202,7 +211,10 @@ impl Driver {
         // Until CONNECT nothing extends the time there is for it.
         work.is_sign_of_life |= !was_opening;
         match incoming {
-            Incoming::Packet(packet) => self.take_packet(now, packet, speech, work),
+            Incoming::Packet(packet) => {
+                work.tally.note(&packet);
+                self.take_packet(now, packet, speech, work);
+            }
             Incoming::Mistake(mistake) => {
                 ConnectionCounters::count(&self.counters().json_mistakes);
                 tracing::debug!(%mistake, "message of the JSON dialect refused");
@@ -294,6 +306,7 @@ impl Driver {
             match output {
                 Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
+                Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
@@ -303,6 +316,7 @@ impl Driver {
     }
 
     fn send(&mut self, now: Instant, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+        work.tally.answers_sent += 1;
         match speech {
             Speech::Json(dialect) => {
                 let mut text = Vec::new();
@@ -339,6 +353,12 @@ impl Driver {
         self.link.nudge();
     }
 
+    fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
+        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
+        self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
+    }
+
     fn establish(&mut self, now: Instant, keep_alive_s: u16) {
         self.opening = None;
         let config = &self.shared.environment.config;
@@ -368,7 +388,29 @@ impl Driver {
     }
 
     fn flush(&self, work: &mut Work) {
+        std::mem::take(&mut work.tally).add_to(self.counters());
         flush(&mut work.round);
+    }
+}
+
+impl Tally {
+    fn note(&mut self, packet: &Packet<'_>) {
+        self.packets_received += 1;
+        if let Packet::Publish(publish) = packet {
+            self.publish_bytes_received += publish.payload.len() as u64;
+        }
+    }
+
+    fn add_to(self, counters: &ConnectionCounters) {
+        for (counter, count) in [
+            (&counters.packets_received, self.packets_received),
+            (&counters.publish_bytes_received, self.publish_bytes_received),
+            (&counters.answers_sent, self.answers_sent),
+        ] {
+            if count != 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -361,6 +361,7 @@ impl Outlet for Link {
     }
 
     fn release(&self, packet_id: PacketId) -> Delivered {
+        ConnectionCounters::count(&self.shared.environment.counters.answers_sent);
         self.append(|wire, outbox| wire.append_release(packet_id, outbox))
     }
 

@@ -406,18 +406,19 @@ mod tests {
         };
         let suback = SubAck { packet_id: PacketId::MIN, properties, reasons: vec![ReasonCode::NotAuthorized] };
         let with_words = [0x40, 10, 0, 1, 0x87, 6, 0x1F, 0, 3, b'w', b'h', b'y'];
-        let cases: [(Packet<'_>, u32, Result<&[u8], NotAppended>); 6] = [
-            (Packet::PubAck(ack.clone()), 12, Ok(&with_words)),
-            (Packet::PubAck(ack.clone()), 11, Ok(&[0x40, 3, 0, 1, 0x87])),
-            (Packet::PubAck(ack), 4, Err(NotAppended::TooLarge)),
-            (Packet::SubAck(suback.clone()), 11, Ok(&[0x90, 4, 0, 1, 0, 0x87])),
-            (Packet::SubAck(suback), 5, Err(NotAppended::TooLarge)),
-            (Packet::PingResp, 1, Err(NotAppended::TooLarge)),
+        let cases: [(Packet<'_>, u32, Option<&[u8]>); 6] = [
+            (Packet::PubAck(ack.clone()), 12, Some(&with_words)),
+            (Packet::PubAck(ack.clone()), 11, Some(&[0x40, 3, 0, 1, 0x87])),
+            (Packet::PubAck(ack), 4, None),
+            (Packet::SubAck(suback.clone()), 11, Some(&[0x90, 4, 0, 1, 0, 0x87])),
+            (Packet::SubAck(suback), 5, None),
+            (Packet::PingResp, 1, None),
         ];
         for (packet, maximum_packet_size, expected) in cases {
             let maximum_packet_size = std::num::NonZeroU32::new(maximum_packet_size);
             let wire = wire(ConnectProperties { maximum_packet_size, ..Default::default() });
-            assert_eq!(bytes_of(&wire, &packet), expected.map(<[u8]>::to_vec), "{packet:?}");
+            let expected = expected.map(<[u8]>::to_vec).ok_or(NotAppended::TooLarge);
+            assert_eq!(bytes_of(&wire, &packet), expected, "{packet:?}");
         }
     }
 
@@ -432,6 +433,39 @@ mod tests {
             let mut framed = Vec::new();
             websocket::write_frame(&mut framed, BINARY, &[&spelled]);
             assert!(bytes_of(&wire, &packet).unwrap() == framed, "{count}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is sent and whatever finds no room: a client that keeps to the standard always knows which topic is meant.
+        #[test]
+        fn a_client_always_knows_which_topic_is_meant(
+            maximum in 1_u16..4,
+            sent in proptest::collection::vec((0_u8..6, 0_usize..30, proptest::bool::weighted(0.8)), 1..60),
+        ) {
+            let mut wire = wire(ConnectProperties {
+                topic_alias_maximum: Some(maximum),
+                maximum_packet_size: std::num::NonZeroU32::new(40),
+                ..Default::default()
+            });
+            let mut topic_by_alias = std::collections::BTreeMap::new();
+            for (topic, payload_len, has_room) in sent {
+                let topic = format!("topic/{topic}");
+                let appended = append(&mut wire, &topic, &vec![0; payload_len], if has_room { ROOM } else { 1 });
+                // With its topic and no alias it has 5 bytes beside topic and payload.
+                let fits_in_full = 5 + topic.len() + payload_len <= 40;
+                let Ok(publish) = appended else {
+                    proptest::prop_assert!(!has_room || !fits_in_full);
+                    continue;
+                };
+                let (alias, spelled) = spelled(publish);
+                proptest::prop_assert!(alias <= maximum.min(2));
+                if !spelled.is_empty() && alias > 0 {
+                    topic_by_alias.insert(alias, spelled.clone());
+                }
+                let meant = if spelled.is_empty() { topic_by_alias.get(&alias) } else { Some(&spelled) };
+                proptest::prop_assert_eq!(meant, Some(&topic));
+            }
         }
     }
 

@@ -11,6 +11,8 @@ pub struct EngineCounters {
     pub deliveries: AtomicU64,
     /// Messages appended again after a reconnect, with DUP.
     pub redeliveries: AtomicU64,
+    /// Payload bytes of deliveries and redeliveries.
+    pub delivered_bytes: AtomicU64,
     /// Messages put into a session's queue.
     pub queued: AtomicU64,
     /// Messages of Shared Subscriptions that another member got, as the one they were for left.
@@ -51,6 +53,8 @@ pub struct EngineCounters {
     pub sessions_connected: AtomicU64,
     /// Subscriptions at present.
     pub subscriptions: AtomicU64,
+    /// Shared Subscriptions among those.
+    pub shared_subscriptions: AtomicU64,
     /// Retained messages at present.
     pub retained_messages: AtomicU64,
     /// Bytes of the retained messages at present.

@@ -24,7 +24,8 @@ use crate::mqtt::{PacketId, TopicFilter};
 /// What a call delivers is in the receivers' outlets when it returns, and `round` names the outlets that want a flush. An [`Attached`]
 /// whose session was taken over or has ended makes every call do nothing.
 ///
-/// Locks are taken in the order `directory` → `subscriptions` → a session → `retained` → outlet; no two sessions' at once.
+/// Locks are taken in the order `directory` → a session's [`super::Publishing`] → `subscriptions` → a session → `retained` → outlet; no
+/// two sessions' at once.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) config: EngineConfig,
@@ -101,7 +102,7 @@ impl Engine {
 
     /// Delivers `message` to every session with a matching Subscription, and retains it if it says so.
     ///
-    /// `from` is the publisher's session, for No Local.
+    /// `from` is the publisher's session, for No Local; its connection has the turn to publish ([`Attached::publishing`]).
     pub fn publish(
         &self,
         now: Instant,
@@ -110,6 +111,15 @@ impl Engine {
         round: &mut Round,
     ) -> Published {
         self.accept(now, from.map(|attached| attached.session.number()), message, round)
+    }
+
+    /// Retains and delivers a message of the server's own, on a topic under `$SYS`: no client sent it, so it is not counted as
+    /// received, and no limit of retained messages refuses it or shrinks by it.
+    pub fn announce(&self, now: Instant, message: &Arc<Message>, round: &mut Round) {
+        self.retain(now, message);
+        let mut flow = Flow::new(now, &self.config, round);
+        router::route(&self.subscriptions.read(), None, message, &mut flow);
+        flow.tally.add_to(&self.counters);
     }
 
     /// Retains and routes a message from the session `publisher`.
@@ -167,7 +177,13 @@ impl Engine {
         attached.lock().is_some_and(|state| receiving(&state).binary_search(&packet_id).is_ok())
     }
 
-    /// Incoming QoS 2 messages that wait for their PUBREL: what Receive Maximum counts, kept across reconnects.
+    /// The Packet Identifiers of the incoming QoS 2 messages that wait for their PUBREL.
+    #[must_use]
+    pub fn unreleased(&self, attached: &Attached) -> Vec<PacketId> {
+        attached.lock().map_or_else(Vec::new, |state| receiving(&state).to_vec())
+    }
+
+    /// Incoming QoS 2 messages that wait for their PUBREL, kept across reconnects.
     #[must_use]
     pub fn receiving_count(&self, attached: &Attached) -> usize {
         attached.lock().map_or(0, |state| receiving(&state).len())
@@ -207,6 +223,7 @@ impl Engine {
             state.memberships.push(membership);
             state.subscription_bytes += filter_bytes;
             EngineCounters::add(&self.counters.subscriptions, 1);
+            EngineCounters::add(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
         }
         self.await_retained(&mut state, membership, is_replaced, request);
         Ok(())
@@ -230,7 +247,7 @@ impl Engine {
         }
         let (is_empty, stored_before) = {
             let retained = self.retained.read();
-            (retained.len() == 0, retained.stored_count())
+            (!retained.may_have(request.filter.as_str()), retained.stored_count())
         };
         if is_empty {
             return;
@@ -268,6 +285,7 @@ impl Engine {
             pending.backlog.retain(|backlog| backlog.membership != membership);
         }
         EngineCounters::sub(&self.counters.subscriptions, 1);
+        EngineCounters::sub(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
         let has_shared = membership.group != 0 && state.outgoing.has_shared();
         drop(state);
         if has_shared {

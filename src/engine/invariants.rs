@@ -38,6 +38,10 @@ impl Engine {
             (&self.counters.sessions, directory.len() as u64),
             (&self.counters.sessions_connected, connected),
             (&self.counters.subscriptions, held.values().map(|memberships| memberships.len() as u64).sum()),
+            (
+                &self.counters.shared_subscriptions,
+                held.values().flatten().filter(|membership| membership.is_shared()).count() as u64,
+            ),
             (&self.counters.retained_messages, retained.len() as u64),
             (&self.counters.retained_bytes, retained.bytes() as u64),
         ] {

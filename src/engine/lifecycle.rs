@@ -12,7 +12,7 @@ use super::core::session::{Attached, Away, Memberships, Session, State};
 use super::counters::EngineCounters;
 use super::handle::Engine;
 use super::message::{Closing, OpenError, OpenSession, Outlet, Round, SessionWill};
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{ClientId, ReasonCode};
 
 /// A session that was opened.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ impl Engine {
     ) -> Result<Opened, OpenError> {
         match directory.find(&open.client_id).cloned() {
             Some(session) => {
+                let mut publisher = session.lock_publisher();
                 let state = session.lock();
                 if *session.owner() != *open.owner && !state.is_over(now) {
                     return Err(OpenError::OwnedByAnother);
@@ -68,8 +69,9 @@ impl Engine {
                 // A session that is not kept ends with its Network Connection, so its state is not for the next one.
                 let is_kept = !state.kept_for(&self.config).is_zero() && !state.is_over(now);
                 if is_kept && !open.clean_start {
-                    return Ok(self.resume(directory, now, &session, state, open, aftermath));
+                    return Ok(self.resume(directory, now, &session, (&mut publisher, state), open, aftermath));
                 }
+                *publisher = NOBODY;
                 self.end(directory, &session, state, aftermath);
             }
             None if directory.len() >= self.config.sessions_max => {
@@ -90,7 +92,7 @@ impl Engine {
         directory: &mut Directory,
         now: Instant,
         session: &Arc<Session>,
-        mut state: MutexGuard<'_, State>,
+        (publisher, mut state): (&mut u32, MutexGuard<'_, State>),
         open: OpenSession,
         aftermath: &mut Aftermath,
     ) -> Opened {
@@ -107,7 +109,7 @@ impl Engine {
             aftermath.leftovers.extend(left.leftovers);
             self.taken_over(outlet, aftermath);
         }
-        let generation = session.attach(&mut state, open, &self.config);
+        let generation = session.attach(publisher, &mut state, open, &self.config);
         Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true }
     }
 
@@ -220,7 +222,9 @@ impl Engine {
             for &membership in memberships {
                 subscriptions.remove(membership, session);
             }
+            let shared_count = memberships.iter().filter(|membership| membership.is_shared()).count();
             EngineCounters::sub(&self.counters.subscriptions, memberships.len() as u64);
+            EngineCounters::sub(&self.counters.shared_subscriptions, shared_count as u64);
         }
         let mut leftovers = aftermath.leftovers;
         if let Some(session) = aftermath.deserted {
@@ -241,7 +245,21 @@ impl Engine {
         };
         self.accept(now, Some(number), &message, round);
     }
+
+    /// Asks the Network Connection of `client_id` to tell its client `reason` and to close; `false` if there is none.
+    pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        let session = self.directory.lock().find(client_id).cloned();
+        let outlet = session.and_then(|session| session.lock().outgoing.outlet.clone());
+        let is_connected = outlet.is_some();
+        if let Some(outlet) = outlet {
+            outlet.close(reason);
+        }
+        is_connected
+    }
 }
+
+/// A generation that no Network Connection has, as the first is 1.
+const NOBODY: u32 = 0;
 
 /// Sessions that one tick sees to at most; the rest follows at the next.
 const DUE_MAX: usize = 8192;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::mqtt::{QoS, TopicFilter};
+use crate::mqtt::{QoS, TopicFilter, topic};
 
 use super::compile::{Compiled, CompiledRole};
 use super::decide::{self, Values};
@@ -40,6 +40,9 @@ impl Access {
 
     /// Whether a message with these traits may be published to `topic`, a valid Topic Name. For a Will just the same.
     pub fn publish(&self, topic: &str, qos: QoS, retain: bool, payload_bytes: usize) -> Verdict {
+        if topic::is_server_owned(topic) {
+            return Verdict::refused(None, Reason::ServerOwned);
+        }
         let mut denied = NO_RULE;
         let mut granted = NO_RULE;
         let mut out_of_bounds: Option<(u32, Reason)> = None;

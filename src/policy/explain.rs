@@ -99,7 +99,8 @@ impl Policy {
             }
         };
         let (verdict, granted) = judge(&access, question);
-        let near_misses = match verdict.allow || granted.is_some() {
+        let is_settled = verdict.allow || granted.is_some() || verdict.reason == Reason::ServerOwned;
+        let near_misses = match is_settled {
             true => Vec::new(),
             false => self.near_misses(&access, question, verdict),
         };

@@ -8,6 +8,7 @@ use crate::auth::Principal;
 use crate::auth::principal::ANONYMOUS;
 use crate::document::Place;
 use crate::fault::{Fault, suggestion};
+use crate::mqtt::topic::is_server_owned;
 use crate::mqtt::{QoS, TopicFilter, TopicName};
 
 use super::file::{Limits, Mode, Operation, Partial, PolicyFile, WrittenTest};
@@ -145,7 +146,11 @@ impl<'a> Resolver<'a> {
         }
         for (role, (name, rules)) in file.roles.iter().enumerate() {
             for written in rules {
-                let Some(levels) = self.topic(&written.topic, &join(&written.path, "topic")) else { continue };
+                let path = join(&written.path, "topic");
+                let Some(levels) = self.topic(&written.topic, &path) else { continue };
+                if written.mode.write && !written.is_deny {
+                    self.refuse_server_owned(&written.topic, &path);
+                }
                 let deny = if written.is_deny { "deny " } else { "" };
                 let mut text = format!("{}: {:?} {deny}{}", name.text, written.topic.text, written.mode);
                 if written.maximum_qos < QoS::ExactlyOnce {
@@ -186,6 +191,9 @@ impl<'a> Resolver<'a> {
                 self.reader.fault(row.username.place, &item(path, 0), "is empty", "a username, \"*\" or anonymous");
             }
             let Some(levels) = self.topic(&row.topic, &item(path, 1)) else { continue };
+            if row.mode.write {
+                self.refuse_server_owned(&row.topic, &item(path, 1));
+            }
             let role = *role_by_username.entry(username).or_insert_with(|| {
                 self.roles.push(Role { name: format!("acl of {username}").into(), limits: Limits::default() });
                 self.roles.len() - 1
@@ -244,6 +252,14 @@ impl<'a> Resolver<'a> {
         };
         self.reader.fault(name.place, path, format!("there is no role {:?}", name.text), allowed);
         None
+    }
+
+    /// A grant of writing where the server alone publishes would never hold, and nothing in a policy is ignored.
+    fn refuse_server_owned(&mut self, topic: &Text, path: &str) {
+        if is_server_owned(&topic.text) {
+            let found = format!("{:?} for writing", topic.text);
+            self.reader.fault(topic.place, path, found, "under $SYS reading only: the server alone publishes there");
+        }
     }
 
     /// Takes a rule's topic apart.

@@ -87,7 +87,11 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_connected" = connected, "CONNECTs answered with success.";
         counter "connection_received_bytes" = received_bytes, "Bytes read from clients, after TLS.";
         counter "connection_sent_bytes" = sent_bytes, "Bytes written to clients, before TLS.";
+        counter "connection_connects_received" = connects_received, "CONNECT packets from clients.";
+        counter "connection_packets_received" = packets_received, "Packets and JSON messages from clients.";
+        counter "connection_answers_sent" = answers_sent, "Packets to clients but PUBLISH.";
         counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
+        counter "connection_publish_bytes_received" = publish_bytes_received, "Payload bytes of PUBLISH packets from clients.";
         counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
@@ -117,6 +121,8 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "bad_credentials" = bad_credentials;
         "not_authorized" = not_authorized;
         "unavailable" = unavailable;
+        "unknown_method" = unknown_method;
+        "not_proven" = not_proven;
     }
 }
 
@@ -129,6 +135,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_messages_received" = messages_received, "Messages given to the engine, Wills included.";
         counter "engine_deliveries" = deliveries, "Messages appended to a connection for the first time.";
         counter "engine_redeliveries" = redeliveries, "Messages appended again after a reconnect.";
+        counter "engine_delivered_bytes" = delivered_bytes, "Payload bytes of messages appended to a connection.";
         counter "engine_queued" = queued, "Messages put into a session's queue.";
         counter "engine_handed_on" = handed_on, "Messages of Shared Subscriptions that another member got, as the one they were for left.";
         counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
@@ -140,6 +147,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         gauge "engine_sessions" = sessions, "Sessions at present.";
         gauge "engine_sessions_connected" = sessions_connected, "Sessions with a Network Connection at present.";
         gauge "engine_subscriptions" = subscriptions, "Subscriptions at present.";
+        gauge "engine_shared_subscriptions" = shared_subscriptions, "Shared Subscriptions at present.";
         gauge "engine_retained_messages" = retained_messages, "Retained messages at present.";
         gauge "engine_retained_bytes" = retained_bytes, "Bytes of the retained messages at present.";
     }

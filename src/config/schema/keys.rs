@@ -7,6 +7,8 @@ use super::{Key, Kind};
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
 const PATH_FORM: &str = "a URL path that begins with /";
+const RESPONSE_FORM: &str =
+    "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
 const ORIGIN_FORM: &str = "an origin such as https://app.example, or same, or any";
 
 /// The top level.
@@ -41,6 +43,13 @@ pub const ROOT: &[Key] = &[
         default: None,
         example: None,
         doc: "What holds for every WebSocket.",
+    },
+    Key {
+        name: "mqtt",
+        kind: Kind::Section(MQTT),
+        default: None,
+        example: None,
+        doc: "What the standard leaves to the server.",
     },
     Key { name: "auth", kind: Kind::Section(AUTH), default: None, example: None, doc: "Who may come in." },
     Key {
@@ -222,6 +231,24 @@ const WEBSOCKET: &[Key] = &[
     },
 ];
 
+const MQTT: &[Key] = &[
+    Key {
+        name: "response_information",
+        kind: Kind::Text(RESPONSE_FORM),
+        default: None,
+        example: Some("reply/${clientid}/"),
+        doc: "What an MQTT 5.0 client that asks for Response Information is told: the beginning of the topics on which it gets its answers. \
+              Who cannot stand as one level of a topic is told nothing. It grants nothing: the policy does.",
+    },
+    Key {
+        name: "long_client_ids",
+        kind: Kind::Flag,
+        default: Some("false"),
+        example: None,
+        doc: "Whether MQTT 3.1 clients may have Client Identifiers of more than 23 characters, which 3.1 refuses (return code 2).",
+    },
+];
+
 const AUTH: &[Key] = &[
     Key {
         name: "anonymous",
@@ -236,7 +263,8 @@ const AUTH: &[Key] = &[
         kind: Kind::Path,
         default: None,
         example: Some("passwords"),
-        doc: "The password file: mosquitto_passwd's formats ($6$, $7$) and argon2id. `tidegate passwd` writes it.",
+        doc: "The password file: mosquitto_passwd's formats ($6$, $7$), argon2id and SCRAM-SHA-256 verifiers. `tidegate passwd` writes it. \
+              As soon as it has a SCRAM-SHA-256 verifier, MQTT 5.0 clients may authenticate by that method, and send no password.",
     },
     Key {
         name: "hashing_max",
@@ -321,6 +349,14 @@ const ENGINE: &[Key] = &[
         default: Some("256MiB"),
         example: None,
         doc: "Topics and payloads of all retained messages together.",
+    },
+    Key {
+        name: "sys_interval",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("10s"),
+        example: None,
+        doc: "How often the `$SYS/broker/…` topics are brought up to date, named as mosquitto's: what changed is published, and a new \
+              subscriber gets all of them. Where there is a policy, it must grant reading them; no client can write them. 0s: none.",
     },
     later("store", "Where sessions and retained messages outlive the process."),
 ];

@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, Problem, State, Turn, gate};
+use bytes::Bytes;
+
+use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window, gate};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::engine::Message;
@@ -16,12 +18,16 @@ use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
-        if let Some(problem) = refusal_of(&connect) {
+        super::ConnectionCounters::count(&turn.environment.counters.connects_received);
+        if let Some(problem) = refusal_of(&connect, &turn.environment.config) {
             return self.refuse(connect.version, problem, turn);
         }
         if connect.client_id.is_empty() {
             connect.client_id = format!("auto-{:032x}", (turn.environment.random)()).into();
             self.has_assigned_client_id = true;
+        }
+        if let Some(method) = connect.properties.authentication_method.clone() {
+            return self.begin_exchange(connect, method, turn);
         }
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
@@ -32,12 +38,13 @@ impl Core {
         self.state = State::Authenticating(connect);
     }
 
-    /// Opens the session of a client that is known to be `principal`.
+    /// Opens the session of a client that is known to be `principal`; `proof` is what it is told for its part.
     pub(super) fn admit(
         &mut self,
         now: Instant,
         connect: Connect,
         principal: &Principal,
+        proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
         turn: &mut Turn<'_>,
     ) {
@@ -60,9 +67,14 @@ impl Core {
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
-        let mut connack = self.connack(&connect, expiry_interval_s, &environment.config);
+        let mut connack = self.connack(&connect, principal, expiry_interval_s, &environment.config);
+        connack.properties.authentication_data = proof;
         if !takes(&connect, &connack) {
-            // What CONNACK says is what the client must keep to: leaving it out would be a lie.
+            // A courtesy, which a server may leave out.
+            connack.properties.response_information = None;
+        }
+        if !takes(&connect, &connack) {
+            // What else CONNACK says is what the client must keep to: leaving it out would be a lie.
             let words = "the client's Maximum Packet Size has no room for CONNACK";
             return self.refuse(connect.version, Problem::new(ReasonCode::PacketTooLarge, words), turn);
         }
@@ -86,13 +98,19 @@ impl Core {
                 return self.refuse(connect.version, Problem::new(ReasonCode::QuotaExceeded, words), turn);
             }
         };
+        let carried = match opened.session_present {
+            true => environment.engine.unreleased(&opened.session),
+            false => Vec::new(),
+        };
         let established = Established {
             session: opened.session,
             gate,
             version: connect.version,
             aliases: Default::default(),
+            window: Window::carrying(carried),
             explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
+            enhanced: Enhanced::of(&connect, principal),
         };
         if opened.session_present {
             established.rejudge(now, turn);
@@ -103,10 +121,18 @@ impl Core {
     }
 
     /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
-    fn connack(&self, connect: &Connect, expiry_interval_s: u32, config: &ConnectionConfig) -> Box<ConnAck> {
+    fn connack(
+        &self,
+        connect: &Connect,
+        principal: &Principal,
+        expiry_interval_s: u32,
+        config: &ConnectionConfig,
+    ) -> Box<ConnAck> {
         let keep_alive_s = granted_keep_alive_s(connect, config);
         let granted_expiry_s =
             u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
+        let asks_where_to_respond = connect.properties.request_response_information == Some(true);
+        let template = config.response_information.as_ref().filter(|_| asks_where_to_respond);
         let properties = ConnAckProperties {
             session_expiry_interval_s: (granted_expiry_s != expiry_interval_s).then_some(granted_expiry_s),
             receive_maximum: std::num::NonZeroU16::new(config.receive_maximum),
@@ -114,6 +140,9 @@ impl Core {
             assigned_client_identifier: self.has_assigned_client_id.then(|| connect.client_id.clone()),
             topic_alias_maximum: Some(config.topic_alias_maximum),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            // MQTT 5.0 [MQTT-4.12.0-5]
+            authentication_method: connect.properties.authentication_method.clone(),
+            response_information: template.and_then(|template| template.bind(&principal.username, &connect.client_id)),
             ..Default::default()
         };
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
@@ -146,14 +175,14 @@ fn takes(connect: &Connect, connack: &ConnAck) -> bool {
 }
 
 /// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
-fn refusal_of(connect: &Connect) -> Option<Problem> {
-    if connect.properties.authentication_method.is_some() {
-        return Some(ReasonCode::BadAuthenticationMethod.into());
-    }
+fn refusal_of(connect: &Connect, config: &ConnectionConfig) -> Option<Problem> {
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
-        // 3.1 wants 1 to 23 characters; the upper bound is not held against anybody, as no server of today does.
+        // MQTT 3.1 §3.1: 1 to 23 characters, and "Identifier Rejected" for any other. Nobody but a 3.1 client is held to it.
         Version::V3 if is_anonymous_session => Some(ReasonCode::ClientIdentifierNotValid.into()),
+        Version::V3 if !config.has_long_client_ids && connect.client_id.chars().count() > CLIENT_ID_CHARACTERS_MAX => {
+            Some(ReasonCode::ClientIdentifierNotValid.into())
+        }
         // MQTT 3.1.1 [MQTT-3.1.3-8]: a session that is to be kept needs a name.
         Version::V4 if is_anonymous_session && !connect.clean_start => {
             Some(ReasonCode::ClientIdentifierNotValid.into())
@@ -161,6 +190,9 @@ fn refusal_of(connect: &Connect) -> Option<Problem> {
         _ => None,
     }
 }
+
+/// The longest Client Identifier of MQTT 3.1.
+const CLIENT_ID_CHARACTERS_MAX: usize = 23;
 
 /// The Session Expiry Interval that a CONNECT stands for; before 5.0, a session that is not clean is kept as long as may be.
 fn session_expiry_s(connect: &Connect) -> u32 {

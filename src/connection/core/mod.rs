@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   AwaitConnect ──CONNECT──▶ Authenticating ──Principal──▶ Established ──▶ Closed
-//!        └───────────── fault, refusal ──────────┴── DISCONNECT, fault ──────▲
+//!        │            └──────▶ Exchanging (AUTH) ────┴──▲       │             ▲
+//!        └───────────── fault, refusal ──────────┴── DISCONNECT, fault ──────┘
 //! ```
 //!
 //! Input is a packet, a verdict about credentials, or the end of the transport; output is a list of [`Output`] values in the order in
@@ -15,6 +16,7 @@
 //!
 //! Invariants: no clock, no entropy of its own, no await; nothing a peer sends panics.
 
+mod authentication;
 mod connect;
 mod gate;
 mod problem;
@@ -26,7 +28,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{Credentials, Principal, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
 use crate::mqtt::codec::DecodeError;
@@ -37,9 +39,10 @@ use crate::policy::Policy;
 
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
+use authentication::{Enhanced, Exchanging};
 use gate::Gate;
 use problem::Problem;
-use publish::Aliases;
+use publish::{Aliases, Window};
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub enum Output {
     Send(Packet<'static>),
     /// Find out who this is, then call [`Core::authenticated`]; give no packet meanwhile.
     Authenticate(Credentials),
+    /// Judge what the client says of itself, then call [`Core::proven`]; give no packet meanwhile.
+    Prove(Proof),
     /// The session is open: from here the outlet takes deliveries, under this Keep Alive; 0: off.
     Established { keep_alive_s: u16 },
     /// Let the engine send what waits in the session: call [`Core::pump`].
@@ -105,6 +110,7 @@ pub struct Core {
 enum State {
     AwaitConnect,
     Authenticating(Box<Connect>),
+    Exchanging(Box<Exchanging>),
     Established(Box<Established>),
     Closed,
 }
@@ -116,10 +122,13 @@ struct Established {
     gate: Gate,
     version: Version,
     aliases: Aliases,
+    window: Window,
     /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
     may_extend_session: bool,
+    /// Only where CONNECT had an Authentication Method.
+    enhanced: Option<Box<Enhanced>>,
 }
 
 impl Core {
@@ -128,10 +137,14 @@ impl Core {
         Self { state: State::AwaitConnect, manner, address, has_assigned_client_id: false }
     }
 
-    /// Whether a packet may be given; if not, [`Self::authenticated`] is awaited or all is over.
+    /// Whether a packet may be given; if not, [`Self::authenticated`] or [`Self::proven`] is awaited, or all is over.
     #[must_use]
     pub fn takes_packets(&self) -> bool {
-        matches!(self.state, State::AwaitConnect | State::Established(_))
+        match &self.state {
+            State::AwaitConnect | State::Established(_) => true,
+            State::Exchanging(exchanging) => exchanging.is_open(),
+            State::Authenticating(_) | State::Closed => false,
+        }
     }
 
     /// Whether the next packet must be CONNECT.
@@ -154,6 +167,7 @@ impl Core {
                 }
             }
             State::AwaitConnect => self.handle_first_packet(packet, turn),
+            State::Exchanging(_) => self.handle_exchange_packet(packet, turn),
             // The caller holds packets back while credentials are looked at, and drops them after the end.
             State::Authenticating(_) | State::Closed => {}
         }
@@ -173,6 +187,9 @@ impl Core {
         if let (State::AwaitConnect, Some(version)) = (&self.state, fault.connect_version()) {
             return self.refuse(version, problem, turn);
         }
+        if matches!(self.state, State::Exchanging(_)) {
+            return self.refuse(Version::V5, problem, turn);
+        }
         self.end(now, Ended::Fault(problem), turn);
     }
 
@@ -188,7 +205,7 @@ impl Core {
             return;
         };
         match outcome {
-            Ok(principal) => self.admit(now, *connect, &principal, outlet, turn),
+            Ok(principal) => self.admit(now, *connect, &principal, None, outlet, turn),
             Err(refused) => self.refuse(connect.version, refusal_reason(refused), turn),
         }
     }
@@ -203,7 +220,19 @@ impl Core {
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
     pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
-        self.end(now, reason.into(), turn);
+        // Who has not been let in yet is told in CONNACK, which knows no 0x8B (MQTT 5.0 [MQTT-3.14.0-1], §3.2.2.2).
+        let version = match &self.state {
+            State::Authenticating(connect) => Some(connect.version),
+            State::Exchanging(_) => Some(Version::V5),
+            _ => None,
+        };
+        match version {
+            Some(version) if reason == ReasonCode::ServerShuttingDown => {
+                let words = Problem::from(reason).words().to_owned();
+                self.refuse(version, Problem::new(ReasonCode::ServerUnavailable, words), turn);
+            }
+            _ => self.end(now, reason.into(), turn),
+        }
     }
 
     /// The client does not take an answer of that size, even without its Reason String.
@@ -211,10 +240,14 @@ impl Core {
     /// It must not be sent (MQTT 5.0 [MQTT-3.1.2-24]), and the client would wait for it in vain: what is not answered is not over, and
     /// its Packet Identifier never free again. So the connection ends, and says why if that fits (MQTT 5.0 §3.14.2.1, 0x95).
     pub fn answer_too_large(&mut self, now: Instant, turn: &mut Turn<'_>) {
-        // What does not fit a CONNACK that refuses, or a DISCONNECT, is over already.
-        if self.is_established() {
-            let words = "an answer is larger than the client's Maximum Packet Size";
-            self.end(now, Problem::new(ReasonCode::PacketTooLarge, words).into(), turn);
+        let words = "an answer is larger than the client's Maximum Packet Size";
+        let problem = Problem::new(ReasonCode::PacketTooLarge, words);
+        match self.state {
+            State::Established(_) => self.end(now, problem.into(), turn),
+            // A step of an exchange before CONNACK.
+            State::Exchanging(_) => self.refuse(Version::V5, problem, turn),
+            // A CONNACK that refuses, or a DISCONNECT: all is over already.
+            State::AwaitConnect | State::Authenticating(_) | State::Closed => {}
         }
     }
 
@@ -327,6 +360,7 @@ impl Established {
             Packet::Connect(_) if manner.is_forgiving => {
                 turn.outputs.push_back(Output::Send(failure(&second_connect())));
             }
+            Packet::Auth(auth) if self.enhanced.is_some() => self.handle_auth(auth, turn)?,
             Packet::Auth(_) if manner.is_forgiving => {
                 let reason = ReasonCode::BadAuthenticationMethod;
                 turn.outputs
@@ -401,6 +435,8 @@ fn refusal_reason(refused: Refused) -> ReasonCode {
         Refused::BadCredentials => ReasonCode::BadUserNameOrPassword,
         Refused::NotAuthorized => ReasonCode::NotAuthorized,
         Refused::Unavailable => ReasonCode::ServerUnavailable,
+        Refused::UnknownMethod => ReasonCode::BadAuthenticationMethod,
+        Refused::NotProven => ReasonCode::NotAuthorized,
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::gate::denial_of_publish;
 use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
-use crate::engine::Message;
+use crate::engine::{Attached, Engine, Message};
 use crate::mqtt::packet::{Ack, Publish};
-use crate::mqtt::{Packet, QoS, ReasonCode, TopicName, Version};
+use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version};
 
 /// The Topic Names that a client's Topic Aliases stand for, for this Network Connection only (MQTT 5.0 §3.3.2.3.4).
 #[derive(Debug, Default)]
@@ -49,6 +49,49 @@ impl Aliases {
     }
 }
 
+/// How many messages a client has under way on this Network Connection: what Receive Maximum bounds (MQTT 5.0 §3.3.4, §4.9).
+///
+/// A PUBLISH counts from when it comes until its PUBACK, its PUBCOMP or a PUBREC that says no is sent. One of QoS 1 is answered before
+/// the next packet is looked at, so of however many that come in one burst, a single one counts at a time; only QoS 2 adds up, as its
+/// PUBCOMP waits for the client's PUBREL. So a burst of QoS 1 exceeds nothing, unless QoS 2 has used all up before it.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// What earlier Network Connections left unreleased: each connection begins to count anew. Nearly always absent.
+    carried: Option<Box<Carried>>,
+    /// Whether there is anything to count.
+    has_qos_2: bool,
+}
+
+/// Packet Identifiers of QoS 2 messages.
+#[derive(Debug)]
+struct Carried(Vec<PacketId>);
+
+impl Window {
+    /// The window of a connection that goes on with a session in which these messages are unreleased.
+    pub(super) fn carrying(carried: Vec<PacketId>) -> Self {
+        let carried = (!carried.is_empty()).then(|| Box::new(Carried(carried)));
+        Self { carried, has_qos_2: false }
+    }
+
+    /// Whether one message more, of QoS 1 or 2, is one too many. `has_release`: it is of QoS 2.
+    fn is_exceeded(&mut self, has_release: bool, maximum: usize, engine: &Engine, session: &Attached) -> bool {
+        if !has_release && !self.has_qos_2 {
+            return false;
+        }
+        let carried_count = self.carried.as_ref().map_or(0, |carried| carried.0.len());
+        let count = engine.receiving_count(session).saturating_sub(carried_count);
+        self.has_qos_2 = has_release || count > 0;
+        count >= maximum
+    }
+
+    /// `packet_id` is sent again on this connection, or released.
+    fn count_no_longer_as_carried(&mut self, packet_id: PacketId) {
+        if let Some(carried) = &mut self.carried {
+            carried.0.retain(|&carried| carried != packet_id);
+        }
+    }
+}
+
 impl Established {
     pub(super) fn handle_publish(
         &mut self,
@@ -62,18 +105,24 @@ impl Established {
         ConnectionCounters::count(&environment.counters.publishes_received);
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
+        let Some(_publishing) = self.session.publishing() else {
+            // Taken over, and about to be told: what is not answered here comes again where the session goes on.
+            return Ok(());
+        };
 
-        if has_release && let Some(packet_id) = packet_id {
-            if environment.engine.is_receiving(&self.session, packet_id) {
-                // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
-                answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
-                return Ok(());
-            }
-            let maximum = environment.config.receive_maximum_of(self.version);
-            if environment.engine.receiving_count(&self.session) >= maximum {
-                let words = format!("Receive Maximum of {maximum} exceeded");
-                return Err(Problem::new(ReasonCode::ReceiveMaximumExceeded, words).into());
-            }
+        if has_release
+            && let Some(packet_id) = packet_id
+            && environment.engine.is_receiving(&self.session, packet_id)
+        {
+            // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
+            self.window.count_no_longer_as_carried(packet_id);
+            answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
+            return Ok(());
+        }
+        let maximum = environment.config.receive_maximum_of(self.version);
+        if qos != QoS::AtMostOnce && self.window.is_exceeded(has_release, maximum, &environment.engine, &self.session) {
+            let words = format!("Receive Maximum of {maximum} exceeded");
+            return Err(Problem::new(ReasonCode::ReceiveMaximumExceeded, words).into());
         }
 
         let expires_at =
@@ -101,7 +150,7 @@ impl Established {
         };
         if has_release && !reason.is_failure() {
             let is_first = environment.engine.receive(&self.session, packet_id);
-            debug_assert!(is_first, "asked before, and only this connection receives for its session");
+            debug_assert!(is_first, "asked before, and nobody takes the session over meanwhile");
         }
         let properties =
             denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));
@@ -119,7 +168,8 @@ impl Established {
     }
 
     /// PUBREL from the client: the identifier is free again (MQTT 5.0 §4.3.3).
-    pub(super) fn handle_release(&self, ack: &Ack, turn: &mut Turn<'_>) {
+    pub(super) fn handle_release(&mut self, ack: &Ack, turn: &mut Turn<'_>) {
+        self.window.count_no_longer_as_carried(ack.packet_id);
         let reason = match turn.environment.engine.release(&self.session, ack.packet_id) {
             true => ReasonCode::Success,
             false => ReasonCode::PacketIdentifierNotFound,

@@ -31,9 +31,12 @@ impl Established {
             .filters
             .into_iter()
             .enumerate()
-            .map(|(index, (filter, options))| {
-                let granted = self.subscribe(filter, options, identifier, turn);
-                granted.unwrap_or_else(|problem| refused(index, &problem))
+            .map(|(index, (filter, options))| match self.subscribe(filter, options, identifier, turn) {
+                Ok(granted) => granted,
+                // MQTT 3.1 §3.9 knows no failure, and its clients take 0x80 for anything: they are told the QoS that they asked for,
+                // as mosquitto does, and never get a message for it. A denied PUBLISH is acknowledged in the same way.
+                Err(_) if self.version == Version::V3 => granted(options.maximum_qos),
+                Err(problem) => refused(index, &problem),
             })
             .collect();
         let properties = properties.unwrap_or_default();

@@ -7,11 +7,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::*;
+use crate::auth::{Authenticator, PasswordFile};
 use crate::engine::EngineConfig;
 use crate::engine::message::{Delivered, Delivery};
 use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
 use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
 use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+
+mod authentication;
 
 const POLICY: &str = r#"
 version: 1
@@ -30,6 +33,10 @@ struct Seen {
     lines: Mutex<Vec<String>>,
     /// The Reason Strings among it.
     words: Mutex<Vec<String>>,
+    /// The latest CONNACK.
+    connack: Mutex<Option<ConnAck>>,
+    /// The Keep Alive that holds.
+    keep_alive_s: Mutex<Option<u16>>,
 }
 
 impl Outlet for Seen {
@@ -68,6 +75,7 @@ impl Seen {
 /// A broker with a policy, and what its clients share.
 struct House {
     environment: Environment,
+    authenticator: Authenticator,
     now: Instant,
 }
 
@@ -83,6 +91,11 @@ impl House {
                 counters: Arc::default(),
                 random: || 7,
             },
+            authenticator: Authenticator::with_passwords(
+                true,
+                Some(PasswordFile::parse(authentication::PASSWORDS, "passwords").unwrap()),
+                1,
+            ),
             now: Instant::now(),
         }
     }
@@ -133,6 +146,11 @@ impl Client<'_> {
         std::mem::take(&mut *self.seen.words.lock().unwrap())
     }
 
+    /// What the latest CONNACK told.
+    fn connack(&self) -> ConnAckProperties {
+        self.seen.connack.lock().unwrap().clone().unwrap().properties
+    }
+
     fn act(&mut self, act: impl FnOnce(&mut Core, Instant, &Arc<dyn Outlet>, &mut Turn<'_>)) {
         let (mut round, mut outputs) = (Round::default(), VecDeque::new());
         let environment = &self.house.environment;
@@ -142,12 +160,20 @@ impl Client<'_> {
         while let Some(output) = turn.outputs.pop_front() {
             match output {
                 Output::Send(packet) => {
+                    if let Packet::ConnAck(ack) = &packet {
+                        *self.seen.connack.lock().unwrap() = Some(ConnAck::clone(ack));
+                    }
                     self.seen.words.lock().unwrap().extend(words(&packet).map(str::to_owned));
                     self.seen.push(line(&packet));
                 }
                 Output::Pump | Output::PumpLater => self.core.pump(self.house.now, &mut turn),
                 Output::Close(reason) => self.seen.push(format!("close: {}", reason.name())),
-                Output::Authenticate(_) | Output::Established { .. } => {}
+                Output::Prove(proof) => {
+                    let outcome = self.house.authenticator.prove(proof, 7);
+                    self.core.proven(self.house.now, outcome, &outlet, &mut turn);
+                }
+                Output::Established { keep_alive_s } => *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s),
+                Output::Authenticate(_) => {}
             }
         }
     }
@@ -155,7 +181,16 @@ impl Client<'_> {
 
 fn line(packet: &Packet<'_>) -> String {
     match packet {
-        Packet::ConnAck(ack) => format!("CONNACK {} present={}", ack.reason.name(), ack.session_present),
+        Packet::ConnAck(ack) => {
+            let ConnAckProperties { authentication_method, authentication_data, .. } = &ack.properties;
+            let proof = authentication_method.as_ref().map(|method| format!(" {method} {}", text(authentication_data)));
+            format!("CONNACK {} present={}{}", ack.reason.name(), ack.session_present, proof.unwrap_or_default())
+        }
+        Packet::Auth(auth) => {
+            let AuthProperties { authentication_method, authentication_data, .. } = &auth.properties;
+            let method = authentication_method.as_deref().unwrap_or("none");
+            format!("AUTH {} {method} {}", auth.reason.name(), text(authentication_data))
+        }
         Packet::PubAck(ack) => format!("PUBACK {} {}", ack.packet_id, ack.reason.name()),
         Packet::PubRec(ack) => format!("PUBREC {} {}", ack.packet_id, ack.reason.name()),
         Packet::PubRel(ack) => format!("PUBREL {} {}", ack.packet_id, ack.reason.name()),
@@ -178,6 +213,10 @@ fn words<'a>(packet: &'a Packet<'_>) -> Option<&'a str> {
         Packet::Disconnect(disconnect) => disconnect.properties.reason_string.as_deref(),
         _ => None,
     }
+}
+
+fn text(data: &Option<Bytes>) -> String {
+    data.as_ref().map_or("none".to_owned(), |data| String::from_utf8_lossy(data).into_owned())
 }
 
 fn connect(client_id: &str, version: Version) -> Connect {
@@ -378,6 +417,112 @@ fn more_unreleased_messages_than_the_receive_maximum_end_the_connection() {
     assert_eq!(seen, ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"]);
 }
 
+/// A QoS 1 message is answered before the next is looked at: fifty in one burst are one at a time.
+#[test]
+fn a_burst_of_qos_1_exceeds_nothing_by_itself() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    for id in 1..=50 {
+        let puback = [format!("PUBACK {id} No matching subscribers")];
+        assert_eq!(publisher.send(publish("open/a", b"", QoS::AtLeastOnce, Some(id))), puback);
+    }
+    // Two that are unreleased use up the Receive Maximum, and leave no place for a third of either QoS (MQTT 5.0 §4.9).
+    publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(1)));
+    publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(2)));
+    assert!(publisher.send(publish("open/a", b"", QoS::AtMostOnce, None)).is_empty(), "QoS 0 does not count");
+    let exceeded = ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"];
+    assert_eq!(publisher.send(publish("open/a", b"", QoS::AtLeastOnce, Some(3))), exceeded);
+    assert_eq!(publisher.words(), ["Receive Maximum of 2 exceeded"]);
+}
+
+#[test]
+fn what_is_released_or_denied_leaves_its_place() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    for id in 1..=10 {
+        assert_eq!(publisher.send(publish("shut", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+        assert_eq!(publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+        assert_eq!(publisher.send(Packet::PubRel(ack(id))), [format!("PUBCOMP {id} Success")]);
+    }
+    publisher.send(publish("open/a", b"", QoS::ExactlyOnce, Some(1)));
+    assert_eq!(publisher.send(publish("open/a", b"", QoS::AtLeastOnce, Some(2))).len(), 1, "one place is left");
+}
+
+/// MQTT 5.0 §4.9: the send quota is not preserved across Network Connections.
+#[test]
+fn each_connection_counts_its_messages_anew() {
+    let house = House::new();
+    let resumed = || {
+        let mut connect = connect("kept", Version::V5);
+        connect.clean_start = false;
+        connect.properties.session_expiry_interval_s = Some(60);
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect, "someone");
+        client.said();
+        client
+    };
+    let mut client = resumed();
+    for id in [1, 2] {
+        client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id)));
+    }
+    client.lose();
+    let mut client = resumed();
+    for id in [3, 4] {
+        assert_eq!(client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(id))).len(), 1);
+    }
+    assert_eq!(client.send(Packet::PubRel(ack(1))), ["PUBCOMP 1 Success"]);
+    let exceeded = ["DISCONNECT Receive Maximum exceeded", "close: Receive Maximum exceeded"];
+    assert_eq!(
+        client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(5))),
+        exceeded,
+        "1 was not of this connection"
+    );
+
+    // What is sent again on this connection counts on it.
+    let mut client = resumed();
+    client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(2)));
+    client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(6)));
+    assert_eq!(client.send(publish("open/a", b"", QoS::ExactlyOnce, Some(7))), exceeded);
+}
+
+#[test]
+fn a_client_is_told_where_it_does_not_get_what_it_asked_for() {
+    let mut house = House::new();
+    house.environment.config.session_expiry_max = Duration::from_secs(100);
+    house.environment.config.keep_alive_max_s = 30;
+    let opened = |expiry_interval_s, keep_alive_s, version| {
+        let mut connect = connect("c", version);
+        connect.properties.session_expiry_interval_s = expiry_interval_s;
+        connect.keep_alive_s = keep_alive_s;
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect, "someone");
+        let told = client.connack();
+        let keep_alive_s = client.seen.keep_alive_s.lock().unwrap().unwrap();
+        (told.session_expiry_interval_s, told.server_keep_alive_s, keep_alive_s)
+    };
+    // Session Expiry Interval (MQTT 5.0 §3.2.2.3.2), Server Keep Alive [MQTT-3.1.2-21], and the Keep Alive that holds.
+    assert_eq!(opened(None, 30, Version::V5), (None, None, 30));
+    assert_eq!(opened(Some(100), 29, Version::V5), (None, None, 29));
+    assert_eq!(opened(Some(101), 31, Version::V5), (Some(100), Some(30), 30));
+    assert_eq!(opened(Some(u32::MAX), 0, Version::V5), (Some(100), Some(30), 30));
+    assert_eq!(opened(None, 31, Version::V4), (None, None, 31), "3.1.1 cannot be told");
+}
+
+#[test]
+fn a_client_is_told_what_it_must_keep_to() {
+    let house = House::new();
+    let mut client = house.client(Manner::MQTT);
+    client.connect(connect("", Version::V5), "someone");
+    let told = client.connack();
+    assert_eq!(told.receive_maximum.map(u16::from), Some(2));
+    assert_eq!(told.topic_alias_maximum, Some(2));
+    assert_eq!(told.maximum_packet_size.map(u32::from), Some(2 << 20));
+    assert_eq!(told.assigned_client_identifier.as_deref(), Some(&*format!("auto-{:032x}", 7)), "[MQTT-3.1.3-7]");
+    let mut named = house.client(Manner::MQTT);
+    named.connect(connect("named", Version::V5), "someone");
+    assert_eq!(named.connack().assigned_client_identifier, None);
+}
+
 #[test]
 fn a_client_id_belongs_to_who_used_it_first() {
     let house = House::new();
@@ -419,13 +564,74 @@ fn a_kept_session_is_judged_anew() {
 #[test]
 fn nameless_sessions_are_named_only_where_the_version_allows() {
     let house = House::new();
-    let refused = ["CONNACK Client Identifier not valid present=false", "close: Client Identifier not valid"];
+    let refused = BAD_CLIENT_ID;
     assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V3), "someone"), refused);
     let mut kept = connect("", Version::V4);
     kept.clean_start = false;
     assert_eq!(house.client(Manner::MQTT).connect(kept, "someone"), refused);
     assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V4), "someone"), [SUCCESS]);
     assert_eq!(house.client(Manner::MQTT).connect(connect("", Version::V5), "someone"), [SUCCESS]);
+}
+
+const BAD_CLIENT_ID: [&str; 2] =
+    ["CONNACK Client Identifier not valid present=false", "close: Client Identifier not valid"];
+
+/// MQTT 3.1 §3.1, return code 2. Characters are counted, not bytes.
+#[test]
+fn only_mqtt_3_1_holds_identifiers_to_23_characters() {
+    let mut house = House::new();
+    for (long, fits) in [("x".repeat(24), "x".repeat(23)), ("ü".repeat(24), "ü".repeat(23))] {
+        let answer =
+            |house: &House, id: &str, version| house.client(Manner::MQTT).connect(connect(id, version), "someone");
+        house.environment.config.has_long_client_ids = false;
+        assert_eq!(answer(&house, &long, Version::V3), BAD_CLIENT_ID);
+        assert_eq!(answer(&house, &fits, Version::V3), [SUCCESS]);
+        assert_eq!(answer(&house, &long, Version::V4), [SUCCESS]);
+        assert_eq!(answer(&house, &long, Version::V5), [SUCCESS]);
+        house.environment.config.has_long_client_ids = true;
+        assert_eq!(answer(&house, &long, Version::V3), [SUCCESS]);
+    }
+}
+
+/// MQTT 3.1 §3.9 has no return code for a failure; 3.1.1 has 0x80.
+#[test]
+fn a_3_1_client_is_granted_what_it_asks_for_and_gets_what_it_may() {
+    let house = House::new();
+    let mut publisher = house.connected("p");
+    house.environment.policy.store(Arc::new(Policy::parse(&POLICY.replace("open/#", "open/a"), "p").unwrap()));
+    let expected =
+        [(Version::V3, "SUBACK [GrantedQoS1, GrantedQoS1]"), (Version::V4, "SUBACK [NotAuthorized, GrantedQoS1]")];
+    for (version, suback) in expected {
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect("old", version), "someone");
+        client.said();
+        assert_eq!(client.send(subscribe(&["open/b", "open/a"], QoS::AtLeastOnce)), [suback]);
+        publisher.send(publish("open/b", b"", QoS::AtMostOnce, None));
+        publisher.send(publish("open/a", b"", QoS::AtMostOnce, None));
+        assert_eq!(client.said(), ["PUBLISH open/a  q0 r0 d0"]);
+    }
+}
+
+#[test]
+fn response_information_is_for_whoever_asks_and_where_there_is_any() {
+    let mut house = House::new();
+    let told = |house: &House, client_id: &str, version, asks| {
+        let mut connect = connect(client_id, version);
+        connect.properties.request_response_information = asks;
+        let mut client = house.client(Manner::MQTT);
+        client.connect(connect, "someone");
+        client.connack().response_information
+    };
+    assert_eq!(told(&house, "c", Version::V5, Some(true)), None, "nothing is configured");
+    let template = super::super::ResponseInformation::parse("reply/${username}/${clientid}/").unwrap();
+    house.environment.config.response_information = Some(template);
+    assert_eq!(told(&house, "c", Version::V5, Some(true)).as_deref(), Some("reply/someone/c/"));
+    assert_eq!(told(&house, "", Version::V5, Some(true)).as_deref(), Some(&*format!("reply/someone/auto-{:032x}/", 7)));
+    for asks in [Some(false), None] {
+        assert_eq!(told(&house, "c", Version::V5, asks), None, "[MQTT-3.1.2-28]");
+    }
+    assert_eq!(told(&house, "a/b", Version::V5, Some(true)), None, "two levels are not one");
+    assert_eq!(told(&house, "c", Version::V4, None), None);
 }
 
 #[test]
@@ -534,6 +740,43 @@ fn who_asks_for_no_problem_information_gets_it_where_the_standard_lets_it() {
     assert!(client.words().is_empty());
     client.send(Packet::Connect(Box::new(connect("quiet", Version::V5))));
     assert_eq!(client.words(), ["a second CONNECT on the same connection"]);
+}
+
+#[test]
+fn a_connack_with_little_room_leaves_response_information_out() {
+    let mut house = House::new();
+    let template = super::super::ResponseInformation::parse("reply/${clientid}/").unwrap();
+    house.environment.config.response_information = Some(template);
+    let told = |bytes_max: u32| {
+        let mut connect = connect("c", Version::V5);
+        connect.properties.request_response_information = Some(true);
+        connect.properties.maximum_packet_size = std::num::NonZeroU32::new(bytes_max);
+        let mut client = house.client(Manner::MQTT);
+        assert_eq!(client.connect(connect, "someone"), [SUCCESS]);
+        client.connack().response_information
+    };
+    // Sixteen bytes, and eleven for the property.
+    assert_eq!(told(27).as_deref(), Some("reply/c/"));
+    assert_eq!(told(26), None);
+    assert_eq!(told(16), None);
+}
+
+#[test]
+fn who_waits_for_connack_while_the_server_stops_is_told_in_it() {
+    let house = House::new();
+    for version in [Version::V4, Version::V5] {
+        let mut client = house.client(Manner::MQTT);
+        // Its credentials are still being looked at.
+        assert!(client.send(Packet::Connect(Box::new(connect("c", version)))).is_empty());
+        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+        assert_eq!(client.said(), ["CONNACK Server unavailable present=false", "close: Server unavailable"]);
+        assert_eq!(client.words(), ["the server is shutting down; connect again later"]);
+        client.act(|core, now, outlet, turn| core.authenticated(now, Ok(Principal::user("anna")), outlet, turn));
+        assert!(client.said().is_empty(), "too late");
+    }
+    let mut silent = house.client(Manner::MQTT);
+    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+    assert_eq!(silent.said(), ["close: Server shutting down"]);
 }
 
 #[test]

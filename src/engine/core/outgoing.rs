@@ -163,7 +163,7 @@ impl Outgoing {
         match delivered {
             Delivered::Appended { .. } => {
                 flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
+                flow.tally.delivered(offer.message);
             }
             Delivered::Full if self.has_backlog() => self.enqueue(flow, offer),
             Delivered::Full => flow.tally.dropped_outbox_full += 1,
@@ -207,7 +207,7 @@ impl Outgoing {
         let delivered = outlet.deliver(flow.now, &offer.delivery(Some(packet_id)));
         if let Delivered::Appended { .. } = delivered {
             flow.round.note(outlet, delivered);
-            flow.tally.deliveries += 1;
+            flow.tally.delivered(offer.message);
             pending.in_flight.sent(offer);
         }
         delivered
@@ -222,7 +222,7 @@ impl Outgoing {
         let delivered = outlet.deliver(flow.now, &offer.delivery(None));
         if let Delivered::Appended { .. } = delivered {
             flow.round.note(outlet, delivered);
-            flow.tally.deliveries += 1;
+            flow.tally.delivered(offer.message);
         }
         delivered
     }
@@ -284,7 +284,7 @@ impl Outgoing {
             match delivered {
                 Delivered::Appended { .. } => {
                     flow.round.note(outlet, delivered);
-                    flow.tally.redeliveries += u64::from(entry.message.is_some());
+                    flow.tally.redelivered(entry.message.as_deref());
                     pending.in_flight.resent();
                 }
                 Delivered::TooLarge => {

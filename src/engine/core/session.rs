@@ -23,6 +23,8 @@ pub(crate) struct Session {
     owner: Arc<str>,
     /// Whether there is a Network Connection, for whoever can do without certainty.
     is_connected: AtomicBool,
+    /// The generation whose Network Connection may publish; locked while it does, before everything else but the directory.
+    publisher: Mutex<u32>,
     state: Mutex<State>,
 }
 
@@ -33,6 +35,14 @@ pub(crate) struct Session {
 pub struct Attached {
     pub(crate) session: Arc<Session>,
     pub(crate) generation: u32,
+}
+
+/// A Network Connection's turn to publish: as long as it is held, nobody takes the session over.
+///
+/// What one client sends on two connections so keeps its order, and what is noted as received is published (MQTT 5.0 §4.3.3, §4.6).
+#[derive(Debug)]
+pub struct Publishing<'a> {
+    _publisher: MutexGuard<'a, u32>,
 }
 
 /// What changes in a session.
@@ -91,6 +101,13 @@ impl Attached {
         &self.session.owner
     }
 
+    /// Waits for the turn to publish; `None` once another connection has the session, whose client will send there what it sent here.
+    #[must_use]
+    pub fn publishing(&self) -> Option<Publishing<'_>> {
+        let publisher = self.session.publisher.lock();
+        (*publisher == self.generation).then_some(Publishing { _publisher: publisher })
+    }
+
     /// The session's state, unless another connection has it or it has ended.
     pub(crate) fn lock(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.session.state.lock();
@@ -107,9 +124,10 @@ impl Session {
             client_id,
             owner,
             is_connected: AtomicBool::new(false),
+            publisher: Mutex::new(0),
             state: Mutex::new(State::default()),
         };
-        session.attach(&mut session.state.lock(), open, config);
+        session.attach(&mut session.publisher.lock(), &mut session.state.lock(), open, config);
         session
     }
 
@@ -127,6 +145,11 @@ impl Session {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Relaxed)
+    }
+
+    /// Waits until its connection has published what it is publishing, and keeps it from more.
+    pub(crate) fn lock_publisher(&self) -> MutexGuard<'_, u32> {
+        self.publisher.lock()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -149,8 +172,15 @@ impl Session {
     }
 
     /// Gives the session a Network Connection. Returns its generation.
-    pub(crate) fn attach(&self, state: &mut State, open: OpenSession, config: &EngineConfig) -> u32 {
+    pub(crate) fn attach(
+        &self,
+        publisher: &mut u32,
+        state: &mut State,
+        open: OpenSession,
+        config: &EngineConfig,
+    ) -> u32 {
         state.generation = state.generation.wrapping_add(1);
+        *publisher = state.generation;
         state.away = None;
         state.expiry_interval_s = open.expiry_interval_s;
         state.will = open.will.map(Box::new);

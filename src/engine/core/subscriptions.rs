@@ -38,6 +38,12 @@ pub(crate) struct Membership {
     pub(crate) group: u32,
 }
 
+impl Membership {
+    pub(crate) fn is_shared(self) -> bool {
+        self.group != 0
+    }
+}
+
 /// The tree.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {

@@ -215,7 +215,7 @@ impl World {
         self.flush();
     }
 
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for outlet in self.round.drain() {
             outlet.flush();
         }

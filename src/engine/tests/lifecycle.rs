@@ -98,6 +98,20 @@ fn a_second_connection_takes_the_session_over() {
 }
 
 #[test]
+fn only_the_connection_that_has_the_session_may_publish() {
+    let mut world = World::new();
+    let first = world.connect_kept("a");
+    assert!(first.attached.publishing().is_some());
+    let second = world.connect_kept("a");
+    assert!(first.attached.publishing().is_none() && second.attached.publishing().is_some());
+    let third = world.connect("a");
+    assert!(second.attached.publishing().is_none() && third.attached.publishing().is_some());
+    world.lose(first);
+    world.lose(second);
+    assert!(third.attached.publishing().is_some());
+}
+
+#[test]
 fn a_session_that_is_not_kept_is_not_resumed_by_takeover() {
     let mut world = World::new();
     let first = world.connect("a");

@@ -190,3 +190,33 @@ fn bounds_refuse_new_ones_but_let_replace_and_clear() {
     assert_eq!(client.mailbox.payloads(), ["r:a=2", "r:c=2"]);
     assert_eq!(world.engine.counters().retained_refused.load(Relaxed), 1);
 }
+
+#[test]
+fn what_the_server_says_of_itself_takes_nobodys_room() {
+    let mut world = World::with(EngineConfig { retained_messages_max: 1, ..EngineConfig::default() });
+    let live = world.connect("live");
+    world.subscribe(&live, "$SYS/#", AtLeastOnce);
+    world.subscribe(&live, "#", AtMostOnce);
+    for payload in ["1", "2"] {
+        world.announce("$SYS/broker/uptime", payload);
+        world.announce("$SYS/broker/version", payload);
+    }
+    let spoken = |payload: &str| [format!("$SYS/broker/uptime={payload}"), format!("$SYS/broker/version={payload}")];
+    assert_eq!(live.mailbox.payloads(), [spoken("1"), spoken("2")].concat());
+    for (text, expected) in [("$SYS/#", 2), ("$SYS/broker/uptime", 1), ("#", 0), ("+/broker/+", 0)] {
+        let client = world.connect(text);
+        world.subscribe(&client, text, AtMostOnce);
+        let seen = client.mailbox.payloads();
+        assert_eq!(seen.len(), expected, "{text}");
+        assert!(seen.iter().all(|seen| seen.starts_with("r:$SYS/broker/") && seen.ends_with("=2")), "{seen:?}");
+    }
+    // The one place is still free, and the only one; what is the server's is in no count.
+    world.retain("a", "kept", AtMostOnce);
+    world.retain("b", "refused", AtMostOnce);
+    world.announce("$SYS/broker/clients/total", "5");
+    let counters = world.engine.counters();
+    assert_eq!(counters.retained_messages.load(Relaxed), 1);
+    assert_eq!(counters.retained_refused.load(Relaxed), 1);
+    assert_eq!(counters.messages_received.load(Relaxed), 2);
+    world.engine.retained.read().check_invariants();
+}

@@ -76,6 +76,13 @@ impl World {
         self.publish_message(None, message(topic, payload, qos, true))
     }
 
+    /// The server's own word, retained.
+    pub(crate) fn announce(&mut self, topic: &str, payload: &str) {
+        let message = Arc::new(message(topic, payload, QoS::AtMostOnce, true));
+        self.engine.announce(self.now, &message, &mut self.round);
+        self.flush();
+    }
+
     /// Closes as after a loss: with the Will.
     pub(crate) fn lose(&mut self, client: Client) {
         self.close(client, Closing { publish_will: true, expiry_interval_s: None });

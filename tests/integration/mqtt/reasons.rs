@@ -1,4 +1,4 @@
-//! What a client is told in words, and when it is not (MQTT 5.0 §3.1.2.11.4, §3.1.2.11.7).
+//! What a client is told in words, and when it is not (MQTT 5.0 §3.1.2.11.4, §3.1.2.11.6, §3.1.2.11.7).
 
 use std::num::NonZeroU32;
 
@@ -100,4 +100,19 @@ fn an_answer_that_does_not_fit_at_all_ends_the_connection() {
     let mut client = Client::open(&server, Over::Tcp, Version::V5);
     client.send(&Packet::Connect(Box::new(connect(Some(3)))));
     client.expect_closed();
+}
+
+/// MQTT 5.0 [MQTT-3.1.2-28], §3.2.2.3.15
+#[test]
+fn response_information_is_the_clients_own() {
+    let server = Setup::new().section("mqtt", "{ response_information: \"reply/${username}/${clientid}/\" }").start();
+    let told = |client_id: &str, asks: Option<bool>| {
+        let mut connect = mqtt::connect(Version::V5, client_id);
+        connect.properties.request_response_information = asks;
+        Client::try_connect(&server, Over::Wss, connect).1.properties.response_information
+    };
+    assert_eq!(told("me", Some(true)).as_deref(), Some("reply/anonymous/me/"));
+    assert_eq!(told("me", Some(false)), None);
+    assert_eq!(told("me", None), None);
+    assert_eq!(told("me/too", Some(true)), None, "two levels, where one belongs");
 }
