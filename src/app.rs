@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::connection::{Connections, Environment, TICK};
+use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
@@ -122,6 +122,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
         policy: ArcSwap::from_pointee(policy),
         config: config.connection.clone(),
         counters: Default::default(),
+        envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s),
         random,
     };
     Ok(Connections::new(environment, Arc::new(authenticator), Instant::now()))
@@ -253,6 +254,11 @@ fn raise_file_limit() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
+}
+
+/// The clock of the world, which timestamps of others are compared with.
+fn unix_now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// For Client Identifiers of the server's making: nobody can guess another's.

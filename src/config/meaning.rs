@@ -152,6 +152,7 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         filters_max: count(limits, "filters_max"),
         topic_alias_maximum: count(limits, "topic_aliases_max"),
         topic_aliases_out_max: count(limits, "topic_aliases_out_max"),
+        envelopes_remembered_max: count(limits, "envelopes_remembered_max"),
         receive_maximum: count(engine, "inflight_max"),
         keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
         session_expiry_max: duration(engine, "session_expiry_max"),

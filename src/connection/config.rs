@@ -41,6 +41,10 @@ pub struct ConnectionConfig {
     pub topic_aliases_out_max: u16,
     /// QoS 1 and 2 messages a client may have under way towards the server (MQTT 5.0 §3.2.2.3.3). Default 64.
     pub receive_maximum: u16,
+    /// Messages in envelopes that are remembered against replay, of all connections. Default 500,000; each takes about 40 bytes.
+    ///
+    /// One is remembered until its timestamp is older than the policy's longest `max_age`. Beyond the limit the newest is refused.
+    pub envelopes_remembered_max: usize,
     /// The longest Keep Alive a 5.0 client may choose; 0: any, none included (MQTT 5.0 §3.2.2.3.14). Default 0.
     pub keep_alive_max_s: u16,
     /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
@@ -71,6 +75,7 @@ impl Default for ConnectionConfig {
             topic_alias_maximum: 16,
             topic_aliases_out_max: 16,
             receive_maximum: 64,
+            envelopes_remembered_max: 500_000,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
             token_warning: Duration::from_secs(60),

@@ -39,6 +39,8 @@ pub(super) struct Driver {
     phase: Phase,
     /// The client sends and does not read: it is not read either, until it does.
     is_clogged: bool,
+    /// Whether a ping or pong of the WebSocket is a sign of life: not where a Keep Alive asks for packets.
+    heeds_pongs: bool,
     /// Only until CONNECT is accepted.
     opening: Option<Box<Opening>>,
     _place: Place,
@@ -98,6 +100,7 @@ impl Driver {
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
+            heeds_pongs: true,
             opening: Some(Box::new(Opening { handshake, early, authentication: None })),
             _place: place,
             shared,
@@ -208,8 +211,10 @@ impl Driver {
     /// Acts on one thing that came in.
     pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
         let was_opening = self.is_opening();
-        // Until CONNECT nothing extends the time there is for it.
-        work.is_sign_of_life |= !was_opening;
+        // Until CONNECT nothing extends the time there is for it. A browser answers pings for a page that has long stopped working, so
+        // Keep Alive counts MQTT Control Packets and nothing else (MQTT 5.0 [MQTT-3.1.2-22]).
+        let is_frame = matches!(incoming, Incoming::Ping(_) | Incoming::Pong);
+        work.is_sign_of_life |= !was_opening && (!is_frame || self.heeds_pongs);
         match incoming {
             Incoming::Packet(packet) => {
                 work.tally.note(&packet);
@@ -362,6 +367,7 @@ impl Driver {
 
     fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
         self.opening = None;
+        self.heeds_pongs = keep_alive_s == 0;
         let config = &self.shared.environment.config;
         let silence_max = match keep_alive_s {
             // MQTT 5.0 [MQTT-3.1.2-22]: one and a half times the Keep Alive.

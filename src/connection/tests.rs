@@ -33,6 +33,7 @@ impl House {
             policy: ArcSwap::from_pointee(Policy::allow_all()),
             config: ConnectionConfig::default(),
             counters: Arc::default(),
+            envelopes: Envelopes::new(1, || 0),
             random: || 7,
         };
         let authenticator = Authenticator::new(AuthConfig { anonymous: true, ..Default::default() }).unwrap();

@@ -443,6 +443,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_large_payload_is_not_copied() {
+        let topic = TopicName::parse("t").unwrap();
+        let message = Arc::new(Message::new(&topic, &[], &vec![0; 1 << 20], QoS::AtMostOnce, false));
+        let delivery = Delivery {
+            message: &message,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            dup: false,
+            packet_id: None,
+            subscription_identifiers: &[],
+        };
+        let mut outbox = Outbox::default();
+        Wire::new(Protocol::Mqtt, Version::V5).append_publish(Instant::now(), &delivery, &mut outbox, ROOM).unwrap();
+        let head_len = outbox.front().len();
+        assert!(head_len < 16, "the payload is a segment of its own");
+        outbox.consume(head_len);
+        assert_eq!(outbox.front().as_ptr(), message.payload().as_ptr());
+    }
+
     proptest::proptest! {
         /// Whatever is sent and whatever finds no room: a client that keeps to the standard always knows which topic is meant.
         #[test]

@@ -100,11 +100,20 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_tokens_warned" = tokens_warned, "Clients that were due a warning, as their token expires soon.";
         counter "connection_tokens_renewed" = tokens_renewed, "Tokens replaced in session by a later one.";
         counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
+        counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";
+        gauge "connection_envelopes_remembered" = envelopes_remembered, "Envelopes remembered against replay, as of the last one.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
         "publish" = publishes_denied;
         "subscribe" = subscriptions_denied;
+    }
+    by_label! { metrics, counters, own, "connection_envelopes_refused", "Messages refused for their envelope.", "reason";
+        "malformed" = envelopes_malformed;
+        "token" = envelopes_bad_token;
+        "stale" = envelopes_stale;
+        "replayed" = envelopes_replayed;
+        "window_full" = envelopes_window_full;
     }
     let closed = ReasonCode::ALL.iter().map(|&reason| {
         let counters = Arc::clone(&counters);

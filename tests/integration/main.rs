@@ -7,6 +7,7 @@
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
+//! | [`envelope`] | several devices on one connection, each message with its own proof |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
@@ -34,6 +35,7 @@ mod clients;
 mod counters;
 mod demo;
 mod differential;
+mod envelope;
 mod hostile;
 mod judges;
 mod mqtt;

@@ -589,6 +589,14 @@ const LIMITS: &[Key] = &[
               all are taken, the one unused for longest stands for the next topic. 0: topics are always sent in full.",
     },
     Key {
+        name: "envelopes_remembered_max",
+        kind: Kind::Count { min: 1, max: 100_000_000 },
+        default: Some("500000"),
+        example: None,
+        doc: "Messages in envelopes (`envelope` in the policy) that are remembered, so that none passes twice: each until its timestamp is \
+              older than the policy's longest max_age, at about 40 bytes. Beyond it the newest is refused (0x97).",
+    },
+    Key {
         name: "drain_timeout",
         kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
         default: Some("10s"),

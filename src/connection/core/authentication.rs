@@ -289,7 +289,7 @@ impl Established {
             }
             Carrier::Auth => return Err(problem.into()),
             Carrier::Publish { packet_id: Some(packet_id), qos } => {
-                let reason = self.denial_reason();
+                let reason = self.denial_reason(ReasonCode::NotAuthorized);
                 let explains = self.explains && reason.is_failure();
                 let properties = explains.then(|| Box::new(self.explanation(&problem)));
                 acknowledge(Ack { packet_id, reason, properties }, qos, manner, turn);

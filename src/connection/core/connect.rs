@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::authentication::TOKEN_TOPIC;
-use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window, gate};
+use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::engine::Message;
@@ -44,7 +44,7 @@ impl Core {
     pub(super) fn admit(
         &mut self,
         now: Instant,
-        connect: Connect,
+        mut connect: Connect,
         principal: &Principal,
         proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
@@ -60,11 +60,12 @@ impl Core {
                 return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
             }
         };
-        if let Some(will) = &connect.will
-            && let Err(verdict) = gate.will(will)
+        if let Some(will) = &mut connect.will
+            && let Err(refusal) = gate.will(will, environment)
         {
-            let words = format!("Will Message: {}", gate::denial_of_publish(verdict));
-            let verdict = gate.describe(verdict);
+            refusal.count(&environment.counters);
+            let words = format!("Will Message: {}", refusal.words());
+            let verdict = gate.describe_refusal(&refusal);
             tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }

@@ -18,6 +18,7 @@
 
 mod authentication;
 mod connect;
+mod envelopes;
 mod gate;
 mod problem;
 mod publish;
@@ -40,6 +41,7 @@ use crate::policy::Policy;
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
 use authentication::{Enhanced, Exchanging};
+pub use envelopes::Envelopes;
 use gate::Gate;
 use problem::Problem;
 use publish::{Aliases, Window};
@@ -96,6 +98,7 @@ pub struct Environment {
     pub policy: arc_swap::ArcSwap<Policy>,
     pub config: ConnectionConfig,
     pub counters: Arc<ConnectionCounters>,
+    pub envelopes: Envelopes,
     /// Makes Client Identifiers for those who bring none.
     pub random: fn() -> u128,
 }
