@@ -478,7 +478,24 @@ fn no_token_that_is_published_is_ever_delivered() {
     let mut client = Client::connect(&server, Over::Tcp, Version::V5, "client");
     let reason = client.publish("$tidegate/auth", b"ey.secret.x", QoS::AtLeastOnce, true);
     assert_eq!(reason, ReasonCode::NotAuthorized);
+    let will = Some(mqtt::will("$tidegate/auth", "ey.secret.x", QoS::AtLeastOnce, true));
+    let connect = Connect { will, ..mqtt::connect(Version::V5, "with a Will") };
+    assert_eq!(Client::try_connect(&server, Over::Tcp, connect).1.reason, ReasonCode::NotAuthorized);
     listener.expect_nothing();
+}
+
+#[test]
+fn a_page_with_a_token_need_not_say_anything_at_once() {
+    let issuer = Issuer::new();
+    let auth = "{ jwt: { keys: jwks.json, audience: tidegate } }";
+    let server = start_with(&issuer, auth, &[("limits", "{ connect_timeout: 300ms }")]);
+    let path = format!("/ws/?token={}", issuer.token("alice"));
+    let mut page = JsonClient { transport: Transport::open(&server, Over::Ws, &path, "") };
+    // Whoever has shown nothing is gone by then.
+    JsonClient::open(&server, Over::Ws).expect_closed();
+    page.subscribe("/p/alice/x");
+    page.publish("/p/alice/x", "hello");
+    page.expect(&json!({ "Topic": "/p/alice/x", "Payload": "hello" }));
 }
 
 #[test]

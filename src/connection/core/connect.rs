@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::authentication::TOKEN_TOPIC;
 use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
@@ -189,6 +190,9 @@ fn takes(connect: &Connect, connack: &ConnAck) -> bool {
 
 /// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
 fn refusal_of(connect: &Connect, config: &ConnectionConfig) -> Option<Problem> {
+    if connect.will.as_ref().is_some_and(|will| will.topic.as_str() == TOKEN_TOPIC) {
+        return Some(Problem::new(ReasonCode::NotAuthorized, "a Will Message cannot bring a token"));
+    }
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
         // MQTT 3.1 §3.1: 1 to 23 characters, and "Identifier Rejected" for any other. Nobody but a 3.1 client is held to it.
