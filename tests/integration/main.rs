@@ -14,6 +14,7 @@
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
+//! | [`import`] | other brokers' files, judged beside those brokers |
 //!
 //! `tests/run` installs what these need. No test sleeps, no port is fixed, and every wait has a deadline ([`harness::PATIENCE`]).
 
@@ -28,6 +29,7 @@ mod clients;
 mod counters;
 mod demo;
 mod hostile;
+mod import;
 mod mqtt;
 mod policy;
 mod restart;
