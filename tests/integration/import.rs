@@ -12,6 +12,7 @@ use tidegate::mqtt::property::SubscribeProperties;
 use tidegate::mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
 use tidegate::policy::Policy;
 
+use crate::harness::certificates::Certificates;
 use crate::harness::server::tidegate;
 use crate::harness::{PATIENCE, mqtt};
 
@@ -271,4 +272,47 @@ fn an_import_can_be_had_as_json() {
     assert_eq!(answer["notes"][0]["line"], 1, "{answer}");
     assert!(answer["yaml"].as_str().is_some_and(|yaml| Policy::parse(yaml, "yaml").is_ok()), "{answer}");
     assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn an_imported_configuration_passes_check() {
+    let certificates = Certificates::get();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write =
+        |name: &str, content: &str| std::fs::write(directory.path().join(name), content).expect("a writable file");
+    write("server.crt", &certificates.server_pem);
+    write("server.key", &certificates.server_key_pem);
+    write("acl", "user roger\ntopic foo/bar\npattern read sensor/%u/#\n");
+    write("passwd", "");
+    let added =
+        Command::new("mosquitto_passwd").args(["-b", "passwd", "roger", "pw"]).current_dir(directory.path()).output();
+    assert!(added.expect("mosquitto_passwd, which tests/run installs").status.success());
+    std::fs::create_dir(directory.path().join("conf.d")).expect("a directory");
+    write("conf.d/tls.conf", "listener 8883\ncertfile server.crt\nkeyfile server.key\n");
+    write("conf.d/readme.txt", "this is no configuration\n");
+    write(
+        "mosquitto.conf",
+        "allow_anonymous false\npassword_file passwd\nacl_file acl\nmax_inflight_messages 20\ninclude_dir conf.d\n\
+         listener 9001 127.0.0.1\nprotocol websockets\nconnection c\naddress other\nremote_password hunter2\n",
+    );
+    let print = |arguments: &[&str], into: &str| {
+        let output = run(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!text(&output.stdout).contains("hunter2") && !text(&output.stderr).contains("hunter2"), "a secret");
+        write(into, &text(&output.stdout));
+    };
+    print(&["import", "mosquitto", "mosquitto.conf"], "tidegate.yaml");
+    print(&["import", "mosquitto-acl", "acl"], "policy.yaml");
+    let output = run(directory.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("2 listeners") && text(&output.stdout).contains("2 rules"),
+        "{}",
+        text(&output.stdout)
+    );
+
+    write("mosquitto.conf", "allow_anonymous perhaps\n");
+    let output = run(directory.path(), &["import", "mosquitto", "mosquitto.conf"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stderr), "mosquitto.conf:1:1: allow_anonymous: found \"perhaps\"; true or false\n");
 }

@@ -10,12 +10,14 @@
 //! - Only [`ImportCommand::run`] reads files. No password or other secret of a file is printed, not even in a note.
 
 pub mod acl_csv;
+pub mod mosquitto;
 pub mod mosquitto_acl;
 
 mod draft;
 mod yaml;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,6 +32,12 @@ use acl_csv::Dialect;
 /// The formats that are understood.
 #[derive(Debug, Subcommand)]
 pub enum ImportCommand {
+    /// mosquitto.conf: prints a configuration
+    #[command(after_help = AFTER_HELP)]
+    Mosquitto {
+        /// The configuration file; what its include_dir names is read, too
+        file: PathBuf,
+    },
     /// mosquitto's acl_file, or a table of (username, topic, rw) as CSV: prints a policy
     MosquittoAcl(MosquittoAclCommand),
 }
@@ -85,6 +93,7 @@ impl ImportCommand {
     /// What failed while running.
     pub fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         let imported = match self {
+            Self::Mosquitto { file } => mosquitto(&file),
             Self::MosquittoAcl(command) => command.import(),
         };
         match imported {
@@ -115,6 +124,23 @@ impl MosquittoAclCommand {
         };
         imported.map_err(Refused::Faults)
     }
+}
+
+fn mosquitto(file: &Path) -> Result<Imported, Refused> {
+    let (text, origin) = read(file)?;
+    mosquitto::import(&text, &origin, &mut configurations_in).map_err(Refused::Faults)
+}
+
+/// The `*.conf` files of a directory.
+fn configurations_in(directory: &str) -> io::Result<Vec<mosquitto::Named>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            files.push((path.display().to_string(), std::fs::read_to_string(&path)?));
+        }
+    }
+    Ok(files)
 }
 
 /// The text of a file, and its name in notes and faults.

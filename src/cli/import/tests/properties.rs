@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FORMATS: [&str; 4] = ["mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
+const FORMATS: [&str; 5] = ["mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
 
 proptest! {
     #[test]
@@ -18,7 +18,12 @@ proptest! {
     }
 
     #[test]
-    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[1..]), rows in prop::collection::vec(row(), 0..8)) {
+    fn configurations_of_every_kind_are_read_again(lines in prop::collection::vec(conf_line(), 0..16)) {
+        check("mosquitto-conf", &lines.join("\n"))?;
+    }
+
+    #[test]
+    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[2..]), rows in prop::collection::vec(row(), 0..8)) {
         check(how, &rows.concat())?;
     }
 }
@@ -26,8 +31,7 @@ proptest! {
 fn check(how: &str, text: &str) -> Result<(), TestCaseError> {
     match import(how, text) {
         Ok(Imported { yaml, .. }) => {
-            let read = Policy::parse(&yaml, "printed.yaml");
-            prop_assert!(read.is_ok(), "{:?}\n{}", read.err(), yaml);
+            prop_assert_eq!(faults_of(how, &yaml), [], "{}", yaml);
         }
         Err(faults) => prop_assert!(!faults.is_empty()),
     }
@@ -76,4 +80,76 @@ fn acl_line() -> impl Strategy<Value = String> {
 fn row() -> impl Strategy<Value = String> {
     let quote = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
     (name(), topic(), 0..8_u8).prop_map(move |(name, topic, rw)| format!("{},{},{rw}\n", quote(name), quote(topic)))
+}
+
+fn conf_line() -> impl Strategy<Value = String> {
+    let address =
+        prop::sample::select(vec!["", " 127.0.0.1", " ::1", " ::", " 10.0.0.1", " localhost", " some.name", " /run/s"]);
+    let port = prop::sample::select(vec![0_u16, 1, 1883, 8883, 9001, 65535]);
+    let flag = prop::sample::select(vec![
+        "allow_anonymous",
+        "per_listener_settings",
+        "require_certificate",
+        "persistence",
+        "retain_available",
+        "use_identity_as_username",
+    ]);
+    let number = prop::sample::select(vec![
+        "max_connections",
+        "max_inflight_messages",
+        "max_queued_bytes",
+        "max_packet_size",
+        "message_size_limit",
+        "max_keepalive",
+        "max_topic_alias",
+        "websockets_headers_size",
+        "max_queued_messages",
+        "max_qos",
+    ]);
+    let text = prop::sample::select(vec![
+        "certfile",
+        "keyfile",
+        "password_file",
+        "acl_file",
+        "http_dir",
+        "mount_point",
+        "persistence_location",
+        "log_type",
+        "tls_version",
+        "bridge_cafile",
+        "address",
+        "topic",
+        "remote_password",
+        "unknown_key",
+        "auth_opt_pass",
+        "plugin",
+        "socket_domain",
+    ]);
+    let value = prop_oneof![
+        prop::sample::select(vec![
+            "a",
+            "certs/a.pem",
+            "x: y",
+            "\"",
+            "all",
+            "warning",
+            "ipv6",
+            "a/# both 1 l/ r/",
+            "# x"
+        ])
+        .prop_map(str::to_owned),
+        "[^\n]{1,20}",
+    ];
+    let count = prop_oneof![Just(-1_i64), Just(0), 1..100_i64, 1000..100_000_i64, any::<i64>()];
+    let span = (any::<u64>(), prop::sample::select(vec!["h", "d", "w", "m", "y", "x"]));
+    prop_oneof![
+        (port.clone(), address).prop_map(|(port, address)| format!("listener {port}{address}")),
+        port.prop_map(|port| format!("port {port}")),
+        Just("protocol websockets".to_owned()),
+        Just("connection b".to_owned()),
+        (flag, any::<bool>()).prop_map(|(key, value)| format!("{key} {value}")),
+        (number, count).prop_map(|(key, value)| format!("{key} {value}")),
+        (text, value).prop_map(|(key, value)| format!("{key} {value}")),
+        span.prop_map(|(number, unit)| format!("persistent_client_expiration {number}{unit}")),
+    ]
 }
