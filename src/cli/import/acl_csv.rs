@@ -15,7 +15,6 @@
 use std::collections::BTreeMap;
 
 use crate::fault::Fault;
-use crate::mqtt::topic;
 
 use super::draft::{self, Bound, Draft, Row, Rule};
 use super::{Imported, Note, number};
@@ -311,7 +310,7 @@ impl Importer<'_> {
         if writes {
             rules.push(Rule::allow(topic.to_owned(), false, true, row.line));
         }
-        let readable: Vec<&str> = subscribable.iter().copied().filter(|inner| topic::covers(topic, inner)).collect();
+        let readable: Vec<&str> = subscribable.iter().copied().filter(|inner| draft::covers(topic, inner)).collect();
         let (why, instead) = match readable.is_empty() {
             true => ("no row of this user lets subscribe (3 or 4) to it", "reading left out".to_owned()),
             false => (

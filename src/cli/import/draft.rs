@@ -293,8 +293,8 @@ fn any_identity(rule_topic: &str) -> String {
 
 /// Whether `outer` matches all that `inner` does, for every identity.
 pub(super) fn covers(outer: &str, inner: &str) -> bool {
-    // A placeholder covers itself only, and is covered by a wildcard: as any literal text.
-    topic::covers(outer, inner)
+    // A placeholder covers itself only, and is covered by a wildcard: as any literal text that begins with no $.
+    topic::covers(&outer.replace("${", "\0{"), &inner.replace("${", "\0{"))
 }
 
 /// Whether a policy can speak of a user of this name.
