@@ -10,6 +10,7 @@
 //! - Only [`ImportCommand::run`] reads files. No password or other secret of a file is printed, not even in a note.
 
 pub mod acl_csv;
+pub mod emqx_acl;
 pub mod mosquitto;
 pub mod mosquitto_acl;
 
@@ -40,6 +41,12 @@ pub enum ImportCommand {
     },
     /// mosquitto's acl_file, or a table of (username, topic, rw) as CSV: prints a policy
     MosquittoAcl(MosquittoAclCommand),
+    /// EMQX's acl.conf: prints a policy
+    #[command(after_help = AFTER_HELP)]
+    EmqxAcl {
+        /// The file of Erlang terms
+        file: PathBuf,
+    },
 }
 
 /// What holds for every format, at the end of each help text.
@@ -95,6 +102,7 @@ impl ImportCommand {
         let imported = match self {
             Self::Mosquitto { file } => mosquitto(&file),
             Self::MosquittoAcl(command) => command.import(),
+            Self::EmqxAcl { file } => policy(&file, emqx_acl::import),
         };
         match imported {
             Ok(imported) => tell(&imported, json),
@@ -124,6 +132,11 @@ impl MosquittoAclCommand {
         };
         imported.map_err(Refused::Faults)
     }
+}
+
+fn policy(file: &Path, import: impl Fn(&str, &str) -> Result<Imported, Vec<Fault>>) -> Result<Imported, Refused> {
+    let (text, origin) = read(file)?;
+    import(&text, &origin).map_err(Refused::Faults)
 }
 
 fn mosquitto(file: &Path) -> Result<Imported, Refused> {

@@ -55,6 +55,7 @@ fn import(how: &str, text: &str) -> Result<Imported, Vec<Fault>> {
     match how {
         "mosquitto-conf" => mosquitto::import(text, "mosquitto.conf", &mut included),
         "mosquitto-acl" => mosquitto_acl::import(text, "aclfile"),
+        "emqx" => emqx_acl::import(text, "acl.conf"),
         "auth-plug" => acl_csv::import(text, "acl.csv", Dialect::AuthPlug),
         "go-auth" => acl_csv::import(text, "acl.csv", Dialect::GoAuth),
         "mosquitto" => acl_csv::import(text, "acl.csv", Dialect::Mosquitto),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FORMATS: [&str; 5] = ["mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
+const FORMATS: [&str; 6] = ["emqx", "mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
 
 proptest! {
     #[test]
@@ -23,7 +23,7 @@ proptest! {
     }
 
     #[test]
-    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[2..]), rows in prop::collection::vec(row(), 0..8)) {
+    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[3..]), rows in prop::collection::vec(row(), 0..8)) {
         check(how, &rows.concat())?;
     }
 }
@@ -152,4 +152,64 @@ fn conf_line() -> impl Strategy<Value = String> {
         (text, value).prop_map(|(key, value)| format!("{key} {value}")),
         span.prop_map(|(number, unit)| format!("persistent_client_expiration {number}{unit}")),
     ]
+}
+
+/// A rule of an `acl.conf` as its documentation says it is meant.
+#[derive(Clone, Debug)]
+struct EmqxRule {
+    allow: bool,
+    who: &'static str,
+    action: &'static str,
+    topic: String,
+}
+
+/// How `who` is written, and whether it is about alice, bob and anonymous, who all come from elsewhere with the client identifier c1.
+const WHO: [(&str, [bool; 3]); 6] = [
+    ("all", [true, true, true]),
+    ("{username, \"alice\"}", [true, false, false]),
+    ("{user, {re, \"^(alice|bob)$\"}}", [true, true, false]),
+    ("{ipaddr, \"10.0.0.1\"}", [false, false, false]),
+    ("{clientid, \"c1\"}", [true, true, true]),
+    ("{'or', [{username, \"bob\"}, {ipaddr, \"10.0.0.1\"}]}", [false, true, false]),
+];
+
+fn emqx_rule() -> impl Strategy<Value = EmqxRule> {
+    let level = prop::sample::select(vec!["a", "b", "+", "${username}", "${clientid}"]);
+    let topic = (prop::collection::vec(level, 1..3), any::<bool>())
+        .prop_map(|(levels, is_open)| levels.join("/") + if is_open { "/#" } else { "" });
+    let who = prop::sample::select(WHO.map(|(who, _)| who).to_vec());
+    let action = prop::sample::select(vec!["publish", "subscribe", "all"]);
+    let topic = prop_oneof![4 => topic, 1 => Just("#".to_owned())];
+    (any::<bool>(), who, action, topic).prop_map(|(allow, who, action, topic)| EmqxRule { allow, who, action, topic })
+}
+
+/// The first rule that matches, as EMQX looks for it.
+fn emqx_allows(rules: &[EmqxRule], identity: usize, is_publish: bool, topic: &str) -> bool {
+    let username = ["alice", "bob", "${username}"][identity];
+    let is_meant = |rule: &&EmqxRule| {
+        let filter = rule.topic.replace("${username}", username).replace("${clientid}", "c1");
+        WHO.iter().any(|(who, identities)| *who == rule.who && identities[identity])
+            && (rule.action == "all" || (rule.action == "publish") == is_publish)
+            && crate::mqtt::topic::matches(&filter, topic)
+    };
+    rules.iter().find(is_meant).is_some_and(|rule| rule.allow)
+}
+
+proptest! {
+    #[test]
+    fn an_imported_acl_conf_never_allows_what_was_denied(rules in prop::collection::vec(emqx_rule(), 0..6)) {
+        let text: String = rules.iter().map(|EmqxRule { allow, who, action, topic }| {
+            format!("{{{}, {who}, {action}, [\"{topic}\"]}}.\n", if *allow { "allow" } else { "deny" })
+        }).collect();
+        let imported = import("emqx", &text).unwrap();
+        let is_exact = imported.notes.iter().all(|note| note.line.is_none());
+        for (index, who) in [Principal::user("alice"), Principal::user("bob"), Principal::anonymous()].iter().enumerate() {
+            for topic in ["a", "b", "a/a", "a/b", "alice", "bob/a", "c1", "a/c1", "x", "b/alice/x"] {
+                let (publish, receive) = verdicts(&imported, who, "c1", topic);
+                let theirs = [true, false].map(|is_publish| emqx_allows(&rules, index, is_publish, topic));
+                prop_assert!(publish <= theirs[0] && receive <= theirs[1], "{} {topic}\n{text}\n{}", who.username, imported.yaml);
+                prop_assert!(!is_exact || [publish, receive] == theirs, "{} {topic}\n{text}\n{}", who.username, imported.yaml);
+            }
+        }
+    }
 }
