@@ -11,6 +11,7 @@
 
 pub mod acl_csv;
 pub mod emqx_acl;
+pub mod hivemq;
 pub mod mosquitto;
 pub mod mosquitto_acl;
 
@@ -45,6 +46,12 @@ pub enum ImportCommand {
     #[command(after_help = AFTER_HELP)]
     EmqxAcl {
         /// The file of Erlang terms
+        file: PathBuf,
+    },
+    /// credentials.xml of HiveMQ's file RBAC extension: prints a policy, without passwords
+    #[command(after_help = AFTER_HELP)]
+    Hivemq {
+        /// The XML file
         file: PathBuf,
     },
 }
@@ -103,6 +110,7 @@ impl ImportCommand {
             Self::Mosquitto { file } => mosquitto(&file),
             Self::MosquittoAcl(command) => command.import(),
             Self::EmqxAcl { file } => policy(&file, emqx_acl::import),
+            Self::Hivemq { file } => policy(&file, hivemq::import),
         };
         match imported {
             Ok(imported) => tell(&imported, json),

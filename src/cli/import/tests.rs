@@ -56,6 +56,7 @@ fn import(how: &str, text: &str) -> Result<Imported, Vec<Fault>> {
         "mosquitto-conf" => mosquitto::import(text, "mosquitto.conf", &mut included),
         "mosquitto-acl" => mosquitto_acl::import(text, "aclfile"),
         "emqx" => emqx_acl::import(text, "acl.conf"),
+        "hivemq" => hivemq::import(text, "credentials.xml"),
         "auth-plug" => acl_csv::import(text, "acl.csv", Dialect::AuthPlug),
         "go-auth" => acl_csv::import(text, "acl.csv", Dialect::GoAuth),
         "mosquitto" => acl_csv::import(text, "acl.csv", Dialect::Mosquitto),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FORMATS: [&str; 6] = ["emqx", "mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
+const FORMATS: [&str; 7] = ["hivemq", "emqx", "mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
 
 proptest! {
     #[test]
@@ -23,7 +23,25 @@ proptest! {
     }
 
     #[test]
-    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[3..]), rows in prop::collection::vec(row(), 0..8)) {
+    fn credentials_of_every_kind_are_read_again(
+        users in prop::collection::vec(name(), 0..3),
+        permissions in prop::collection::vec((topic(), any_word(), any_word(), any_word()), 0..6),
+    ) {
+        let escape = |text: &str| format!("<![CDATA[{}]]>", text.replace(']', ""));
+        let users: String = users.iter().map(|name| {
+            format!("<user><name>{}</name><password>hunter2</password><roles><id>r</id></roles></user>", escape(name))
+        }).collect();
+        let permissions: String = permissions.iter().map(|(topic, activity, qos, retain)| {
+            let topic = escape(&topic.replace("%u", "${{username}}").replace("%c", "${{clientid}}"));
+            format!("<permission><topic>{topic}</topic><activity>{activity}</activity><qos>{qos}</qos><retain>{retain}</retain></permission>")
+        }).collect();
+        check("hivemq", &format!(
+            "<file-rbac><users>{users}</users><roles><role><id>r</id><permissions>{permissions}</permissions></role></roles></file-rbac>"
+        ))?;
+    }
+
+    #[test]
+    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[4..]), rows in prop::collection::vec(row(), 0..8)) {
         check(how, &rows.concat())?;
     }
 }
@@ -57,6 +75,10 @@ fn topic() -> impl Strategy<Value = String> {
     ]);
     (prop::collection::vec(level, 1..5), any::<bool>())
         .prop_map(|(levels, is_open)| levels.join("/") + if is_open { "/#" } else { "" })
+}
+
+fn any_word() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["ALL", "ALL", "PUBLISH", "ZERO", "ZERO_ONE", "NOT_RETAINED", "RETAINED"])
 }
 
 fn name() -> impl Strategy<Value = String> {
