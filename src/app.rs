@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::connection::{Connections, Environment, TICK};
+use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
@@ -66,6 +66,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
+    let authenticator = Arc::clone(connections.authenticator());
+    let watcher = tokio::spawn(async move { authenticator.watch().await });
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
@@ -84,6 +86,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop.send(());
     drain(&connections, edge, config.drain_timeout).await;
     ticker.abort();
+    watcher.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }
@@ -119,6 +122,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
         policy: ArcSwap::from_pointee(policy),
         config: config.connection.clone(),
         counters: Default::default(),
+        envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s),
         random,
     };
     Ok(Connections::new(environment, Arc::new(authenticator), Instant::now()))
@@ -250,6 +254,11 @@ fn raise_file_limit() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
+}
+
+/// The clock of the world, which timestamps of others are compared with.
+fn unix_now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// For Client Identifiers of the server's making: nobody can guess another's.

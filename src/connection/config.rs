@@ -41,10 +41,18 @@ pub struct ConnectionConfig {
     pub topic_aliases_out_max: u16,
     /// QoS 1 and 2 messages a client may have under way towards the server (MQTT 5.0 §3.2.2.3.3). Default 64.
     pub receive_maximum: u16,
+    /// Messages in envelopes that are remembered against replay, of all connections. Default 500,000; each takes about 40 bytes.
+    ///
+    /// One is remembered until its timestamp is older than the policy's longest `max_age`. Beyond the limit the newest is refused.
+    pub envelopes_remembered_max: usize,
     /// The longest Keep Alive a 5.0 client may choose; 0: any, none included (MQTT 5.0 §3.2.2.3.14). Default 0.
     pub keep_alive_max_s: u16,
     /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
     pub session_expiry_max: Duration,
+    /// How long before its token expires a client is told, where its dialect has words for it. Default 60 s.
+    pub token_warning: Duration,
+    /// How long a connection outlives its token, for a new one to come. Default 30 s.
+    pub token_grace: Duration,
     /// What a 5.0 client that asks for Response Information is told. Default none.
     pub response_information: Option<ResponseInformation>,
     /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
@@ -67,8 +75,11 @@ impl Default for ConnectionConfig {
             topic_alias_maximum: 16,
             topic_aliases_out_max: 16,
             receive_maximum: 64,
+            envelopes_remembered_max: 500_000,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
+            token_warning: Duration::from_secs(60),
+            token_grace: Duration::from_secs(30),
             response_information: None,
             has_long_client_ids: false,
         }

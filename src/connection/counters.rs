@@ -37,10 +37,30 @@ pub struct ConnectionCounters {
     pub publishes_denied: AtomicU64,
     /// Subscriptions refused by policy.
     pub subscriptions_denied: AtomicU64,
+    /// Messages whose envelope was opened, Wills included.
+    pub envelopes_verified: AtomicU64,
+    /// Payloads that were no envelope where one is needed.
+    pub envelopes_malformed: AtomicU64,
+    /// Envelopes from an unknown client, or with another token than its own.
+    pub envelopes_bad_token: AtomicU64,
+    /// Envelopes too far from the clock, or from before the start.
+    pub envelopes_stale: AtomicU64,
+    /// Envelopes seen before.
+    pub envelopes_replayed: AtomicU64,
+    /// Envelopes refused as no more can be remembered.
+    pub envelopes_window_full: AtomicU64,
+    /// Envelopes remembered at this moment.
+    pub envelopes_remembered: AtomicU64,
     /// Messages of the JSON dialect answered with an error frame.
     pub json_mistakes: AtomicU64,
     /// WebSockets closed for what is no frame, or none of the right kind.
     pub frame_faults: AtomicU64,
+    /// Clients that were due a warning, as their token expires soon.
+    pub tokens_warned: AtomicU64,
+    /// Tokens replaced in session by a later one.
+    pub tokens_renewed: AtomicU64,
+    /// Connections closed as their token had expired.
+    pub tokens_expired: AtomicU64,
     /// Connections closed by the server, by Reason Code.
     closed: [AtomicU64; 256],
 }
@@ -78,7 +98,17 @@ impl Default for ConnectionCounters {
             too_large: AtomicU64::new(0),
             topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
+            tokens_warned: AtomicU64::new(0),
+            tokens_renewed: AtomicU64::new(0),
+            tokens_expired: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),
+            envelopes_verified: AtomicU64::new(0),
+            envelopes_malformed: AtomicU64::new(0),
+            envelopes_bad_token: AtomicU64::new(0),
+            envelopes_stale: AtomicU64::new(0),
+            envelopes_replayed: AtomicU64::new(0),
+            envelopes_window_full: AtomicU64::new(0),
+            envelopes_remembered: AtomicU64::new(0),
             json_mistakes: AtomicU64::new(0),
             frame_faults: AtomicU64::new(0),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),

@@ -42,10 +42,10 @@ mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, Protocol, Stream, TlsStream};
+pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::ConnectionConfig;
-pub use core::Environment;
+pub use core::{Envelopes, Environment};
 pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;

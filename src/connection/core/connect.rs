@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window, gate};
+use super::authentication::TOKEN_TOPIC;
+use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::engine::Message;
@@ -32,6 +33,7 @@ impl Core {
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
+            token: self.token.take(),
             client_id: connect.client_id.clone(),
             address: self.address,
         }));
@@ -42,7 +44,7 @@ impl Core {
     pub(super) fn admit(
         &mut self,
         now: Instant,
-        connect: Connect,
+        mut connect: Connect,
         principal: &Principal,
         proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
@@ -58,16 +60,18 @@ impl Core {
                 return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
             }
         };
-        if let Some(will) = &connect.will
-            && let Err(verdict) = gate.will(will)
+        if let Some(will) = &mut connect.will
+            && let Err(refusal) = gate.will(will, environment)
         {
-            let words = format!("Will Message: {}", gate::denial_of_publish(verdict));
-            let verdict = gate.describe(verdict);
+            refusal.count(&environment.counters);
+            let words = format!("Will Message: {}", refusal.words());
+            let verdict = gate.describe_refusal(&refusal);
             tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
         let mut connack = self.connack(&connect, principal, expiry_interval_s, &environment.config);
+        connack.properties.user_properties.extend(expiry_told(principal, now));
         connack.properties.authentication_data = proof;
         if !takes(&connect, &connack) {
             // A courtesy, which a server may leave out.
@@ -110,14 +114,15 @@ impl Core {
             window: Window::carrying(carried),
             explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
-            enhanced: Enhanced::of(&connect, principal),
+            enhanced: Enhanced::of(&connect, principal, self.manner),
         };
         if opened.session_present {
             established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;
-        Self::accept(connack, granted_keep_alive_s(&connect, &environment.config), turn);
+        let keep_alive_s = granted_keep_alive_s(&connect, &environment.config);
+        Self::accept(connack, Output::Established { keep_alive_s, expires_at: principal.expires_at }, turn);
     }
 
     /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
@@ -148,13 +153,22 @@ impl Core {
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
     }
 
-    fn accept(connack: Box<ConnAck>, keep_alive_s: u16, turn: &mut Turn<'_>) {
+    fn accept(connack: Box<ConnAck>, established: Output, turn: &mut Turn<'_>) {
         super::ConnectionCounters::count(&turn.environment.counters.connected);
         turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
-        turn.outputs.push_back(Output::Established { keep_alive_s });
+        turn.outputs.push_back(established);
         turn.outputs.push_back(Output::Pump);
     }
 }
+
+/// How long what proves who the client is will do so: MQTT has no packet that could warn later.
+fn expiry_told(principal: &Principal, now: Instant) -> Option<(Box<str>, Box<str>)> {
+    let left = principal.expires_at?.saturating_duration_since(now);
+    Some((EXPIRY_PROPERTY.into(), left.as_secs().to_string().into()))
+}
+
+/// The User Property of CONNACK that says in how many seconds the client's token expires.
+const EXPIRY_PROPERTY: &str = "token-expires-in-s";
 
 /// The Keep Alive that holds. Only 5.0 can be told another one than it chose.
 fn granted_keep_alive_s(connect: &Connect, config: &ConnectionConfig) -> u16 {
@@ -176,6 +190,9 @@ fn takes(connect: &Connect, connack: &ConnAck) -> bool {
 
 /// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
 fn refusal_of(connect: &Connect, config: &ConnectionConfig) -> Option<Problem> {
+    if connect.will.as_ref().is_some_and(|will| will.topic.as_str() == TOKEN_TOPIC) {
+        return Some(Problem::new(ReasonCode::NotAuthorized, "a Will Message cannot bring a token"));
+    }
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
         // MQTT 3.1 §3.1: 1 to 23 characters, and "Identifier Rejected" for any other. Nobody but a 3.1 client is held to it.

@@ -4,7 +4,8 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gate::denial_of_publish;
+use super::authentication::{TOKEN_TOPIC, judge_published};
+use super::gate::Refusal;
 use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
 use crate::engine::{Attached, Engine, Message};
 use crate::mqtt::packet::{Ack, Publish};
@@ -100,7 +101,7 @@ impl Established {
         manner: Manner,
         turn: &mut Turn<'_>,
     ) -> Result<(), Ended> {
-        let Publish { qos, retain, topic, packet_id, properties, payload, .. } = publish;
+        let Publish { dup, qos, retain, topic, packet_id, properties, payload } = publish;
         let environment = turn.environment;
         ConnectionCounters::count(&environment.counters.publishes_received);
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
@@ -128,21 +129,34 @@ impl Established {
         let expires_at =
             properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
         let mut denial = None;
-        let reason = match self.gate.publish(&topic, qos, retain, &payload) {
-            Ok(()) => {
-                let message =
-                    Message::new(&topic, &properties.forwarded, &payload, qos, retain).expiring_at(expires_at);
+        let outcome = match topic.as_str() == TOKEN_TOPIC {
+            // No policy sends a token on to anybody.
+            true => match judge_published(&mut self.enhanced, &payload, packet_id, qos, turn) {
+                Ok(()) => return Ok(()),
+                Err(words) => Err(Refusal::Token(words)),
+            },
+            false => self.gate.publish(&topic, qos, retain, &payload, environment),
+        };
+        let reason = match outcome {
+            Ok(stripped) => {
+                let payload = stripped.as_ref().map_or(&*payload, |stripped| stripped.as_bytes());
+                let message = Message::new(&topic, &properties.forwarded, payload, qos, retain).expiring_at(expires_at);
                 match environment.engine.publish(now, Some(&self.session), &Arc::new(message), turn.round).receivers {
                     0 => ReasonCode::NoMatchingSubscribers,
                     _ => ReasonCode::Success,
                 }
             }
-            Err(verdict) => {
-                ConnectionCounters::count(&environment.counters.publishes_denied);
-                denial = Some(denial_of_publish(verdict));
-                let verdict = self.gate.describe(verdict);
+            Err(refusal) => {
+                refusal.count(&environment.counters);
+                let verdict = self.gate.describe_refusal(&refusal);
                 tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
-                self.denial_reason()
+                if dup && refusal.is_replay() {
+                    // An honest client that has missed our PUBACK: its message went on the first time, and does not again.
+                    ReasonCode::Success
+                } else {
+                    denial = Some(refusal.words());
+                    self.denial_reason(refusal.reason_code())
+                }
             }
         };
         let Some(packet_id) = packet_id else {
@@ -160,9 +174,9 @@ impl Established {
 
     /// What a denied PUBLISH is answered with: 3.1 and 3.1.1 have no negative acknowledgement, so the message is acknowledged as if
     /// it had gone on (MQTT 3.1.1 §3.3.5.2).
-    fn denial_reason(&self) -> ReasonCode {
+    pub(super) fn denial_reason(&self, reason: ReasonCode) -> ReasonCode {
         match self.version {
-            Version::V5 => ReasonCode::NotAuthorized,
+            Version::V5 => reason,
             Version::V3 | Version::V4 => ReasonCode::Success,
         }
     }
@@ -179,7 +193,7 @@ impl Established {
 }
 
 /// Acknowledges a PUBLISH: PUBREC where a second handshake follows, PUBACK in every other case.
-fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
+pub(super) fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
     turn.outputs.push_back(Output::Send(match qos {
         QoS::ExactlyOnce if manner.has_qos2_handshake => Packet::PubRec(ack),
         _ => Packet::PubAck(ack),

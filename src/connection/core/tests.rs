@@ -16,6 +16,8 @@ use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
 
 mod authentication;
 
+mod envelopes;
+
 const POLICY: &str = r#"
 version: 1
 users: { "*": [all], anonymous: [all], client: [client] }
@@ -72,6 +74,15 @@ impl Seen {
     }
 }
 
+thread_local! {
+    /// The clock of the world: a test is a thread.
+    static UNIX_NOW_S: std::cell::Cell<u64> = const { std::cell::Cell::new(1_700_000_000) };
+}
+
+fn unix_now_s() -> u64 {
+    UNIX_NOW_S.get()
+}
+
 /// A broker with a policy, and what its clients share.
 struct House {
     environment: Environment,
@@ -89,6 +100,7 @@ impl House {
                 policy: ArcSwap::from_pointee(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
+                envelopes: Envelopes::new(4, unix_now_s),
                 random: || 7,
             },
             authenticator: Authenticator::with_passwords(
@@ -172,8 +184,10 @@ impl Client<'_> {
                     let outcome = self.house.authenticator.prove(proof, 7);
                     self.core.proven(self.house.now, outcome, &outlet, &mut turn);
                 }
-                Output::Established { keep_alive_s } => *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s),
-                Output::Authenticate(_) => {}
+                Output::Established { keep_alive_s, .. } => {
+                    *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s)
+                }
+                Output::Authenticate(_) | Output::Renewed { .. } => {}
             }
         }
     }
