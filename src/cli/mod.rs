@@ -8,6 +8,7 @@
 pub mod check;
 pub mod config_show;
 pub mod healthcheck;
+pub mod import;
 pub mod passwd;
 pub mod policy;
 pub mod run;
@@ -55,6 +56,9 @@ pub enum Command {
     /// Test and explain a policy file
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Print another broker's file as the equivalent YAML, and list what has no equal
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Set or delete a user's password
     Passwd(passwd::PasswdCommand),
     /// Exit with 0 if the server is ready, for containers
@@ -72,7 +76,7 @@ pub enum ConfigCommand {
 pub fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     let command = command.unwrap_or(Command::Run);
-    if common.config.is_some() && matches!(command, Command::Policy(_) | Command::Passwd(_)) {
+    if common.config.is_some() && matches!(command, Command::Policy(_) | Command::Import(_) | Command::Passwd(_)) {
         let message = "this command reads no configuration: --config has no place here";
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(common),
         Command::Config(ConfigCommand::Show) => config_show::run(common),
         Command::Policy(command) => command.run(json),
+        Command::Import(command) => command.run(json),
         Command::Passwd(command) => command.run(json),
         Command::Healthcheck(command) => command.run(common),
     };

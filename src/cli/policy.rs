@@ -1,4 +1,4 @@
-//! `tidegate policy test` and `tidegate policy explain`.
+//! `tidegate policy test`, `tidegate policy explain` and `tidegate policy diff`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::cli;
 use crate::fault::Fault;
 use crate::mqtt::{QoS, TopicFilter, TopicName};
 use crate::policy::explain::{Asked, Question};
-use crate::policy::{Operation, load};
+use crate::policy::{Operation, diff, load};
 
 /// What can be asked of a policy file.
 #[derive(Debug, Subcommand)]
@@ -24,6 +24,18 @@ pub enum PolicyCommand {
     },
     /// Show the verdict on one operation, the rule that decides it, and near misses
     Explain(ExplainCommand),
+    /// Show which identities gain and lose what between two policy files
+    ///
+    /// Compared is what the rules mean together: rules that others cover, in another order or another role, are no difference.
+    #[command(
+        after_help = "Exit codes: 0 the files were compared, whether or not they differ; 2 one of them has faults."
+    )]
+    Diff {
+        /// The policy file that is in force
+        old: PathBuf,
+        /// The policy file that is to be
+        new: PathBuf,
+    },
 }
 
 /// What is to be explained.
@@ -71,6 +83,7 @@ impl PolicyCommand {
         match self {
             Self::Test { file } => test(&file, json),
             Self::Explain(command) => command.run(json),
+            Self::Diff { old, new } => compare(&old, &new, json),
         }
     }
 }
@@ -89,6 +102,23 @@ fn test(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
         cli::answer(serde_json::json!({ "faults": [], "tests": tests_count, "rules": rules_count }))?;
     } else {
         cli::answer(format_args!("{}: {rules_count} rules, {tests_count} tests passed", file.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare(old: &Path, new: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let (old, new) = match (load::policy(old), load::policy(new)) {
+        (Ok(old), Ok(new)) => (old, new),
+        (old, new) => {
+            let faults: Vec<Fault> = [old, new].into_iter().filter_map(Result::err).flatten().collect();
+            return Ok(cli::report(&faults, json));
+        }
+    };
+    let diff = diff::diff(&old, &new);
+    if json {
+        cli::answer(serde_json::to_string(&diff)?)?;
+    } else {
+        cli::answer(diff)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -295,9 +295,9 @@ impl Engine {
         true
     }
 
-    /// What the client says about an outgoing message; then sends what waited for its place in the window.
+    /// What the client says about an outgoing message; then sends what waited for its place in the window, as [`Engine::pump`] does.
     ///
-    /// Says whether the Packet Identifier was known in that state (else, for PUBREC, PUBREL 0x92).
+    /// `None`: the Packet Identifier was not known in that state (for PUBREC, PUBREL says 0x92).
     pub fn acknowledge(
         &self,
         now: Instant,
@@ -305,17 +305,14 @@ impl Engine {
         packet_id: PacketId,
         acknowledgement: Acknowledgement,
         round: &mut Round,
-    ) -> bool {
+    ) -> Option<Pumped> {
         let mut flow = Flow::new(now, &self.config, round);
-        let Some(mut state) = attached.lock() else { return false };
+        let mut state = attached.lock()?;
         let is_known = state.outgoing.acknowledge(&mut flow, packet_id, acknowledgement);
-        if is_known {
-            // Without a bound of visits nothing is left that would need another call.
-            let _ = state.outgoing.pump(&mut flow, &self.retained, usize::MAX);
-        }
+        let pumped = is_known.then(|| state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX));
         drop(state);
         flow.tally.add_to(&self.counters);
-        is_known
+        pumped
     }
 }
 

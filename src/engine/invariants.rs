@@ -60,6 +60,23 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Messages of Shared Subscriptions in the queues of sessions that are away, counted by payload.
+    pub(crate) fn waiting_shared(&self) -> BTreeMap<String, usize> {
+        let mut found = BTreeMap::new();
+        for session in self.directory.lock().sessions().filter(|session| !session.is_connected()) {
+            let state = session.lock();
+            let queue = state.outgoing.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+            let waiting = queue.into_iter().flat_map(|queue| queue.iter());
+            for waiting in waiting.filter(|waiting| waiting.group != 0) {
+                let payload = String::from_utf8_lossy(waiting.message.payload()).into_owned();
+                *found.entry(payload).or_default() += 1;
+            }
+        }
+        found
+    }
+}
+
 fn check_session(engine: &Engine, session: &Session) -> BTreeSet<Membership> {
     let state = session.lock();
     assert_eq!(session.is_connected(), state.outgoing.outlet.is_some());

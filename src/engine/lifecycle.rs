@@ -69,7 +69,7 @@ impl Engine {
                 // A session that is not kept ends with its Network Connection, so its state is not for the next one.
                 let is_kept = !state.kept_for(&self.config).is_zero() && !state.is_over(now);
                 if is_kept && !open.clean_start {
-                    return Ok(self.resume(directory, &session, (&mut publisher, state), open, aftermath));
+                    return Ok(self.resume(directory, now, &session, (&mut publisher, state), open, aftermath));
                 }
                 *publisher = NOBODY;
                 self.end(directory, &session, state, aftermath);
@@ -90,6 +90,7 @@ impl Engine {
     fn resume(
         &self,
         directory: &mut Directory,
+        now: Instant,
         session: &Arc<Session>,
         (publisher, mut state): (&mut u32, MutexGuard<'_, State>),
         open: OpenSession,
@@ -97,8 +98,10 @@ impl Engine {
     ) -> Opened {
         directory.unschedule(session, &state);
         let was_connected = state.away.is_none();
-        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9]; one without delay is due with the connection's end.
-        let will = state.will.take().filter(|will| will.delay_interval_s == 0);
+        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9], unless its time had come and only no tick had; one
+        // without delay is due with the connection's end.
+        let is_due = state.away.as_ref().and_then(|away| away.will_at).is_some_and(|will_at| will_at <= now);
+        let will = state.will.take().filter(|will| will.delay_interval_s == 0 || is_due);
         aftermath.wills.extend(will.map(|will| (session.number(), will)));
         if was_connected {
             let (outlet, left) = session.detach(&mut state);

@@ -23,7 +23,9 @@ pub use handle::{Engine, Published, SubscribeError};
 pub use lifecycle::Opened;
 pub use message::{Delivered, Delivery, Message, Outlet, Round};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 mod invariants;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 #[cfg(test)]
 mod tests;

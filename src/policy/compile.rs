@@ -47,8 +47,8 @@ pub(super) struct Compiled {
     /// In the order of the file.
     pub(super) rules: Vec<Rule>,
     pub(super) roles: Vec<CompiledRole>,
-    roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
-    claims: Vec<ClaimRule>,
+    pub(super) roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
+    pub(super) claims: Vec<ClaimRule>,
     pub(super) placeholders: Vec<Placeholder>,
     pub(super) envelopes: Envelopes,
     pub(super) tests: Vec<WrittenTest>,
@@ -228,7 +228,7 @@ impl Compiled {
     }
 
     /// The roles of an identity, each once, in order.
-    fn roles_of(&self, who: &Principal) -> Vec<usize> {
+    pub(super) fn roles_of(&self, who: &Principal) -> Vec<usize> {
         let named = |name: &str| self.roles_by_username.get(name).into_iter().flatten().copied();
         let mut roles: Vec<usize> = named(&who.username).collect();
         if !who.is_anonymous {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::document::{Content, Node, Place};
 use crate::fault::Fault;
 use crate::mqtt::QoS;
@@ -114,7 +116,8 @@ pub(super) struct WrittenTest {
 }
 
 /// What somebody wants to do with a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Operation {
     Publish,
     Subscribe,

@@ -6,6 +6,7 @@ use super::*;
 use crate::auth::Principal;
 use crate::mqtt::{QoS, TopicFilter, topic};
 
+mod diff;
 mod golden;
 mod known_failures;
 mod properties;

@@ -192,6 +192,34 @@ fn policy_explain_names_the_rule_and_its_line() {
 }
 
 #[test]
+fn policy_diff_says_who_gains_and_loses_what() {
+    let directory = directory(&[
+        ("old.yaml", "version: 1\nacl:\n  - [client, /a, 2]\n  - [client, /b, 1]\n  - [other, /c, 1]\n"),
+        ("new.yaml", "version: 1\nacl:\n  - [client, /b, 2]\n  - [other, \"+/c\", 1]\n"),
+        ("broken.yaml", "version: 1\nacl: [ [client, /a, 7] ]\n"),
+    ]);
+    let output = run(directory.path(), &["policy", "diff", "old.yaml", "new.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    for line in [
+        "client loses publish \"/a\"",
+        "client gains publish \"/b\"",
+        "other gains a part of subscribe \"+/c\"",
+        "old.yaml:3",
+    ] {
+        assert!(text.contains(line), "{line} is missing from\n{text}");
+    }
+    assert!(!text.contains("subscribe \"/b\"") && !text.contains("other loses"), "{text}");
+    let output = run(directory.path(), &["--json", "policy", "diff", "old.yaml", "old.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(answer["differences"].as_array().map(Vec::len), Some(0), "{answer}");
+    let output = run(directory.path(), &["policy", "diff", "old.yaml", "broken.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("broken.yaml:2"), "{}", stderr(&output));
+}
+
+#[test]
 fn passwd_writes_what_the_server_reads() {
     let setup = Setup::new();
     let file = setup.directory().join("passwords");

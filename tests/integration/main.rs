@@ -20,6 +20,7 @@
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
+//! | [`import`] | other brokers' files, judged beside those brokers |
 //!
 //! `tests/run` installs what these need. No test sleeps, no port is fixed, and every wait has a deadline ([`harness::PATIENCE`]).
 
@@ -37,6 +38,7 @@ mod demo;
 mod differential;
 mod envelope;
 mod hostile;
+mod import;
 mod judges;
 mod mqtt;
 mod policy;

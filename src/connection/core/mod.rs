@@ -399,14 +399,22 @@ impl Established {
 
     fn acknowledge(&self, now: Instant, ack: &Ack, acknowledgement: Acknowledgement, turn: &mut Turn<'_>) {
         // An unknown identifier is a leftover of an earlier connection; the standard asks for no more than to bear it.
-        turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, acknowledgement, turn.round);
+        self.is_acknowledged(now, ack, acknowledgement, turn);
+    }
+
+    /// Tells the engine, and says whether it knew the identifier.
+    fn is_acknowledged(&self, now: Instant, ack: &Ack, acknowledgement: Acknowledgement, turn: &mut Turn<'_>) -> bool {
+        let engine = &turn.environment.engine;
+        let pumped = engine.acknowledge(now, &self.session, ack.packet_id, acknowledgement, turn.round);
+        if pumped == Some(Pumped::More) {
+            turn.outputs.push_back(Output::PumpLater);
+        }
+        pumped.is_some()
     }
 
     /// PUBREC: the engine sends PUBREL; for an identifier it does not know, PUBREL says so (MQTT 5.0 §4.3.3, 0x92).
     fn handle_pubrec(&self, now: Instant, ack: &Ack, turn: &mut Turn<'_>) {
-        let is_known =
-            turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, Acknowledgement::PubRec, turn.round);
-        if !is_known {
+        if !self.is_acknowledged(now, ack, Acknowledgement::PubRec, turn) {
             let answer = Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound);
             turn.outputs.push_back(Output::Send(Packet::PubRel(answer)));
         }

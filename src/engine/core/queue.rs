@@ -149,7 +149,7 @@ impl Queue {
         self.promised.into_iter().map(|(_, waiting)| waiting)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn len(&self) -> usize {
         self.best_effort.len() + self.promised.len()
     }
@@ -159,7 +159,7 @@ impl Queue {
     }
 
     /// Panics unless the totals are those of the messages.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self, bytes_max: usize) {
         assert!(!self.is_empty(), "an empty queue is no queue");
         assert!(self.bytes() <= bytes_max);

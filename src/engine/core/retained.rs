@@ -190,7 +190,7 @@ impl Retained {
     }
 
     /// Panics unless the totals are those of the messages.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self) {
         let (own, others): (Vec<_>, Vec<_>) = self.by_topic.iter().partition(|(key, _)| is_own(key));
         assert_eq!(self.own_count, own.len());

@@ -148,9 +148,11 @@ impl<'a> Router<'a> {
         if self.is_own(subscriber) {
             return false;
         }
-        let is_shown = self.is_shown(membership, subscriber);
-        flow.tally.dropped_denied += u64::from(!is_shown);
-        is_shown
+        if !self.is_shown(membership, subscriber) {
+            flow.tally.dropped_denied += 1;
+            return false;
+        }
+        true
     }
 
     /// Whether the grant of the Subscription reaches as far as this message.

@@ -15,7 +15,7 @@
 //! A node without children and Subscriptions goes at once. The tree is the only place that keeps a filter's text: a session keeps the
 //! numbers of its nodes, and the text is read off the path.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl Subscriptions {
             Some(name) => {
                 // A group keeps its number, by which its members remember it, as long as it has members.
                 let unused = self.groups_made.checked_add(1).unwrap_or(1);
-                let (group, replaced) = subscribers.insert_shared(name, unused, subscriber);
+                let (group, replaced) = subscribers.insert_shared(name, unused, subscriber, &self.hasher);
                 if group == unused {
                     self.groups_made = unused;
                 }
@@ -142,7 +142,7 @@ impl Subscriptions {
         let subscribers = &mut self.nodes[membership.node as usize].subscribers;
         let removed = match membership.group {
             0 => subscribers.remove(session, &self.hasher),
-            group => subscribers.remove_shared(group, session),
+            group => subscribers.remove_shared(group, session, &self.hasher),
         };
         let Some(removed) = removed else { return false };
         if removed.is_checked() {
@@ -229,7 +229,7 @@ impl Subscriptions {
     }
 
     /// Panics unless the tree is whole. Returns who has subscribed where, by the sessions' numbers.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self) -> BTreeMap<u64, BTreeSet<Membership>> {
         use crate::engine::core::subscribers::Subscribers;
         let free = self.free.iter().copied().collect::<BTreeSet<_>>();

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::engine::EngineConfig;
-use crate::engine::tests::world::{Sent, World, identifier, message};
+use crate::engine::message::Acknowledgement::PubAck;
+use crate::engine::tests::world::{Sent, World, id, identifier, message};
+use crate::engine::{EngineConfig, Pumped};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::packet::RetainHandling;
 
@@ -136,6 +137,31 @@ fn unsubscribing_stops_what_is_still_to_come() {
     client.mailbox.set_room(10);
     world.pump(&client);
     assert_eq!(client.mailbox.payloads(), ["r:t/1=x"]);
+}
+
+/// An acknowledgement makes room for one message, and takes no longer to find it than a pump.
+#[test]
+fn an_acknowledgement_gives_way_like_a_pump() {
+    let mut world = World::new();
+    world.retain("0/x", "1", AtLeastOnce);
+    world.retain("1/x", "2", AtLeastOnce);
+    for number in 0..20_000 {
+        world.retain(&format!("k{number}/y"), "beside it", AtLeastOnce);
+    }
+    world.retain("z/x", "3", AtLeastOnce);
+    let client = world.connect_with("a", |open| open.receive_maximum = 1);
+    world.subscribe(&client, "+/x", AtLeastOnce);
+    assert_eq!(client.mailbox.payloads(), ["r:0/x=1"]);
+
+    let acknowledge = |world: &mut World, packet_id| {
+        world.engine.acknowledge(world.now, &client.attached, id(packet_id), PubAck, &mut world.round)
+    };
+    assert_eq!(acknowledge(&mut world, 1), Some(Pumped::More));
+    assert_eq!(client.mailbox.payloads(), ["r:1/x=2"]);
+    assert_eq!(acknowledge(&mut world, 2), Some(Pumped::More));
+    world.pump(&client);
+    assert_eq!(client.mailbox.payloads(), ["r:z/x=3"]);
+    assert_eq!(acknowledge(&mut world, 2), None);
 }
 
 #[test]

@@ -309,3 +309,24 @@ fn a_message_on_its_way_takes_32_bytes_in_each_place() {
     assert_eq!(size_of::<queue::Waiting>(), 32);
     assert_eq!(size_of::<inflight::Entry>(), 32);
 }
+
+#[test]
+fn ten_thousand_members_of_one_group_come_and_go() {
+    let mut world = World::new();
+    let clients = (0..10_000).map(|number| world.connect(&number.to_string())).collect::<Vec<_>>();
+    for client in &clients {
+        world.subscribe(client, SHARED, AtMostOnce);
+    }
+    for _ in 0..10_000 {
+        world.publish("t/x", "1", AtMostOnce);
+    }
+    assert!(clients.iter().all(|client| client.mailbox.take().len() == 1));
+    let mut clients = clients.into_iter();
+    let last = clients.next_back().expect("many");
+    for client in clients {
+        world.lose(client);
+    }
+    publish_each(&mut world, &["2"], AtMostOnce);
+    assert_eq!(last.mailbox.payloads(), ["t/x=2"]);
+    world.engine.check_invariants();
+}

@@ -4,7 +4,7 @@ use super::*;
 
 /// A rule as the naive reading sees it.
 #[derive(Clone, Debug)]
-struct NaiveRule {
+pub(super) struct NaiveRule {
     topic: String,
     read: bool,
     write: bool,
@@ -25,14 +25,14 @@ fn levels() -> impl Strategy<Value = String> {
     })
 }
 
-fn rule() -> impl Strategy<Value = NaiveRule> {
+pub(super) fn rule() -> impl Strategy<Value = NaiveRule> {
     (levels(), 1..4_u8, prop::bool::weighted(0.3))
         .prop_filter("an empty topic is no topic", |(topic, ..)| !topic.is_empty())
         .prop_map(|(topic, mode, is_deny)| NaiveRule { topic, read: mode & 1 != 0, write: mode & 2 != 0, is_deny })
 }
 
 /// The rules as a policy file, spread over two roles.
-fn written(rules: &[NaiveRule]) -> String {
+pub(super) fn written(rules: &[NaiveRule]) -> String {
     let mut text = String::from("version: 1\nusers: { a: [odd, even] }\nroles:\n");
     for (name, parity) in [("odd", 1), ("even", 0)] {
         text += &format!("  {name}:\n    - {{ topic: never/used, rw: w }}\n");
@@ -53,7 +53,7 @@ fn bound(topic: &str) -> String {
 }
 
 /// Every name of up to four levels; `z` and `$z` are in no rule.
-fn names() -> Vec<String> {
+pub(super) fn names() -> Vec<String> {
     let alphabet = ["a", "b", "", "z", "$s", "$z", "xa"];
     let mut names: Vec<String> = alphabet.iter().map(|&level| level.to_owned()).collect();
     let mut longest = names.clone();
