@@ -220,10 +220,15 @@ fn a_refusal_says_why_and_no_log_says_a_token() {
     receive(&mut backend);
     backend.expect_nothing();
 
-    server.wait_for_line("envelope: this message was sent before");
-    server.wait_for_line("envelope: the token is not one of this client_id");
-    let line = server.wait_for_line("envelope: the payload is not JSON");
+    server.wait_for_line("this message was sent before");
+    server.wait_for_line("the token is not one of this client_id");
+    let line = server.wait_for_line("the payload is not JSON");
     assert!(line.contains("/single/site") && line.contains("publish denied"), "{line}");
+    // The entry stands in line 14 of the policy.
+    assert!(line.contains("policy.yaml:14"), "{line}");
+    let sealed = sealed("sensor-2", "{}");
+    site.publish("/devices/sensor-1/up", sealed.as_bytes(), QoS::AtLeastOnce, false);
+    server.wait_for_line("as client \\\"sensor-2\\\"");
     let printed = server.printed();
     let token = payload.rsplit("\"token\":\"").next().expect("a token").trim_end_matches("\"}");
     assert_eq!(token.len(), 64);

@@ -209,7 +209,7 @@ mod tests {
             prop::collection::btree_map(part(), inner, 0..3)
                 .prop_map(|members| Json::Object(members.into_iter().collect()))
         };
-        object(leaf.prop_recursive(2, 6, 2, move |inner| object(inner)).boxed())
+        object(leaf.prop_recursive(2, 6, 2, object).boxed())
     }
 
     proptest! {

@@ -62,12 +62,6 @@ impl EnvelopeRule {
             client_id: envelope.client_id,
         })
     }
-
-    /// How many clients have a key.
-    #[must_use]
-    pub fn clients_count(&self) -> usize {
-        self.keys.clients_count()
-    }
 }
 
 impl fmt::Display for EnvelopeRule {
