@@ -66,6 +66,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
+    let authenticator = Arc::clone(connections.authenticator());
+    let watcher = tokio::spawn(async move { authenticator.watch().await });
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
@@ -84,6 +86,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop.send(());
     drain(&connections, edge, config.drain_timeout).await;
     ticker.abort();
+    watcher.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }

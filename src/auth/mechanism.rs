@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 
+use super::jwt::{Rejected, Verifier};
 use super::scram::{self, Challenge, ClientFirst, KEY_BYTES, ScramError};
 use super::{PasswordFile, Principal, Refused};
 
@@ -51,18 +52,25 @@ pub(super) struct Mechanisms {
     /// With a secret of this process, of which unknown users' challenges are made. It must not come out of the file: whoever knew all
     /// entries but one could try passwords for that one against challenges to users that do not exist.
     scram: Option<(Arc<PasswordFile>, [u8; KEY_BYTES])>,
+    tokens: Option<Arc<Verifier>>,
 }
 
+/// The Authentication Method of tokens: the data is the token, and nothing comes back. The JSON dialect's `auth` is this.
+pub const TOKEN_METHOD: &str = "token";
+
 impl Mechanisms {
-    /// SCRAM-SHA-256 where the password file has an entry for it; a system without entropy offers none.
-    pub(super) fn new(passwords: Option<&Arc<PasswordFile>>) -> Self {
+    /// SCRAM-SHA-256 where the password file has an entry for it; a system without entropy offers none. `token` where tokens are taken.
+    pub(super) fn new(passwords: Option<&Arc<PasswordFile>>, tokens: Option<&Arc<Verifier>>) -> Self {
         let mut secret = [0; KEY_BYTES];
         let passwords = passwords.filter(|passwords| passwords.has_scram() && getrandom::fill(&mut secret).is_ok());
-        Self { scram: passwords.map(|passwords| (Arc::clone(passwords), secret)) }
+        Self { scram: passwords.map(|passwords| (Arc::clone(passwords), secret)), tokens: tokens.cloned() }
     }
 
     /// Takes an exchange one step further. `nonce` is random.
     pub(super) fn step(&self, proof: Proof, nonce: u128) -> Result<Step, Refused> {
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| *proof.method == *TOKEN_METHOD) {
+            return token(tokens, proof.data.as_deref().unwrap_or_default());
+        }
         let Some((passwords, secret)) = self.scram.as_ref().filter(|_| *proof.method == *scram::METHOD) else {
             return Err(Refused::UnknownMethod);
         };
@@ -78,6 +86,13 @@ impl Mechanisms {
             Refused::NotProven
         })
     }
+}
+
+/// One step, with the keys that are there: a token whose key is not known yet is refused, and the key file looked at soon.
+fn token(tokens: &Verifier, token: &[u8]) -> Result<Step, Refused> {
+    let answer = tokens.verify(token, None);
+    tokens.count(answer.as_ref().map_err(|rejected: &Rejected| *rejected));
+    answer.map(|principal| Step::Proven { principal, data: None }).map_err(|_| Refused::NotProven)
 }
 
 impl fmt::Debug for Proof {
@@ -118,7 +133,7 @@ mod tests {
         $Y2eRFXLWrUnuM8NBTPPoG0Na9Jo+iWz9y0qDnDeJljg=:i9OU/WREaWC16d96s1DBISzhBItqQjA4x+ra3A4ZmKc=\n";
 
     fn mechanisms() -> Mechanisms {
-        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())))
+        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())), None)
     }
 
     fn proof(data: Option<&str>, exchange: Option<Exchange>) -> Proof {
@@ -169,7 +184,7 @@ mod tests {
     fn without_an_entry_there_is_no_method() {
         let plain = "old:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
         let plain = Arc::new(PasswordFile::parse(plain, "passwords").unwrap());
-        for mechanisms in [Mechanisms::new(None), Mechanisms::new(Some(&plain))] {
+        for mechanisms in [Mechanisms::new(None, None), Mechanisms::new(Some(&plain), None)] {
             let step = mechanisms.step(proof(Some(&scram::client::first("old")), None), 1);
             assert!(matches!(step, Err(Refused::UnknownMethod)), "{step:?}");
         }

@@ -49,6 +49,10 @@ pub struct ConnectionConfig {
     pub keep_alive_max_s: u16,
     /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
     pub session_expiry_max: Duration,
+    /// How long before its token expires a client is told, where its dialect has words for it. Default 60 s.
+    pub token_warning: Duration,
+    /// How long a connection outlives its token, for a new one to come. Default 30 s.
+    pub token_grace: Duration,
     /// What a 5.0 client that asks for Response Information is told. Default none.
     pub response_information: Option<ResponseInformation>,
     /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
@@ -74,6 +78,8 @@ impl Default for ConnectionConfig {
             envelopes_remembered_max: 500_000,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
+            token_warning: Duration::from_secs(60),
+            token_grace: Duration::from_secs(30),
             response_information: None,
             has_long_client_ids: false,
         }

@@ -55,6 +55,12 @@ pub struct ConnectionCounters {
     pub json_mistakes: AtomicU64,
     /// WebSockets closed for what is no frame, or none of the right kind.
     pub frame_faults: AtomicU64,
+    /// Clients that were due a warning, as their token expires soon.
+    pub tokens_warned: AtomicU64,
+    /// Tokens replaced in session by a later one.
+    pub tokens_renewed: AtomicU64,
+    /// Connections closed as their token had expired.
+    pub tokens_expired: AtomicU64,
     /// Connections closed by the server, by Reason Code.
     closed: [AtomicU64; 256],
 }
@@ -92,6 +98,9 @@ impl Default for ConnectionCounters {
             too_large: AtomicU64::new(0),
             topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
+            tokens_warned: AtomicU64::new(0),
+            tokens_renewed: AtomicU64::new(0),
+            tokens_expired: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),
             envelopes_verified: AtomicU64::new(0),
             envelopes_malformed: AtomicU64::new(0),

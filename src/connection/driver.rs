@@ -39,6 +39,8 @@ pub(super) struct Driver {
     phase: Phase,
     /// The client sends and does not read: it is not read either, until it does.
     is_clogged: bool,
+    /// Whether a ping or pong of the WebSocket is a sign of life: not where a Keep Alive asks for packets.
+    heeds_pongs: bool,
     /// Only until CONNECT is accepted.
     opening: Option<Box<Opening>>,
     _place: Place,
@@ -81,7 +83,7 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, place, handshake } = accepted;
+        let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
         let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
@@ -94,10 +96,11 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())),
+            core: Core::new(manner, Some(peer.ip())).with_token(token),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
+            heeds_pongs: true,
             opening: Some(Box::new(Opening { handshake, early, authentication: None })),
             _place: place,
             shared,
@@ -208,8 +211,10 @@ impl Driver {
     /// Acts on one thing that came in.
     pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
         let was_opening = self.is_opening();
-        // Until CONNECT nothing extends the time there is for it.
-        work.is_sign_of_life |= !was_opening;
+        // Until CONNECT nothing extends the time there is for it. A browser answers pings for a page that has long stopped working, so
+        // Keep Alive counts MQTT Control Packets and nothing else (MQTT 5.0 [MQTT-3.1.2-22]).
+        let is_frame = matches!(incoming, Incoming::Ping(_) | Incoming::Pong);
+        work.is_sign_of_life |= !was_opening && (!is_frame || self.heeds_pongs);
         match incoming {
             Incoming::Packet(packet) => {
                 work.tally.note(&packet);
@@ -307,7 +312,8 @@ impl Driver {
                 Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
                 Output::Prove(proof) => self.prove(now, proof, work),
-                Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
+                Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
+                Output::Renewed { expires_at } => self.renew(now, expires_at),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -359,8 +365,9 @@ impl Driver {
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }
 
-    fn establish(&mut self, now: Instant, keep_alive_s: u16) {
+    fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
         self.opening = None;
+        self.heeds_pongs = keep_alive_s == 0;
         let config = &self.shared.environment.config;
         let silence_max = match keep_alive_s {
             // MQTT 5.0 [MQTT-3.1.2-22]: one and a half times the Keep Alive.
@@ -370,7 +377,16 @@ impl Driver {
             0 => None,
         };
         let now_ms = self.shared.pacemaker.millis(now);
+        if let Some(expires_at) = expires_at {
+            self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        }
         self.link.open(now_ms, silence_max);
+        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+    }
+
+    fn renew(&mut self, now: Instant, expires_at: Instant) {
+        self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        let now_ms = self.shared.pacemaker.millis(now);
         self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
     }
 

@@ -290,6 +290,9 @@ impl Link {
             // Whoever was dismissed closes next, and closing has its own limit.
             return Some(now_ms.saturating_add(1000));
         }
+        if phase == Phase::Open && self.expiry_due_ms() <= now_ms && !self.look_after_expiry(now_ms) {
+            return Some(now_ms.saturating_add(1000));
+        }
         if self.is_pinged() && self.ping_due_ms() <= now_ms {
             self.life.pinged(now_ms);
             let _ = self.append(|_, outbox| outbox.append_with(2, |out| websocket::write_ping(out, b"")));
@@ -298,11 +301,29 @@ impl Link {
         Some(self.next_look_ms(now_ms))
     }
 
+    /// Warns a client whose token expires soon, and ends its connection some time after it has; whether that goes on.
+    fn look_after_expiry(&self, now_ms: u64) -> bool {
+        let environment = &self.shared.environment;
+        let Some(expires_ms) = self.life.expires_ms() else { return true };
+        if self.life.warn() {
+            ConnectionCounters::count(&environment.counters.tokens_warned);
+            let left = Duration::from_millis(expires_ms.saturating_sub(now_ms));
+            let _ = self.append(|wire, outbox| wire.append_expiring(left, outbox));
+            self.flush_now();
+        }
+        if self.expiry_due_ms() > now_ms {
+            return true;
+        }
+        ConnectionCounters::count(&environment.counters.tokens_expired);
+        self.dismiss(ReasonCode::MaximumConnectTime);
+        false
+    }
+
     /// When the clock will have something to say next, if nothing happens.
     pub(super) fn next_look_ms(&self, now_ms: u64) -> u64 {
         // A client that may be silent for ever is looked at now and then all the same, as it may leave a packet unfinished.
         let at_latest = now_ms.saturating_add(self.shared.environment.config.idle_timeout.as_millis() as u64);
-        let next = self.deadline_ms().min(at_latest);
+        let next = self.deadline_ms().min(self.expiry_due_ms().max(now_ms)).min(at_latest);
         if self.is_pinged() { next.min(self.ping_due_ms().max(now_ms)) } else { next }
     }
 
@@ -312,6 +333,11 @@ impl Link {
 
     fn ping_due_ms(&self) -> u64 {
         self.life.ping_due_ms(self.shared.environment.config.ping_interval)
+    }
+
+    fn expiry_due_ms(&self) -> u64 {
+        let config = &self.shared.environment.config;
+        self.life.expiry_due_ms(config.token_warning, config.token_grace)
     }
 
     fn deadline_ms(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! How packets are spelled on one connection: its dialect, its version, its framing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dialect::json;
 use crate::dialect::websocket::{self, BINARY, OpCode, TEXT};
@@ -214,6 +214,13 @@ impl Wire {
         self.write_header(packet_len, out);
         out[start..].rotate_left(packet_len);
         Ok(())
+    }
+
+    /// Appends the warning that the client's token is valid for no longer than `left`. MQTT has no packet for it.
+    pub(super) fn append_expiring(&self, left: Duration, outbox: &mut Outbox) {
+        if self.protocol == Protocol::JsonWebSocket {
+            Self::append_text(&json::token_expiring(left), outbox);
+        }
     }
 
     /// Appends a text message.
@@ -434,6 +441,26 @@ mod tests {
             websocket::write_frame(&mut framed, BINARY, &[&spelled]);
             assert!(bytes_of(&wire, &packet).unwrap() == framed, "{count}");
         }
+    }
+
+    #[test]
+    fn a_large_payload_is_not_copied() {
+        let topic = TopicName::parse("t").unwrap();
+        let message = Arc::new(Message::new(&topic, &[], &vec![0; 1 << 20], QoS::AtMostOnce, false));
+        let delivery = Delivery {
+            message: &message,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            dup: false,
+            packet_id: None,
+            subscription_identifiers: &[],
+        };
+        let mut outbox = Outbox::default();
+        Wire::new(Protocol::Mqtt, Version::V5).append_publish(Instant::now(), &delivery, &mut outbox, ROOM).unwrap();
+        let head_len = outbox.front().len();
+        assert!(head_len < 16, "the payload is a segment of its own");
+        outbox.consume(head_len);
+        assert_eq!(outbox.front().as_ptr(), message.payload().as_ptr());
     }
 
     proptest::proptest! {

@@ -235,7 +235,7 @@ impl Compiled {
             roles.extend(named(EVERYBODY));
         }
         for rule in &self.claims {
-            if rule.when.iter().all(|(name, value)| who.claims.get(name) == Some(value)) {
+            if rule.when.iter().all(|(name, value)| who.has_claim(name, value)) {
                 roles.extend(&rule.roles);
             }
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
+use crate::auth::jwt::{Rejected, Verifier};
 use crate::auth::{AuthCounters, Authenticator};
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
@@ -96,6 +97,9 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
+        counter "connection_tokens_warned" = tokens_warned, "Clients that were due a warning, as their token expires soon.";
+        counter "connection_tokens_renewed" = tokens_renewed, "Tokens replaced in session by a later one.";
+        counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
         counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";
         gauge "connection_envelopes_remembered" = envelopes_remembered, "Envelopes remembered against replay, as of the last one.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
@@ -133,6 +137,35 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "unknown_method" = unknown_method;
         "not_proven" = not_proven;
     }
+    if authenticator.tokens().is_some() {
+        tokens(metrics, &authenticator);
+    }
+}
+
+/// Tokens, where any are taken.
+fn tokens(metrics: &mut Metrics, authenticator: &Arc<Authenticator>) {
+    let of = |count: fn(&Verifier) -> u64| {
+        let authenticator = Arc::clone(authenticator);
+        move || authenticator.tokens().map_or(0, count)
+    };
+    metrics.counter("auth_tokens_accepted", "Tokens that were right.", of(|tokens| read(&tokens.counters().accepted)));
+    metrics.counter(
+        "auth_key_changes",
+        "Times that other token keys were found in their file.",
+        of(Verifier::key_changes),
+    );
+    metrics.counter(
+        "auth_key_failures",
+        "Times that the file of token keys was found faulty.",
+        of(Verifier::key_failures),
+    );
+    let rejected = Rejected::ALL.iter().map(|&reason| {
+        let authenticator = Arc::clone(authenticator);
+        let read: Read =
+            Box::new(move || authenticator.tokens().map_or(0, |tokens| tokens.counters().rejected(reason)));
+        (reason.label(), read)
+    });
+    metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());
 }
 
 /// Sessions and routing.

@@ -14,6 +14,7 @@
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`silent`] | clients that connect and say nothing |
+//! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
 //! | [`sys_topics`] | what the server says of itself under `$SYS` |
 //! | [`tls`] | what is agreed on before anybody speaks |
@@ -43,3 +44,4 @@ mod restart;
 mod silent;
 mod sys_topics;
 mod tls;
+mod tokens;

@@ -20,7 +20,7 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "Where clients come in. http and https serve the routes below; mqtt and mqtts speak MQTT over TCP and over TLS. \
               Without a port: 80, 443, 1883, 8883; port 0 lets the system choose. \
-              An address that is not loopback needs a policy, and passwords or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
+              An address that is not loopback needs a policy, and passwords, tokens or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
     },
     Key {
         name: "tls",
@@ -273,8 +273,99 @@ const AUTH: &[Key] = &[
         example: None,
         doc: "Passwords hashed at the same time; each takes one core, and up to 20 MiB with argon2id. Further logins wait.",
     },
-    later("jwt", "Tokens signed by somebody else."),
+    Key {
+        name: "jwt",
+        kind: Kind::Section(JWT),
+        default: None,
+        example: None,
+        doc: "Tokens (JWT) that somebody else signed, by RS256, ES256, EdDSA or HS256. They come as the password of CONNECT, whose user name is \
+              then empty or the token's; as Token of the JSON dialect; or with the request that opens a WebSocket: `?token=`, \
+              `Authorization: Bearer`, a subprotocol `bearer.TOKEN` beside the real one, or a cookie. What CONNECT says goes before what \
+              the request said.",
+    },
+    Key {
+        name: "order",
+        kind: Kind::List(&Kind::Word(&["jwt", "passwords"])),
+        default: Some("[jwt, passwords]"),
+        example: None,
+        doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong.",
+    },
     later("http", "An HTTP server that is asked."),
+];
+
+const JWT: &[Key] = &[
+    Key {
+        name: "keys",
+        kind: Kind::Path,
+        default: None,
+        example: Some("jwks.json"),
+        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. Unset, no tokens \
+              are taken. Read again when it changes; a faulty file leaves the keys that were read before.",
+    },
+    Key {
+        name: "audience",
+        kind: Kind::Text("the audience as tokens name it"),
+        default: None,
+        example: Some("tidegate"),
+        doc: "What `aud` of a token has to hold. Unset, tokens that name an audience are refused, as they are meant for somebody else.",
+    },
+    Key {
+        name: "issuer",
+        kind: Kind::Text("the issuer as tokens name it"),
+        default: None,
+        example: Some("https://login.example/"),
+        doc: "What `iss` of a token has to be, exactly. Unset, whoever holds one of the keys may issue.",
+    },
+    Key {
+        name: "username_claim",
+        kind: Kind::Text("the name of a claim"),
+        default: Some("sub"),
+        example: None,
+        doc: "Which claim is the username. All claims that are texts, numbers or true and false, and lists of such, are given to the policy.",
+    },
+    Key {
+        name: "leeway",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(300) },
+        default: Some("10s"),
+        example: None,
+        doc: "How far the issuer's clock may be off, for `exp` and `nbf`. A token without `exp` is refused.",
+    },
+    Key {
+        name: "refresh",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("10s"),
+        example: None,
+        doc: "How often the key file is looked at for changes; and at once, but once a second at most, when a token names a key that is not there.",
+    },
+    Key {
+        name: "token_bytes_max",
+        kind: Kind::Size { min: 256, max: 64 << 10 },
+        default: Some("8KiB"),
+        example: None,
+        doc: "The longest token. `limits.connect_bytes_max` bounds those in CONNECT too, `limits.http_head_bytes_max` those of requests.",
+    },
+    Key {
+        name: "cookie",
+        kind: Kind::Text("the name of a cookie"),
+        default: None,
+        example: Some("session"),
+        doc: "The cookie that may hold a token. It counts only where `origins` lists which pages may connect and the browser said that it is one \
+              of them: with `any`, a cookie would let every page act for whoever looks at it.",
+    },
+    Key {
+        name: "warning",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long before its token expires a JSON client is told (token_expiring), so that it sends a new one with `auth`.",
+    },
+    Key {
+        name: "grace",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("30s"),
+        example: None,
+        doc: "How long after its token has expired a connection is closed (0xA0, token_expired) unless a new one came.",
+    },
 ];
 
 const ENGINE: &[Key] = &[

@@ -5,6 +5,9 @@
 //!   AUTH 0x19 ─▶ Prove ─▶ AUTH 0x18 ─▶ … AUTH 0x18 ─▶ Prove ─▶ AUTH 0x00          (ordinary packets go on meanwhile)
 //! ```
 //!
+//! A client that came by a token may send another one before it expires: by AUTH if its CONNECT named the method `token`, as a JSON client
+//! by `auth`, and any by a PUBLISH to [`TOKEN_TOPIC`], which goes no further.
+//!
 //! The method is the authority on who is there. A Password beside it is not looked at, as a method that fails must not be made good by
 //! another; a User Name beside it has to be the one that is proven, or client and server would mean different identities.
 //!
@@ -17,12 +20,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::problem::Problem;
-use super::{Core, Ended, Established, Output, State, Turn, refusal_reason};
-use crate::auth::{Exchange, Principal, Proof, Refused, Step};
+use super::publish::answer as acknowledge;
+use super::{ConnectionCounters, Core, Ended, Established, Gate, Manner, Output, State, Turn, refusal_reason};
+use crate::auth::{Exchange, Principal, Proof, Refused, Step, TOKEN_METHOD};
 use crate::engine::message::Outlet;
-use crate::mqtt::packet::{Auth, Connect};
+use crate::mqtt::packet::{Ack, Auth, Connect};
 use crate::mqtt::property::AuthProperties;
-use crate::mqtt::{Packet, ReasonCode, Version};
+use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, Version};
 
 /// A client that is proving who it is before it is let in.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Exchanging {
 pub(super) struct Enhanced {
     /// Of CONNECT; no other is taken (MQTT 5.0 §4.12.1).
     method: Box<str>,
+    /// Whether AUTH is taken: not from a client whose CONNECT had its token as a password.
+    is_agreed: bool,
     username: Arc<str>,
     renewal: Renewal,
 }
@@ -46,10 +52,20 @@ pub(super) struct Enhanced {
 enum Renewal {
     None,
     /// [`Core::proven`] is awaited.
-    Judged,
+    Judged(Carrier),
     /// The client is to go on.
     Open(Exchange),
 }
+
+/// What a proof came in, and so what answers it.
+#[derive(Clone, Copy, Debug)]
+enum Carrier {
+    Auth,
+    Publish { packet_id: Option<PacketId>, qos: QoS },
+}
+
+/// Where a client of any version publishes a new token. Nothing else is ever published there.
+pub(super) const TOKEN_TOPIC: &str = "$tidegate/auth";
 
 impl Exchanging {
     /// Whether the client is to go on.
@@ -100,7 +116,7 @@ impl Core {
         match &mut self.state {
             State::Exchanging(_) => self.proven_before_connack(now, outcome, outlet, turn),
             State::Established(established) => {
-                if let Err(fault) = established.proven_again(outcome, turn) {
+                if let Err(fault) = established.proven_again(now, outcome, self.manner, turn) {
                     self.end(now, fault, turn);
                 }
             }
@@ -139,11 +155,43 @@ impl Core {
 }
 
 impl Enhanced {
-    /// What an established client's AUTH will be held against; `None` if its CONNECT named no method.
-    pub(super) fn of(connect: &Connect, principal: &Principal) -> Option<Box<Self>> {
-        let method = connect.properties.authentication_method.clone()?;
-        Some(Box::new(Self { method, username: Arc::clone(&principal.username), renewal: Renewal::None }))
+    /// What an established client's AUTH will be held against; `None` if its CONNECT named no method and had no token.
+    pub(super) fn of(connect: &Connect, principal: &Principal, manner: Manner) -> Option<Box<Self>> {
+        let (method, is_agreed) = match connect.properties.authentication_method.clone() {
+            Some(method) => (method, true),
+            None if principal.expires_at.is_some() => (TOKEN_METHOD.into(), manner.is_forgiving),
+            None => return None,
+        };
+        let username = Arc::clone(&principal.username);
+        Some(Box::new(Self { method, is_agreed, username, renewal: Renewal::None }))
     }
+
+    pub(super) fn takes_auth(&self) -> bool {
+        self.is_agreed
+    }
+}
+
+/// A token that `client` has published to [`TOKEN_TOPIC`]; it is acknowledged once it has been judged.
+///
+/// # Errors
+/// What is wrong, if this client has no token to replace or is amid another exchange.
+pub(super) fn judge_published(
+    client: &mut Option<Box<Enhanced>>,
+    token: &[u8],
+    packet_id: Option<PacketId>,
+    qos: QoS,
+    turn: &mut Turn<'_>,
+) -> Result<(), &'static str> {
+    let Some(enhanced) = client.as_mut().filter(|enhanced| *enhanced.method == *TOKEN_METHOD) else {
+        return Err("this client came without a token; there is none to replace");
+    };
+    if !matches!(enhanced.renewal, Renewal::None) {
+        return Err("another token is being judged");
+    }
+    enhanced.renewal = Renewal::Judged(Carrier::Publish { packet_id, qos });
+    let data = Some(Bytes::copy_from_slice(token));
+    turn.outputs.push_back(Output::Prove(Proof { method: TOKEN_METHOD.into(), data, exchange: None }));
+    Ok(())
 }
 
 impl Established {
@@ -154,7 +202,7 @@ impl Established {
             let words = "AUTH names another Authentication Method than CONNECT did (MQTT 5.0 §4.12.1)";
             return Err(Problem::new(ReasonCode::ProtocolError, words).into());
         }
-        let exchange = match (auth.reason, std::mem::replace(&mut enhanced.renewal, Renewal::Judged)) {
+        let exchange = match (auth.reason, std::mem::replace(&mut enhanced.renewal, Renewal::Judged(Carrier::Auth))) {
             (ReasonCode::ReAuthenticate, Renewal::None) => None,
             (ReasonCode::ContinueAuthentication, Renewal::Open(exchange)) => Some(exchange),
             _ => {
@@ -166,26 +214,88 @@ impl Established {
         Ok(())
     }
 
-    fn proven_again(&mut self, outcome: Result<Step, Refused>, turn: &mut Turn<'_>) -> Result<(), Ended> {
+    fn proven_again(
+        &mut self,
+        now: Instant,
+        outcome: Result<Step, Refused>,
+        manner: Manner,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Ended> {
         let Some(enhanced) = &mut self.enhanced else { return Ok(()) };
-        let (reason, data) = match outcome {
+        let Renewal::Judged(carrier) = std::mem::replace(&mut enhanced.renewal, Renewal::None) else { return Ok(()) };
+        let data = match outcome {
             Ok(Step::Continue { exchange, data }) => {
                 enhanced.renewal = Renewal::Open(exchange);
-                (ReasonCode::ContinueAuthentication, data)
+                turn.outputs.push_back(answer(ReasonCode::ContinueAuthentication, &enhanced.method, data));
+                return Ok(());
             }
             // The session, its Subscriptions and its Will are the owner's.
             Ok(Step::Proven { principal, .. }) if principal.username != enhanced.username => {
                 let words = "another identity was proven than the session's";
                 tracing::debug!(client_id = %self.session.client_id(), "{words}");
-                return Err(Problem::new(ReasonCode::NotAuthorized, words).into());
+                return self.not_renewed(carrier, Problem::new(ReasonCode::NotAuthorized, words), manner, turn);
             }
-            Ok(Step::Proven { data, .. }) => {
-                enhanced.renewal = Renewal::None;
-                (ReasonCode::Success, data)
+            Ok(Step::Proven { principal, data }) => {
+                if let Err(problem) = self.renew(now, &principal, turn) {
+                    return self.not_renewed(carrier, problem, manner, turn);
+                }
+                data
             }
-            Err(refused) => return Err(refusal_reason(refused).into()),
+            Err(refused) => return self.not_renewed(carrier, refusal_reason(refused).into(), manner, turn),
         };
-        turn.outputs.push_back(answer(reason, &enhanced.method, data));
+        match carrier {
+            Carrier::Auth => {
+                let method = self.enhanced.as_ref().map_or(TOKEN_METHOD, |enhanced| &enhanced.method);
+                turn.outputs.push_back(answer(ReasonCode::Success, method, data));
+            }
+            Carrier::Publish { packet_id: Some(packet_id), qos } => {
+                if qos == QoS::ExactlyOnce && manner.has_qos2_handshake {
+                    // One that comes again is the same message, and was judged alike.
+                    let _ = turn.environment.engine.receive(&self.session, packet_id);
+                }
+                acknowledge(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
+            }
+            Carrier::Publish { packet_id: None, .. } => {}
+        }
+        Ok(())
+    }
+
+    /// From here the client is who it is by a new token, and may do what that says.
+    fn renew(&mut self, now: Instant, principal: &Principal, turn: &mut Turn<'_>) -> Result<(), Problem> {
+        let Some(expires_at) = principal.expires_at else { return Ok(()) };
+        let client_id = self.session.client_id();
+        self.gate = Gate::new(&turn.environment.policy.load(), principal, client_id.as_str()).map_err(|error| {
+            tracing::debug!(%client_id, %error, "identity refused");
+            Problem::from(ReasonCode::NotAuthorized)
+        })?;
+        let lost_count = self.rejudge(now, turn);
+        tracing::debug!(client_id = %self.session.client_id(), lost_count, "token renewed");
+        ConnectionCounters::count(&turn.environment.counters.tokens_renewed);
+        turn.outputs.push_back(Output::Renewed { expires_at });
+        Ok(())
+    }
+
+    /// Says that a proof was not taken. A dialect that forgives goes on, and so does whoever published it: the old token still counts.
+    fn not_renewed(
+        &self,
+        carrier: Carrier,
+        problem: Problem,
+        manner: Manner,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Ended> {
+        match carrier {
+            Carrier::Auth if manner.is_forgiving => {
+                turn.outputs.push_back(answer(problem.reason, TOKEN_METHOD, None));
+            }
+            Carrier::Auth => return Err(problem.into()),
+            Carrier::Publish { packet_id: Some(packet_id), qos } => {
+                let reason = self.denial_reason(ReasonCode::NotAuthorized);
+                let explains = self.explains && reason.is_failure();
+                let properties = explains.then(|| Box::new(self.explanation(&problem)));
+                acknowledge(Ack { packet_id, reason, properties }, qos, manner, turn);
+            }
+            Carrier::Publish { packet_id: None, .. } => {}
+        }
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ impl Core {
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
+            token: self.token.take(),
             client_id: connect.client_id.clone(),
             address: self.address,
         }));
@@ -69,6 +70,7 @@ impl Core {
         }
         let expiry_interval_s = session_expiry_s(&connect);
         let mut connack = self.connack(&connect, principal, expiry_interval_s, &environment.config);
+        connack.properties.user_properties.extend(expiry_told(principal, now));
         connack.properties.authentication_data = proof;
         if !takes(&connect, &connack) {
             // A courtesy, which a server may leave out.
@@ -111,14 +113,15 @@ impl Core {
             window: Window::carrying(carried),
             explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
-            enhanced: Enhanced::of(&connect, principal),
+            enhanced: Enhanced::of(&connect, principal, self.manner),
         };
         if opened.session_present {
             established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;
-        Self::accept(connack, granted_keep_alive_s(&connect, &environment.config), turn);
+        let keep_alive_s = granted_keep_alive_s(&connect, &environment.config);
+        Self::accept(connack, Output::Established { keep_alive_s, expires_at: principal.expires_at }, turn);
     }
 
     /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
@@ -149,13 +152,22 @@ impl Core {
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
     }
 
-    fn accept(connack: Box<ConnAck>, keep_alive_s: u16, turn: &mut Turn<'_>) {
+    fn accept(connack: Box<ConnAck>, established: Output, turn: &mut Turn<'_>) {
         super::ConnectionCounters::count(&turn.environment.counters.connected);
         turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
-        turn.outputs.push_back(Output::Established { keep_alive_s });
+        turn.outputs.push_back(established);
         turn.outputs.push_back(Output::Pump);
     }
 }
+
+/// How long what proves who the client is will do so: MQTT has no packet that could warn later.
+fn expiry_told(principal: &Principal, now: Instant) -> Option<(Box<str>, Box<str>)> {
+    let left = principal.expires_at?.saturating_duration_since(now);
+    Some((EXPIRY_PROPERTY.into(), left.as_secs().to_string().into()))
+}
+
+/// The User Property of CONNACK that says in how many seconds the client's token expires.
+const EXPIRY_PROPERTY: &str = "token-expires-in-s";
 
 /// The Keep Alive that holds. Only 5.0 can be told another one than it chose.
 fn granted_keep_alive_s(connect: &Connect, config: &ConnectionConfig) -> u16 {

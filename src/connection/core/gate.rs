@@ -97,6 +97,7 @@ impl Gate {
             }
             Refusal::Envelope(fault) => format!("{fault}: {rule}"),
             Refusal::Client(error) => format!("{error}: {rule}"),
+            Refusal::Token(words) => format!("token: {words}"),
         }
     }
 
@@ -144,6 +145,8 @@ pub(super) enum Refusal {
     Envelope(EnvelopeFault),
     /// Whom the envelope is from cannot stand in a rule that would use it.
     Client(BindError),
+    /// It was a token for the server, which cannot be judged now.
+    Token(&'static str),
 }
 
 impl Refusal {
@@ -152,7 +155,7 @@ impl Refusal {
         match self {
             Self::Envelope(EnvelopeFault::Shape(_)) => ReasonCode::PayloadFormatInvalid,
             Self::Envelope(EnvelopeFault::WindowFull) => ReasonCode::QuotaExceeded,
-            Self::Verdict { .. } | Self::Envelope(_) | Self::Client(_) => ReasonCode::NotAuthorized,
+            Self::Verdict { .. } | Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
         }
     }
 
@@ -162,6 +165,7 @@ impl Refusal {
             Self::Verdict { verdict, .. } => denial_of_publish(*verdict).into(),
             Self::Envelope(fault) => fault.to_string().into(),
             Self::Client(_) => "this client_id cannot stand in a topic, which the server needs it for".into(),
+            Self::Token(words) => (*words).into(),
         }
     }
 
@@ -173,7 +177,9 @@ impl Refusal {
     pub(super) fn count(&self, counters: &ConnectionCounters) {
         match self {
             Self::Envelope(fault) => envelopes::count(*fault, counters),
-            Self::Verdict { .. } | Self::Client(_) => ConnectionCounters::count(&counters.publishes_denied),
+            Self::Verdict { .. } | Self::Client(_) | Self::Token(_) => {
+                ConnectionCounters::count(&counters.publishes_denied)
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{Credentials, Principal, Proof, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused, Token};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
 use crate::mqtt::codec::DecodeError;
@@ -70,7 +70,11 @@ pub enum Output {
     /// Judge what the client says of itself, then call [`Core::proven`]; give no packet meanwhile.
     Prove(Proof),
     /// The session is open: from here the outlet takes deliveries, under this Keep Alive; 0: off.
-    Established { keep_alive_s: u16 },
+    ///
+    /// What proves who the client is ends at `expires_at`, if ever.
+    Established { keep_alive_s: u16, expires_at: Option<Instant> },
+    /// The same client has proven who it is again, until then.
+    Renewed { expires_at: Instant },
     /// Let the engine send what waits in the session: call [`Core::pump`].
     Pump,
     /// The same, once others have had their turn.
@@ -105,6 +109,8 @@ pub struct Core {
     state: State,
     manner: Manner,
     address: Option<IpAddr>,
+    /// Of the upgrade request, until CONNECT.
+    token: Option<Token>,
     /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
     has_assigned_client_id: bool,
 }
@@ -130,14 +136,20 @@ struct Established {
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
     may_extend_session: bool,
-    /// Only where CONNECT had an Authentication Method.
+    /// Only where CONNECT had an Authentication Method, or a token.
     enhanced: Option<Box<Enhanced>>,
 }
 
 impl Core {
     #[must_use]
     pub fn new(manner: Manner, address: Option<IpAddr>) -> Self {
-        Self { state: State::AwaitConnect, manner, address, has_assigned_client_id: false }
+        Self { state: State::AwaitConnect, manner, address, token: None, has_assigned_client_id: false }
+    }
+
+    /// The identity of a client whose CONNECT brings no credentials is that of this token, if there is one.
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
     }
 
     /// Whether a packet may be given; if not, [`Self::authenticated`] or [`Self::proven`] is awaited, or all is over.
@@ -363,7 +375,9 @@ impl Established {
             Packet::Connect(_) if manner.is_forgiving => {
                 turn.outputs.push_back(Output::Send(failure(&second_connect())));
             }
-            Packet::Auth(auth) if self.enhanced.is_some() => self.handle_auth(auth, turn)?,
+            Packet::Auth(auth) if self.enhanced.as_ref().is_some_and(|enhanced| enhanced.takes_auth()) => {
+                self.handle_auth(auth, turn)?
+            }
             Packet::Auth(_) if manner.is_forgiving => {
                 let reason = ReasonCode::BadAuthenticationMethod;
                 turn.outputs

@@ -53,7 +53,9 @@ impl From<ReasonCode> for Problem {
             R::KeepAliveTimeout => "no packet was completed in the time that the Keep Alive or the idle timeout leaves",
             R::SessionTakenOver => "another connection uses this Client Identifier",
             R::AdministrativeAction => "an operator has closed this connection",
-            R::MaximumConnectTime => "no CONNECT was completed in time",
+            R::MaximumConnectTime => {
+                "the time that was authorized is over: the token has expired, or no CONNECT was completed in time"
+            }
             // The name of the Reason Code says as much.
             _ => "",
         };

@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::authentication::{TOKEN_TOPIC, judge_published};
 use super::gate::Refusal;
 use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
 use crate::engine::{Attached, Engine, Message};
@@ -128,7 +129,15 @@ impl Established {
         let expires_at =
             properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
         let mut denial = None;
-        let reason = match self.gate.publish(&topic, qos, retain, &payload, environment) {
+        let outcome = match topic.as_str() == TOKEN_TOPIC {
+            // No policy sends a token on to anybody.
+            true => match judge_published(&mut self.enhanced, &payload, packet_id, qos, turn) {
+                Ok(()) => return Ok(()),
+                Err(words) => Err(Refusal::Token(words)),
+            },
+            false => self.gate.publish(&topic, qos, retain, &payload, environment),
+        };
+        let reason = match outcome {
             Ok(stripped) => {
                 let payload = stripped.as_ref().map_or(&*payload, |stripped| stripped.as_bytes());
                 let message = Message::new(&topic, &properties.forwarded, payload, qos, retain).expiring_at(expires_at);
@@ -146,7 +155,7 @@ impl Established {
                     ReasonCode::Success
                 } else {
                     denial = Some(refusal.words());
-                    self.denial_reason(&refusal)
+                    self.denial_reason(refusal.reason_code())
                 }
             }
         };
@@ -165,9 +174,9 @@ impl Established {
 
     /// What a denied PUBLISH is answered with: 3.1 and 3.1.1 have no negative acknowledgement, so the message is acknowledged as if
     /// it had gone on (MQTT 3.1.1 §3.3.5.2).
-    fn denial_reason(&self, refusal: &Refusal) -> ReasonCode {
+    pub(super) fn denial_reason(&self, reason: ReasonCode) -> ReasonCode {
         match self.version {
-            Version::V5 => refusal.reason_code(),
+            Version::V5 => reason,
             Version::V3 | Version::V4 => ReasonCode::Success,
         }
     }
@@ -184,7 +193,7 @@ impl Established {
 }
 
 /// Acknowledges a PUBLISH: PUBREC where a second handshake follows, PUBACK in every other case.
-fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
+pub(super) fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
     turn.outputs.push_back(Output::Send(match qos {
         QoS::ExactlyOnce if manner.has_qos2_handshake => Packet::PubRec(ack),
         _ => Packet::PubAck(ack),

@@ -184,8 +184,10 @@ impl Client<'_> {
                     let outcome = self.house.authenticator.prove(proof, 7);
                     self.core.proven(self.house.now, outcome, &outlet, &mut turn);
                 }
-                Output::Established { keep_alive_s } => *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s),
-                Output::Authenticate(_) => {}
+                Output::Established { keep_alive_s, .. } => {
+                    *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s)
+                }
+                Output::Authenticate(_) | Output::Renewed { .. } => {}
             }
         }
     }

@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod cutter;
 pub mod http;
+pub mod issuer;
 pub mod json;
 pub mod mosquitto;
 pub mod mqtt;

@@ -102,6 +102,11 @@ impl Client {
         Self::over(Transport::tcp(address), Over::Tcp, version)
     }
 
+    /// Opens a WebSocket at `path` and sends `connect`; whatever the answer is, it comes back.
+    pub fn try_connect_at(server: &Server, over: Over, path: &str, connect: Connect) -> (Self, ConnAck) {
+        Self::over(Transport::open(server, over, path, "mqtt"), over, connect.version).say(connect)
+    }
+
     fn over(transport: Transport, over: Over, version: Version) -> Self {
         let limits = Limits { packet_bytes_max: 16 << 20, user_properties_max: 20_000, ..Limits::default() };
         let decoder = Decoder::with_version(Sender::Server, limits, version);
@@ -110,10 +115,13 @@ impl Client {
 
     /// Opens and sends `connect`; whatever the answer is, it comes back.
     pub fn try_connect(server: &Server, over: Over, connect: Connect) -> (Self, ConnAck) {
-        let mut client = Self::open(server, over, connect.version);
-        client.send(&Packet::Connect(Box::new(connect)));
-        match client.receive() {
-            Packet::ConnAck(answer) => (client, *answer),
+        Self::open(server, over, connect.version).say(connect)
+    }
+
+    fn say(mut self, connect: Connect) -> (Self, ConnAck) {
+        self.send(&Packet::Connect(Box::new(connect)));
+        match self.receive() {
+            Packet::ConnAck(answer) => (self, *answer),
             other => panic!("{other:?} instead of CONNACK"),
         }
     }

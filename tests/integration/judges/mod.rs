@@ -3,4 +3,5 @@
 mod exactly_once;
 mod judge;
 mod libraries;
+mod mosquitto;
 mod retained_at_scale;

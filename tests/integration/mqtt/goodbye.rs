@@ -4,7 +4,7 @@
 use tidegate::mqtt::packet::Connect;
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
-use crate::harness::transport::Ending;
+use crate::harness::transport::{Ending, PING, PONG};
 use crate::harness::{Client, Over, Server, Setup, mqtt};
 
 const OVERS: [Over; 4] = Over::ALL;
@@ -191,6 +191,27 @@ fn whoever_is_silent_too_long_is_told_so() {
     for (over, mut client) in clients {
         expect_goodbye(&mut client, over, ReasonCode::KeepAliveTimeout, "Keep Alive", 1008);
     }
+}
+
+/// [MQTT-3.1.2-22] counts MQTT Control Packets: a browser answers pings for a page that hangs.
+#[test]
+fn pongs_are_no_packets() {
+    let server = Setup::new().section("websocket", "{ ping_interval: 1s }").start();
+    let mut connect = mqtt::connect(Version::V5, "hung");
+    connect.keep_alive_s = 2;
+    let mut client = Client::connect_with(&server, Over::Wss, connect);
+    let mut pings_count = 0;
+    let disconnect = loop {
+        let frame = client.transport.read_frame().expect("a ping or DISCONNECT");
+        if frame.opcode != PING {
+            break frame;
+        }
+        client.transport.write_frame(true, PONG, &frame.payload);
+        pings_count += 1;
+        assert!(pings_count < 10, "alive as long as it answers");
+    };
+    assert!(pings_count > 0, "it was asked, and answered");
+    assert_eq!((disconnect.payload[0], disconnect.payload[2]), (0xE0, 0x8D), "DISCONNECT, Keep Alive timeout");
 }
 
 #[test]

@@ -233,3 +233,47 @@ fn an_expired_session_leaves_nothing() {
         let_time_pass(&server, 2);
     }
 }
+
+/// Both exchanges are at their most delicate point when another connection takes the session over.
+#[test]
+fn exactly_once_survives_a_takeover_in_both_directions() {
+    let server = Setup::new().start();
+    let mut other = Client::connect(&server, Over::Tcp, Version::V5, "other");
+    other.subscribe("from", QoS::ExactlyOnce);
+    for (version, over) in everywhere() {
+        for newcomer in OVER {
+            let (mut first, _) = kept(&server, over, version, "torn");
+            first.subscribe("to", QoS::ExactlyOnce);
+            let mut sent = mqtt::publish("from", b"up", QoS::ExactlyOnce, false, 5);
+            first.send(&Packet::Publish(sent.clone()));
+            assert!(matches!(first.receive(), Packet::PubRec(_)));
+            other.publish("to", b"received", QoS::ExactlyOnce, false);
+            other.publish("to", b"unseen", QoS::ExactlyOnce, false);
+            let (received, unseen) = (first.receive_publish(), first.receive_publish());
+            answer(&mut first, &received, ReasonCode::Success);
+            assert!(matches!(first.receive(), Packet::PubRel(_)));
+
+            let (mut second, _) = kept(&server, newcomer, version, "torn");
+            first.expect_disconnect(ReasonCode::SessionTakenOver);
+            // Downwards: PUBREL for what was received, the other once more; both under their identifiers.
+            let mut again = [second.receive(), second.receive()];
+            again.sort_by_key(|packet| matches!(packet, Packet::Publish(_)));
+            assert!(matches!(&again[0], Packet::PubRel(ack) if Some(ack.packet_id) == received.packet_id), "{again:?}");
+            let Packet::Publish(repeated) = &again[1] else { panic!("{again:?}") };
+            assert_eq!((repeated.packet_id, repeated.dup), (unseen.packet_id, true));
+            second.send(&Packet::PubComp(Ack::new(received.packet_id.expect("QoS 2"), ReasonCode::Success)));
+            second.acknowledge(repeated);
+            // Upwards: the PUBREC may have been lost with the first connection.
+            sent.dup = true;
+            second.send(&Packet::Publish(sent));
+            assert!(matches!(second.receive(), Packet::PubRec(ack) if ack.reason == ReasonCode::Success));
+            second.send(&Packet::PubRel(super::ack(5, ReasonCode::Success)));
+            assert!(matches!(second.receive(), Packet::PubComp(ack) if ack.reason == ReasonCode::Success));
+            second.expect_nothing();
+            other.expect_message("from", b"up");
+            other.expect_nothing();
+            second.disconnect(ReasonCode::Success);
+            forget(&server, version, "torn");
+        }
+    }
+}

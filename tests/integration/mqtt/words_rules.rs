@@ -128,19 +128,6 @@ fn without_problem_information_only_connack_and_disconnect_have_words() {
 }
 
 #[test]
-fn response_information_is_given_to_nobody_unasked() {
-    let server = Setup::new().start();
-    for over in OVER {
-        for wants in [None, Some(false)] {
-            let mut connect = mqtt::connect(Version::V5, "requester");
-            connect.properties.request_response_information = wants;
-            let (_, answer) = Client::try_connect(&server, over, connect);
-            assert_eq!(answer.properties.response_information, None, "[MQTT-3.1.2-28]");
-        }
-    }
-}
-
-#[test]
 fn who_names_no_method_hears_of_none() {
     use std::io::Write as _;
     use std::process::Stdio;
