@@ -316,3 +316,37 @@ fn an_imported_configuration_passes_check() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(text(&output.stderr), "mosquitto.conf:1:1: allow_anonymous: found \"perhaps\"; true or false\n");
 }
+
+#[test]
+fn other_brokers_files_are_printed_as_policies() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write =
+        |name: &str, content: &str| std::fs::write(directory.path().join(name), content).expect("a writable file");
+    write("acl.conf", "{allow, {user, \"roger\"}, publish, [\"a/${clientid}\"]}.\n{deny, all}.\n");
+    write(
+        "credentials.xml",
+        "<file-rbac><users><user><name>roger</name><password>hunter2</password><roles><id>r</id></roles></user></users>\
+         <roles><role><id>r</id><permissions><permission><topic>a/${{clientid}}</topic></permission></permissions></role></roles></file-rbac>",
+    );
+    for (format, file) in [("emqx-acl", "acl.conf"), ("hivemq", "credentials.xml")] {
+        let output = run(directory.path(), &["import", format, file]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!text(&output.stdout).contains("hunter2") && !text(&output.stderr).contains("hunter2"), "a secret");
+        write("policy.yaml", &text(&output.stdout));
+        let explain = |client_id: &str| {
+            let arguments =
+                ["policy", "explain", "policy.yaml", "--user", "roger", "--client-id", client_id, "publish", "a/c1"];
+            text(&run(directory.path(), &arguments).stdout)
+        };
+        assert!(
+            explain("c1").starts_with("allowed") && explain("c2").starts_with("denied"),
+            "{format}: {}",
+            explain("c1")
+        );
+        write(file, "neither Erlang nor XML");
+        let output = run(directory.path(), &["import", format, file]);
+        assert_eq!(output.status.code(), Some(2), "{format}");
+        assert!(text(&output.stderr).starts_with(&format!("{file}:1:")), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "{format}");
+    }
+}
