@@ -1,6 +1,6 @@
-"""A device's side of the envelope, as docs/envelope.md describes it, with nothing but Python's own library.
+"""A device's side of the envelope, as configs/envelope.md describes it, with nothing but Python's own library.
 
-envelope.py example                                          the worked example of docs/envelope.md, as JSON
+envelope.py example                                          the worked example of configs/envelope.md, as JSON
 envelope.py publish PORT USERNAME PASSWORD TOPIC STEPS       needs paho 2: publishes the STEPS over one MQTT 5.0 connection
 
 STEPS is a JSON list of {"client_id", "key", "data", "age" (seconds, 0 unless said), "then" (what happens to it afterwards)};

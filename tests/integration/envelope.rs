@@ -1,4 +1,4 @@
-//! Several devices on one connection: each message says and proves whom it is from (`docs/envelope.md`).
+//! Several devices on one connection: each message says and proves whom it is from (`configs/envelope.md`).
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -243,7 +243,7 @@ fn the_example_of_the_documentation_can_be_computed() {
     let example = python(&["example"]);
     let said = |member: &str| example[member].as_str().expect("a text");
     let text =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/envelope.md")).expect("the documentation");
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/envelope.md")).expect("the documentation");
     assert!(text.contains(said("signed")), "{example}");
     assert!(text.contains(said("token")), "{example}");
     // The first JSON of the text is the message, the last what goes on of it; the policy's key is in the text as well.

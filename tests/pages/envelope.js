@@ -1,4 +1,4 @@
-// A page that stands for several devices and speaks JSON Actions: it signs as docs/envelope.md says, with what every browser has.
+// A page that stands for several devices and speaks JSON Actions: it signs as configs/envelope.md says, with what every browser has.
 const encoder = new TextEncoder();
 let socket;
 

@@ -8,7 +8,7 @@
 //! ```
 //! `message` takes a payload apart and puts together what was signed and what goes on; `canonical` is JSON as RFC 8785 writes it; `keys`
 //! are the clients' keys; `rule` is an entry of a policy's `envelope`, and opens envelopes; `replay` remembers what was seen.
-//! `docs/envelope.md` tells a device's author the same, with an example that a test computes again.
+//! `configs/envelope.md` tells a device's author the same, with an example that a test computes again.
 //!
 //! Why the text that is signed can be read in one way only, although its parts may hold dots: a timestamp is digits; no two clients of a
 //! key file have the same key, so a key names its client; and canonical data is an object, of which no end after a dot is one itself.
