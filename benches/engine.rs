@@ -12,7 +12,7 @@ use divan::{AllocProfiler, Bencher};
 use tidegate::engine::message::{
     Acknowledgement, Delivered, Delivery, Message, OpenSession, Outlet, Round, SubscribeRequest,
 };
-use tidegate::engine::{Attached, Engine, EngineConfig};
+use tidegate::engine::{Attached, Engine, EngineConfig, Pumped};
 use tidegate::mqtt::packet::SubscribeOptions;
 use tidegate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
 
@@ -163,7 +163,9 @@ fn fan_out_qos_1(bencher: Bencher<'_, '_>, receivers: usize) {
         for (session, tray) in &clients {
             let packet_id = tray.packet_id.load(Ordering::Relaxed) as u16;
             let packet_id = PacketId::new(packet_id).expect("it was sent with one");
-            assert!(house.engine.acknowledge(house.now, session, packet_id, Acknowledgement::PubAck, &mut house.round));
+            let acknowledgement = Acknowledgement::PubAck;
+            let pumped = house.engine.acknowledge(house.now, session, packet_id, acknowledgement, &mut house.round);
+            assert_eq!(pumped, Some(Pumped::Done));
         }
     });
 }
@@ -226,9 +228,9 @@ fn unsubscribe_100k_filters(bencher: Bencher<'_, '_>) {
         (house, sessions, filters)
     };
     bencher.counter(ItemsCount::new(100_000_usize)).with_inputs(make).bench_local_values(
-        |(house, sessions, filters)| {
+        |(mut house, sessions, filters)| {
             for (number, filter) in filters.iter().enumerate() {
-                assert!(house.engine.unsubscribe(&sessions[number % 100], filter));
+                assert!(house.engine.unsubscribe(house.now, &sessions[number % 100], filter, &mut house.round));
             }
             (house, sessions, filters)
         },
@@ -289,7 +291,7 @@ fn send_100k_retained(bencher: Bencher<'_, '_>) {
     let (session, _tray) = house.connect(0);
     bencher.counter(ItemsCount::new(100_000_usize)).bench_local(|| {
         house.subscribe(&session, "#", QoS::AtMostOnce);
-        while house.engine.pump(house.now, &session, &mut house.round) == tidegate::engine::Pumped::More {}
+        while house.engine.pump(house.now, &session, &mut house.round) == Pumped::More {}
         for outlet in house.round.drain() {
             outlet.flush();
         }

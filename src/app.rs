@@ -6,7 +6,8 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -17,12 +18,13 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::connection::{Connections, Environment, TICK};
+use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
-use crate::engine::Engine;
+use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{QoS, ReasonCode, TopicName};
 use crate::policy::{self, Policy};
+use crate::telemetry::sys_topics::{Snapshot, SysTopics};
 use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -57,13 +59,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let edge_counters = Arc::new(EdgeCounters::default());
     let edge = Edge::bind(config.edge.clone(), handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
     let readiness = Readiness::default();
-    let metrics = Exposition::new(metrics(&connections, edge_counters));
+    let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters)));
     let admin = Admin::bind(&config.admin, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
+    let authenticator = Arc::clone(connections.authenticator());
+    let watcher = tokio::spawn(async move { authenticator.watch().await });
+    let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
     let edge = tokio::spawn(edge.run(async {
@@ -81,6 +86,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop.send(());
     drain(&connections, edge, config.drain_timeout).await;
     ticker.abort();
+    watcher.abort();
+    if let Some(sys_topics) = sys_topics {
+        sys_topics.abort();
+    }
     if let Some(admin) = admin {
         admin.abort();
     }
@@ -113,6 +122,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
         policy: ArcSwap::from_pointee(policy),
         config: config.connection.clone(),
         counters: Default::default(),
+        envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s),
         random,
     };
     Ok(Connections::new(environment, Arc::new(authenticator), Instant::now()))
@@ -134,6 +144,62 @@ async fn tick(connections: Connections) {
     loop {
         interval.tick().await;
         connections.tick(Instant::now());
+    }
+}
+
+/// Keeps the `$SYS` topics up to date. They are there when this returns, before anybody can ask.
+fn tell_sys_topics(connections: Connections, edge: Arc<EdgeCounters>, interval: Duration) -> Option<JoinHandle<()>> {
+    if interval.is_zero() {
+        return None;
+    }
+    let mut topics = SysTopics::new(Instant::now());
+    let mut tell = move || {
+        let now = Instant::now();
+        let values = topics.update(now, &snapshot(&connections, &edge));
+        connections.announce(now, values.iter().filter_map(|(topic, value)| sys_message(topic, value)));
+    };
+    tell();
+    Some(tokio::spawn(async move {
+        let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            tell();
+        }
+    }))
+}
+
+/// At QoS 0, unlike mosquitto's: such a message never waits in the session of a client that is away.
+fn sys_message(topic: &str, value: &str) -> Option<Message> {
+    let topic = TopicName::parse(topic).ok()?;
+    Some(Message::new(&topic, &[], value.as_bytes(), QoS::AtMostOnce, true))
+}
+
+fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
+    let environment = connections.environment();
+    let (connection, engine) = (&environment.counters, environment.engine.counters());
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let publishes_sent = read(&engine.deliveries) + read(&engine.redeliveries);
+    Snapshot {
+        sessions: read(&engine.sessions),
+        sessions_connected: read(&engine.sessions_connected),
+        sessions_expired: read(&engine.sessions_expired),
+        subscriptions: read(&engine.subscriptions),
+        shared_subscriptions: read(&engine.shared_subscriptions),
+        retained_messages: read(&engine.retained_messages),
+        packets_received: read(&connection.packets_received),
+        packets_sent: read(&connection.answers_sent) + publishes_sent,
+        publishes_received: read(&connection.publishes_received),
+        publishes_sent,
+        publishes_dropped: read(&engine.dropped_outbox_full)
+            + read(&engine.dropped_queue_full_qos_0)
+            + read(&engine.dropped_queue_full),
+        publish_bytes_received: read(&connection.publish_bytes_received),
+        publish_bytes_sent: read(&engine.delivered_bytes),
+        bytes_received: read(&connection.received_bytes),
+        bytes_sent: read(&connection.sent_bytes),
+        sockets: read(&edge.connections_accepted),
+        connects_received: read(&connection.connects_received),
     }
 }
 
@@ -188,6 +254,11 @@ fn raise_file_limit() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
+}
+
+/// The clock of the world, which timestamps of others are compared with.
+fn unix_now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// For Client Identifiers of the server's making: nobody can guess another's.

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
-use super::{Credentials, PasswordFile, Principal, load};
+use super::jwt::{JwtConfig, Rejected, Verifier, token};
+use super::mechanism::Mechanisms;
+use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
 
 /// How many logins may wait for each hashing slot; more are refused at once instead of waiting past every deadline.
 const WAITING_PER_SLOT_MAX: usize = 256;
@@ -19,15 +22,39 @@ const WAITING_PER_SLOT_MAX: usize = 256;
 pub struct AuthConfig {
     /// Whether no credentials mean the principal `anonymous`. Wrong credentials are refused all the same. Default: false.
     pub anonymous: bool,
-    /// The password file. `None` (the default): no method is configured, and credentials are ignored.
+    /// The password file. With neither it nor `jwt` (the default) no method is configured, and credentials are ignored.
     pub passwords: Option<PathBuf>,
+    /// Which tokens are taken, if any.
+    pub jwt: Option<JwtConfig>,
+    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least.
+    pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
     pub hashing_max: usize,
 }
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { anonymous: false, passwords: None, hashing_max: 2 }
+        Self { anonymous: false, passwords: None, jwt: None, order: Method::ALL.to_vec(), hashing_max: 2 }
+    }
+}
+
+/// A way to find out who somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Jwt,
+    Passwords,
+}
+
+impl Method {
+    pub const ALL: [Self; 2] = [Self::Jwt, Self::Passwords];
+
+    /// As the configuration calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::Passwords => "passwords",
+        }
     }
 }
 
@@ -43,6 +70,12 @@ pub enum Refused {
     /// Too many logins are waiting: 0x88, return code 3.
     #[error("too many logins at once")]
     Unavailable,
+    /// The Authentication Method is not offered: 0x8C.
+    #[error("unknown authentication method")]
+    UnknownMethod,
+    /// An exchange of enhanced authentication failed: 0x87.
+    #[error("not proven")]
+    NotProven,
 }
 
 /// How often what was answered.
@@ -58,12 +91,19 @@ pub struct AuthCounters {
     pub not_authorized: AtomicU64,
     /// Clients refused because too many logins were waiting already.
     pub unavailable: AtomicU64,
+    /// Clients that named an Authentication Method which is not offered.
+    pub unknown_method: AtomicU64,
+    /// Exchanges of enhanced authentication that failed.
+    pub not_proven: AtomicU64,
 }
 
 /// Answers who a client is.
 pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
+    tokens: Option<Arc<Verifier>>,
+    order: Vec<Method>,
+    mechanisms: Mechanisms,
     slots: Arc<Semaphore>,
     waiting_max: usize,
     waiting_count: AtomicUsize,
@@ -71,22 +111,42 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads the password file, if one is configured.
+    /// Reads the password file and the key file, as far as they are configured.
     ///
     /// # Errors
-    /// Every fault of the password file, or why it cannot be read.
+    /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
-        let passwords = config.passwords.as_deref().map(load::password_file).transpose()?;
-        Ok(Self::with_passwords(config.anonymous, passwords, config.hashing_max))
+        let passwords = config.passwords.as_deref().map(load::password_file).transpose();
+        let tokens = config.jwt.map(Verifier::new).transpose();
+        match (passwords, tokens) {
+            (Ok(passwords), Ok(tokens)) => {
+                Ok(Self::with_methods(config.anonymous, passwords, tokens, config.order, config.hashing_max))
+            }
+            (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
+        }
     }
 
     /// An authenticator over passwords that were read already.
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
+        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), hashing_max)
+    }
+
+    fn with_methods(
+        anonymous: bool,
+        passwords: Option<PasswordFile>,
+        tokens: Option<Verifier>,
+        order: Vec<Method>,
+        hashing_max: usize,
+    ) -> Self {
         let slots = hashing_max.clamp(1, Semaphore::MAX_PERMITS);
+        let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
             anonymous,
-            passwords: passwords.map(Arc::new),
+            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref()),
+            passwords,
+            tokens,
+            order,
             slots: Arc::new(Semaphore::new(slots)),
             waiting_max: slots.saturating_mul(WAITING_PER_SLOT_MAX),
             waiting_count: AtomicUsize::new(0),
@@ -94,24 +154,33 @@ impl Authenticator {
         }
     }
 
-    /// Answers at once where no hashing is needed; `None`: await [`Self::authenticate`].
+    /// Answers at once where nothing has to be hashed or read; `None`: await [`Self::authenticate`].
     ///
     /// Each answer is counted: call either this and, only after `None`, the other, or the other alone.
     #[must_use]
     pub fn authenticate_now(&self, credentials: &Credentials) -> Option<Result<Principal, Refused>> {
-        let answer = match (&self.passwords, &credentials.username, &credentials.password) {
-            (Some(_), Some(_), Some(_)) => return None,
+        if !self.has_method() || !self.brings_any(credentials) {
+            let answer = if self.anonymous { Ok(Principal::anonymous()) } else { Err(Refused::NotAuthorized) };
+            return Some(self.count(answer));
+        }
+        let mut claims = self.claims(credentials);
+        match (claims.next(), claims.next()) {
             // Half of a pair is not "no credentials".
-            (Some(_), Some(_), None) | (Some(_), None, Some(_)) => Err(Refused::BadCredentials),
-            (Some(_), None, None) | (None, _, _) if self.anonymous => Ok(Principal::anonymous()),
-            (Some(_), None, None) | (None, _, _) => Err(Refused::NotAuthorized),
-        };
-        Some(self.count(answer))
+            (None, _) => Some(self.count(Err(Refused::BadCredentials))),
+            (Some(Claim::Password(..)), _) => None,
+            (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
+                Err(Rejected::UnknownKey) => None,
+                // Another method may know better, in a time of its own.
+                Err(_) if other.is_some() => None,
+                answer => Some(self.count_token(tokens, answer)),
+            },
+        }
     }
 
     /// Answers who sent `credentials`. Hashing takes tens of milliseconds or more, on a thread for blocking work.
     ///
-    /// If the future is dropped, a hash that was begun still keeps its slot until it is done.
+    /// Methods are asked in their order; who knows the credentials answers, and if none does they are wrong. If the future is dropped, a
+    /// hash that was begun still keeps its slot until it is done.
     ///
     /// # Errors
     /// Why the client is refused.
@@ -119,33 +188,113 @@ impl Authenticator {
         if let Some(answer) = self.authenticate_now(&credentials) {
             return answer;
         }
-        let (Some(passwords), Some(username), Some(password)) =
-            (self.passwords.clone(), credentials.username, credentials.password)
-        else {
-            return self.count(Err(Refused::NotAuthorized));
+        let mut refused = Refused::BadCredentials;
+        for claim in self.claims(&credentials) {
+            let answer = match claim {
+                Claim::Token(tokens, token, username) => {
+                    let answer = tokens.verify_reading(token, username).await;
+                    tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+                    answer.map_err(|_| Refused::BadCredentials)
+                }
+                Claim::Password(passwords, username, password) => {
+                    self.verify_password(Arc::clone(passwords), username, password).await
+                }
+            };
+            match answer {
+                Err(Refused::BadCredentials) => {}
+                Err(other) => refused = other,
+                accepted => return self.count(accepted),
+            }
+        }
+        self.count(Err(refused))
+    }
+
+    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the upgrade request
+    /// said; that is not looked at then.
+    fn claims<'a>(&'a self, credentials: &'a Credentials) -> impl Iterator<Item = Claim<'a>> {
+        let username = credentials.username.as_deref();
+        let password = match (&self.passwords, username, &credentials.password) {
+            (Some(passwords), Some(username), Some(password)) => Some(Claim::Password(passwords, username, password)),
+            _ => None,
         };
-        let Some(_waiting) = Waiting::enter(&self.waiting_count, self.waiting_max) else {
-            return self.count(Err(Refused::Unavailable));
+        let token = match (&self.tokens, &credentials.password, &credentials.token) {
+            // What has not the form of a token is meant for the password file, if that can know it.
+            (Some(_), Some(secret), _) if password.is_some() && !token::is_shaped(secret) => None,
+            (Some(tokens), Some(secret), _) => Some(Claim::Token(tokens, secret, username)),
+            (Some(tokens), None, Some(token)) => Some(Claim::Token(tokens, token.as_bytes(), username)),
+            _ => None,
         };
+        self.order.iter().filter_map(move |method| match method {
+            Method::Jwt => token,
+            Method::Passwords => password,
+        })
+    }
+
+    /// Whether there is anything in `credentials` that a configured method could look at, or half of it.
+    fn brings_any(&self, credentials: &Credentials) -> bool {
+        let is_said = credentials.username.is_some() || credentials.password.is_some();
+        is_said || (self.tokens.is_some() && credentials.token.is_some())
+    }
+
+    async fn verify_password(
+        &self,
+        passwords: Arc<PasswordFile>,
+        username: &str,
+        password: &Bytes,
+    ) -> Result<Principal, Refused> {
+        let waiting = Waiting::enter(&self.waiting_count, self.waiting_max);
+        let _waiting = waiting.ok_or(Refused::Unavailable)?;
         // The semaphore is never closed, and a hash does not panic; if either happened, nobody would be let in.
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-            return self.count(Err(Refused::Unavailable));
-        };
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
+        let (username, password): (Box<str>, _) = (username.into(), password.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             passwords.verify(&username, &password).then(|| Principal::user(&username))
         });
-        let answer = match verified.await {
+        match verified.await {
             Ok(principal) => principal.ok_or(Refused::BadCredentials),
             Err(_) => Err(Refused::Unavailable),
-        };
-        self.count(answer)
+        }
+    }
+
+    fn count_token(&self, tokens: &Verifier, answer: Result<Principal, Rejected>) -> Result<Principal, Refused> {
+        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+        self.count(answer.map_err(|_| Refused::BadCredentials))
+    }
+
+    /// Keeps what was read from files up to date, for ever.
+    pub async fn watch(&self) {
+        match &self.tokens {
+            Some(tokens) => tokens.watch().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Which tokens came to what, if any are taken.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&Verifier> {
+        self.tokens.as_deref()
+    }
+
+    /// Takes an exchange of enhanced authentication one step further; an end is counted. Costs microseconds, as it is the client who
+    /// derives keys. `nonce` is random.
+    ///
+    /// # Errors
+    /// Why the client is refused.
+    pub fn prove(&self, proof: Proof, nonce: u128) -> Result<Step, Refused> {
+        let step = self.mechanisms.step(proof, nonce);
+        match &step {
+            Ok(Step::Continue { .. }) => {}
+            Ok(Step::Proven { principal, .. }) => self.tally(Ok(principal)),
+            Err(refused) => self.tally(Err(*refused)),
+        }
+        step
     }
 
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
-        self.passwords.is_some()
+        self.passwords.is_some() || self.tokens.is_some()
     }
 
     /// Whether a client without credentials comes in, as `anonymous`.
@@ -161,15 +310,21 @@ impl Authenticator {
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
-        let counter = match &answer {
+        self.tally(answer.as_ref().map_err(|refused| *refused));
+        answer
+    }
+
+    fn tally(&self, answer: Result<&Principal, Refused>) {
+        let counter = match answer {
             Ok(principal) if principal.is_anonymous => &self.counters.anonymous,
             Ok(_) => &self.counters.accepted,
             Err(Refused::BadCredentials) => &self.counters.bad_credentials,
             Err(Refused::NotAuthorized) => &self.counters.not_authorized,
             Err(Refused::Unavailable) => &self.counters.unavailable,
+            Err(Refused::UnknownMethod) => &self.counters.unknown_method,
+            Err(Refused::NotProven) => &self.counters.not_proven,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        answer
     }
 }
 
@@ -181,6 +336,14 @@ impl fmt::Debug for Authenticator {
             .field("counters", &self.counters)
             .finish_non_exhaustive()
     }
+}
+
+/// What credentials are to one method.
+#[derive(Clone, Copy)]
+enum Claim<'a> {
+    /// With the User Name beside it.
+    Token(&'a Verifier, &'a [u8], Option<&'a str>),
+    Password(&'a Arc<PasswordFile>, &'a str, &'a Bytes),
 }
 
 /// A place among those who wait, given back when dropped.
@@ -201,8 +364,7 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
+    use super::super::{Token, jwt};
     use super::*;
 
     const PASSWORDS: &str = "client:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
@@ -214,11 +376,15 @@ mod tests {
 
     fn credentials(username: Option<&str>, password: Option<&str>) -> Credentials {
         let password = password.map(|password| Bytes::copy_from_slice(password.as_bytes()));
-        Credentials { username: username.map(Into::into), password, client_id: "c".into(), address: None }
+        Credentials { username: username.map(Into::into), password, token: None, client_id: "c".into(), address: None }
     }
 
     async fn outcome(authenticator: &Authenticator, username: Option<&str>, password: Option<&str>) -> String {
-        match authenticator.authenticate(credentials(username, password)).await {
+        told(authenticator.authenticate(credentials(username, password)).await)
+    }
+
+    fn told(answer: Result<Principal, Refused>) -> String {
+        match answer {
             Ok(principal) if principal.is_anonymous => "anonymous".to_owned(),
             Ok(principal) => format!("user {}", principal.username),
             Err(refused) => refused.to_string(),
@@ -254,6 +420,65 @@ mod tests {
             assert_eq!(outcome(&authenticator(true, false), username, password).await, "anonymous");
             let refused = outcome(&authenticator(false, false), username, password).await;
             assert_eq!(refused, "not authorized without credentials");
+        }
+    }
+
+    /// Tokens and the password file, in both orders, and what either says to every combination.
+    #[tokio::test]
+    async fn methods_are_asked_in_their_order_and_none_excuses_another() {
+        const BAD: &str = "bad username or password";
+        let (jwks, token) = jwt::tests::key_file_and_token("alice");
+        let (_, other) = jwt::tests::key_file_and_token("client");
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let forged = format!("{message}.{}", signature.chars().rev().skip(1).chain(['A']).collect::<String>());
+        let folder = tempfile::tempdir().unwrap();
+        let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
+        std::fs::write(&keys, jwks).unwrap();
+        std::fs::write(&passwords, PASSWORDS).unwrap();
+        let jwt = JwtConfig { keys, rules: jwt::Rules::default(), refresh: std::time::Duration::from_secs(3600) };
+        for order in [[Method::Jwt, Method::Passwords], [Method::Passwords, Method::Jwt]] {
+            let config = AuthConfig {
+                passwords: Some(passwords.clone()),
+                jwt: Some(jwt.clone()),
+                order: order.to_vec(),
+                ..AuthConfig::default()
+            };
+            let both = Authenticator::new(AuthConfig { anonymous: true, ..config.clone() }).unwrap();
+            let tokens = Authenticator::new(AuthConfig { passwords: None, ..config }).unwrap();
+            let (t, w) = (Some(&*token), Some("correct horse"));
+            for (username, password, request, of_both, of_tokens) in [
+                (None, None, None, "anonymous", "not authorized without credentials"),
+                (None, t, None, "user alice", "user alice"),
+                (Some(""), t, None, "user alice", "user alice"),
+                (Some("alice"), t, None, "user alice", "user alice"),
+                (Some("bob"), t, None, BAD, BAD),
+                (Some("client"), t, None, BAD, BAD),
+                (Some("client"), w, None, "user client", BAD),
+                (Some("client"), Some("wrong"), None, BAD, BAD),
+                (None, Some(&*forged), None, BAD, BAD),
+                // The request's token is the identity of who says nothing, or no other name, in CONNECT.
+                (None, None, t, "user alice", "user alice"),
+                (Some("alice"), None, t, "user alice", "user alice"),
+                (Some("bob"), None, t, BAD, BAD),
+                (None, None, Some(&*forged), BAD, BAD),
+                (None, None, Some(""), BAD, BAD),
+                // Whatever CONNECT says goes before it, be it right or wrong.
+                (Some("client"), w, t, "user client", BAD),
+                (Some("client"), w, Some(&*forged), "user client", BAD),
+                (Some("client"), Some("wrong"), t, BAD, BAD),
+                (None, Some(&*other), t, "user client", "user client"),
+                (None, Some(&*forged), t, BAD, BAD),
+            ] {
+                let credentials = Credentials { token: request.map(Token::new), ..credentials(username, password) };
+                for (authenticator, expected) in [(&both, of_both), (&tokens, of_tokens)] {
+                    let found = told(authenticator.authenticate(credentials.clone()).await);
+                    assert_eq!(found, expected, "{order:?} {username:?} {password:?} {request:?}");
+                }
+            }
+            let verifier = tokens.tokens().unwrap();
+            assert_eq!(verifier.counters().accepted.load(Ordering::Relaxed), 6);
+            let rejected = |reason| verifier.counters().rejected(reason);
+            assert_eq!((rejected(Rejected::Username), rejected(Rejected::Signature)), (3, 3));
         }
     }
 

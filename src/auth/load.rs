@@ -1,5 +1,6 @@
-//! Reads the password file from disk.
+//! Reads the password file and the key file from disk.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::fault::Fault;
@@ -16,4 +17,24 @@ pub fn password_file(path: &Path) -> Result<PasswordFile, Vec<Fault>> {
         vec![Fault::new(&origin, "", format!("cannot be read: {error}"), "a password file in UTF-8")]
     })?;
     PasswordFile::parse(&text, &origin)
+}
+
+/// The longest key file.
+const KEY_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Reads the text of the key file at `path`.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn key_file(path: &Path) -> Result<String, Fault> {
+    let fault = |found: String| Fault::new(path.display().to_string(), "", found, "a JWK Set in UTF-8 of at most 1MiB");
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        // One byte more than is allowed shows that there is more.
+        .and_then(|file| file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| fault(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > KEY_FILE_BYTES_MAX {
+        return Err(fault("is longer than 1MiB".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| fault("has bytes that are no UTF-8".to_owned()))
 }

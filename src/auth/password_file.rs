@@ -6,6 +6,7 @@ use crate::fault::Fault;
 
 use super::hash::{Scheme, StoredHash};
 use super::principal::ANONYMOUS;
+use super::scram::{KEY_BYTES, Likeness, Verifier};
 
 /// A password file's entries. Its `Debug` shows no hash.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct PasswordFile {
     hash_by_username: BTreeMap<Box<str>, StoredHash>,
     /// What an unknown user's password is compared with; the outcome is thrown away.
     decoy: StoredHash,
+    /// What most SCRAM entries look like; `None` if there are none.
+    likeness: Option<Likeness>,
 }
 
 impl PasswordFile {
@@ -50,7 +53,7 @@ impl PasswordFile {
                         column,
                         username,
                         error.to_string(),
-                        "$6$…, $7$… or $argon2id$…, as `tidegate passwd` writes it",
+                        "$6$…, $7$…, $argon2id$… or SCRAM-SHA-256$…, as `tidegate passwd` writes it",
                     );
                 }
             }
@@ -59,7 +62,8 @@ impl PasswordFile {
             return Err(faults);
         }
         let decoy = decoy(hash_by_username.values());
-        Ok(Self { hash_by_username, decoy })
+        let likeness = likeness(hash_by_username.values());
+        Ok(Self { hash_by_username, decoy, likeness })
     }
 
     /// Whether `password` is this user's. An unknown user costs what the file's most usual entry costs.
@@ -71,6 +75,24 @@ impl PasswordFile {
                 std::hint::black_box(self.decoy.verify(password));
                 false
             }
+        }
+    }
+
+    /// Whether a SCRAM exchange can succeed: some entry is a SCRAM-SHA-256 verifier.
+    #[must_use]
+    pub fn has_scram(&self) -> bool {
+        self.likeness.is_some()
+    }
+
+    /// What to challenge this user with in a SCRAM exchange, and whether it is the user's own. A user without a SCRAM entry gets what an
+    /// unknown one gets, of which `secret` makes a verifier that looks like most others. `None` without [`Self::has_scram`].
+    #[must_use]
+    pub fn verifier(&self, username: &str, secret: &[u8; KEY_BYTES]) -> Option<(Verifier, bool)> {
+        // Made in either case, so that both take the same time.
+        let unmatched = Verifier::unmatched(secret, username, self.likeness?);
+        match self.hash_by_username.get(username).and_then(StoredHash::verifier) {
+            Some(verifier) => Some((verifier, true)),
+            None => Some((unmatched, false)),
         }
     }
 
@@ -157,9 +179,21 @@ fn decoy<'h>(hashes: impl Iterator<Item = &'h StoredHash>) -> StoredHash {
     usual.map_or_else(StoredHash::unmatched, |(_, hash)| hash.clone())
 }
 
+/// What most SCRAM entries look like.
+fn likeness<'h>(hashes: impl Iterator<Item = &'h StoredHash>) -> Option<Likeness> {
+    let mut count_by_likeness: BTreeMap<Likeness, usize> = BTreeMap::new();
+    for verifier in hashes.filter_map(StoredHash::verifier) {
+        let likeness = Likeness { iterations: verifier.iterations, salt_bytes: verifier.salt.len() };
+        *count_by_likeness.entry(likeness).or_default() += 1;
+    }
+    count_by_likeness.into_iter().max_by_key(|(_, count)| *count).map(|(likeness, _)| likeness)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SCRAM: &str = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$Y2eRFXLWrUnuM8NBTPPoG0Na9Jo+iWz9y0qDnDeJljg=:i9OU/WREaWC16d96s1DBISzhBItqQjA4x+ra3A4ZmKc=";
 
     const SHA512: &str =
         "$6$KZIT82qk7F1+ctFY$8xQlIAEQNc2TGCILiZgJlXest6WPJhxr78+UjkE5k82VrlOFos6Bg173UM3i1XDy3gDsPJZMwgpbvoz/lzO2cg==";
@@ -191,6 +225,22 @@ mod tests {
         let text = format!("a:{SHA512}\nb:{PBKDF2}\nc:{PBKDF2}\n");
         let file = PasswordFile::parse(&text, "p").unwrap();
         assert_eq!(file.decoy.scheme(), Scheme::Pbkdf2 { iterations: 101 });
+    }
+
+    #[test]
+    fn who_cannot_do_scram_looks_like_who_can() {
+        let file = PasswordFile::parse(&format!("a:{SCRAM}\nb:{PBKDF2}\n"), "p").unwrap();
+        let (known, is_known) = file.verifier("a", &[1; KEY_BYTES]).unwrap();
+        assert!(is_known && file.verify("a", b"correct horse") && !file.verify("a", b"wrong"));
+        for username in ["b", "nobody"] {
+            let (verifier, is_known) = file.verifier(username, &[1; KEY_BYTES]).unwrap();
+            assert!(!is_known, "{username}");
+            assert_eq!((verifier.iterations, verifier.salt.len()), (known.iterations, known.salt.len()));
+            assert_ne!(verifier.salt, known.salt);
+            assert_eq!(file.verifier(username, &[1; KEY_BYTES]).unwrap().0, verifier, "the same each time");
+        }
+        let without = PasswordFile::parse(&format!("b:{PBKDF2}\n"), "p").unwrap();
+        assert!(!without.has_scram() && without.verifier("b", &[1; KEY_BYTES]).is_none());
     }
 
     #[test]

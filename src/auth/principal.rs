@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -18,27 +19,67 @@ pub struct Principal {
     pub is_anonymous: bool,
     /// Verified claims by name (from a token or a client certificate); empty for passwords.
     pub claims: BTreeMap<String, String>,
+    /// Verified claims that are lists, by name. A list gives roles by what it holds; it stands for no level of a topic.
+    pub claim_lists: BTreeMap<String, Vec<String>>,
+    /// When what proves it is over, as a token's `exp` says.
+    pub expires_at: Option<Instant>,
 }
 
 impl Principal {
     /// The identity of whoever came without credentials.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { username: ANONYMOUS.into(), is_anonymous: true, claims: BTreeMap::new() }
+        Self { is_anonymous: true, ..Self::user(ANONYMOUS) }
     }
 
     /// An authenticated identity without claims.
     #[must_use]
     pub fn user(username: &str) -> Self {
-        Self { username: username.into(), is_anonymous: false, claims: BTreeMap::new() }
+        Self {
+            username: username.into(),
+            is_anonymous: false,
+            claims: BTreeMap::new(),
+            claim_lists: BTreeMap::new(),
+            expires_at: None,
+        }
+    }
+
+    /// Whether the claim of this name is `value`, or a list that holds it.
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: &str) -> bool {
+        self.claims.get(name).is_some_and(|claim| claim == value)
+            || self.claim_lists.get(name).is_some_and(|list| list.iter().any(|item| item == value))
     }
 }
 
-/// What a client says to prove who it is. Its `Debug` shows no password.
+/// A token as it came. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+impl Token {
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(redacted)")
+    }
+}
+
+/// What a client says to prove who it is. Its `Debug` shows no password and no token.
 #[derive(Clone)]
 pub struct Credentials {
     pub username: Option<Box<str>>,
     pub password: Option<Bytes>,
+    /// Of the request that opened the WebSocket. What CONNECT says goes before it.
+    pub token: Option<Token>,
     pub client_id: Box<str>,
     /// Where it comes from, as far as the edge believes it.
     pub address: Option<IpAddr>,
@@ -48,7 +89,7 @@ impl Credentials {
     /// Whether the client said nothing that could be checked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.username.is_none() && self.password.is_none()
+        self.username.is_none() && self.password.is_none() && self.token.is_none()
     }
 }
 
@@ -57,6 +98,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "redacted"))
+            .field("token", &self.token)
             .field("client_id", &self.client_id)
             .field("address", &self.address)
             .finish()
@@ -72,6 +114,7 @@ mod tests {
         let credentials = Credentials {
             username: Some("client".into()),
             password: Some(Bytes::from_static(b"hunter2")),
+            token: Some(Token::new("ey.hunter2")),
             client_id: "c1".into(),
             address: None,
         };

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::auth::hash::{SALT_BYTES, StoredHash};
+use crate::auth::hash::{ITERATIONS_MAX, SALT_BYTES, SCRAM_ITERATIONS, SCRAM_ITERATIONS_MIN, StoredHash};
 use crate::auth::password_file::{self, PasswordFile};
 use crate::cli;
 use crate::fault::Fault;
@@ -34,6 +34,12 @@ pub struct PasswdCommand {
     /// Delete the user's entry
     #[arg(long)]
     delete: bool,
+    /// Store a SCRAM-SHA-256 verifier instead of an argon2id hash: the user may log in by SCRAM, where no password is sent, or as before
+    #[arg(long, conflicts_with = "delete")]
+    scram: bool,
+    /// With --scram: how often the password is hashed, by the client at each login by SCRAM and by the server at each other one
+    #[arg(long, requires = "scram", default_value_t = SCRAM_ITERATIONS, value_parser = clap::value_parser!(u32).range(i64::from(SCRAM_ITERATIONS_MIN)..=i64::from(ITERATIONS_MAX)))]
+    iterations: u32,
 }
 
 impl PasswdCommand {
@@ -64,11 +70,20 @@ impl PasswdCommand {
             if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
                 return Ok(fault(format!("a password of {} bytes", password.len()), "1 to 65535 bytes"));
             }
-            password_file::set(&text, &self.user, &new_hash(&password)?)
+            password_file::set(&text, &self.user, &self.new_hash(&password)?)
         };
         replace(&path, edited.as_bytes()).with_context(|| format!("{origin} cannot be replaced"))?;
         self.tell(&edited, json)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn new_hash(&self, password: &[u8]) -> anyhow::Result<StoredHash> {
+        let mut salt = [0; SALT_BYTES];
+        getrandom::fill(&mut salt).context("the system has no random numbers")?;
+        Ok(match self.scram {
+            true => StoredHash::scram_sha_256(password, salt, self.iterations),
+            false => StoredHash::argon2id(password, salt),
+        })
     }
 
     /// Says what was done; and what is wrong with other lines, which were left as they are.
@@ -84,12 +99,6 @@ impl PasswdCommand {
         }
         Ok(())
     }
-}
-
-fn new_hash(password: &[u8]) -> anyhow::Result<StoredHash> {
-    let mut salt = [0; SALT_BYTES];
-    getrandom::fill(&mut salt).context("the system has no random numbers")?;
-    Ok(StoredHash::argon2id(password, salt))
 }
 
 /// One line without its end. Passwords are bytes to MQTT, so no text is asked for.
@@ -219,8 +228,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("passwords");
         fs::write(&file, "client:keep\nserver:keep\n").unwrap();
-        let run =
-            |user: &str| PasswdCommand { file: file.clone(), user: user.into(), stdin: false, delete: true }.run(true);
+        let delete = |user: &str| PasswdCommand {
+            file: file.clone(),
+            user: user.into(),
+            stdin: false,
+            delete: true,
+            scram: false,
+            iterations: SCRAM_ITERATIONS,
+        };
+        let run = |user: &str| delete(user).run(true);
         let code = |done: anyhow::Result<ExitCode>| format!("{:?}", done.unwrap());
         assert_eq!(code(run("client")), format!("{:?}", ExitCode::SUCCESS));
         assert_eq!(fs::read_to_string(&file).unwrap(), "server:keep\n");

@@ -8,10 +8,11 @@ use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
-use crate::auth::AuthConfig;
-use crate::connection::ConnectionConfig;
-use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig};
-use crate::engine::EngineConfig;
+use crate::auth::jwt::Rules;
+use crate::auth::{AuthConfig, JwtConfig, Method};
+use crate::connection::{ConnectionConfig, ResponseInformation};
+use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
+use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -26,23 +27,82 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         exposure(root, &edge, faults);
     }
     let anonymous = anonymous(root);
-    let auth = section(root, "auth");
-    let auth = AuthConfig { anonymous, passwords: auth.path("passwords"), hashing_max: count(auth, "hashing_max") };
+    let auth = auth(section(root, "auth"), anonymous, faults);
     Config {
         edge,
-        connection: connection(root),
+        connection: connection(root, faults),
         engine: engine(section(root, "engine")),
         auth,
         policy: root.path("policy"),
         admin,
         log: log(section(root, "log")),
+        sys_interval: duration(section(root, "engine"), "sys_interval"),
         drain_timeout: duration(section(root, "limits"), "drain_timeout"),
     }
 }
 
+fn auth(auth: &Written, anonymous: bool, faults: &mut Vec<Fault>) -> AuthConfig {
+    let jwt = section(auth, "jwt");
+    let is_written = |key: &&&str| jwt.get(key).is_some_and(|written| written.origin != Origin::Default);
+    if let (None, Some(key)) = (jwt.get("keys"), ["audience", "issuer", "cookie"].iter().find(is_written)) {
+        faults.extend(
+            jwt.get(key).map(|written| written.fault("without keys no token is taken", "auth.jwt.keys as well")),
+        );
+    }
+    AuthConfig {
+        anonymous,
+        passwords: auth.path("passwords"),
+        jwt: jwt.path("keys").map(|keys| JwtConfig {
+            keys,
+            rules: Rules {
+                audience: jwt.text("audience").map(Into::into),
+                issuer: jwt.text("issuer").map(Into::into),
+                username_claim: jwt.text("username_claim").unwrap_or_default().into(),
+                leeway: duration(jwt, "leeway"),
+                token_bytes_max: size(jwt, "token_bytes_max"),
+            },
+            refresh: duration(jwt, "refresh"),
+        }),
+        order: order(auth, faults),
+        hashing_max: count(auth, "hashing_max"),
+    }
+}
+
+/// The methods in their order: each once, and every one that is configured.
+fn order(auth: &Written, faults: &mut Vec<Fault>) -> Vec<Method> {
+    let mut order = Vec::new();
+    for item in auth.items("order") {
+        let method = Method::ALL.into_iter().find(|method| item.as_text() == Some(method.name()));
+        match method {
+            Some(method) if order.contains(&method) => faults.push(item.fault("is given twice", "each method once")),
+            method => order.extend(method),
+        }
+    }
+    for (method, is_configured) in
+        [(Method::Jwt, is_token_taken(auth)), (Method::Passwords, auth.get("passwords").is_some())]
+    {
+        if let (Some(written), true) = (auth.get("order"), is_configured && !order.contains(&method)) {
+            let name = method.name();
+            faults.push(written.fault(format!("{name} is configured and is not in it"), format!("{name} as well")));
+        }
+    }
+    order
+}
+
+fn is_token_taken(auth: &Written) -> bool {
+    section(auth, "jwt").get("keys").is_some()
+}
+
+/// Whether anybody can say who he is.
+fn has_method(auth: &Written) -> bool {
+    auth.get("passwords").is_some() || is_token_taken(auth)
+}
+
 fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
     let limits = section(root, "limits");
+    let auth = section(root, "auth");
     EdgeConfig {
+        tokens: is_token_taken(auth).then(|| tokens(section(auth, "jwt"), faults)),
         listeners: listen::listeners(root, faults),
         tls: listen::tls(section(root, "tls"), faults).unwrap_or_default(),
         routes: routes(root, faults),
@@ -64,8 +124,20 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
     }
 }
 
-fn connection(root: &Written) -> ConnectionConfig {
+fn tokens(jwt: &Written, faults: &mut Vec<Fault>) -> TokenSources {
+    // RFC 6265 §4.1.1: a token of HTTP.
+    let is_name =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if let Some(written) = jwt.get("cookie").filter(|written| !written.as_text().is_some_and(is_name)) {
+        faults.push(written.fault("cannot be the name of a cookie", "a name without spaces, = and ;"));
+    }
+    TokenSources { cookie: jwt.text("cookie").map(str::to_owned) }
+}
+
+fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
+    let jwt = section(section(root, "auth"), "jwt");
     let (limits, engine, websocket) = (section(root, "limits"), section(root, "engine"), section(root, "websocket"));
+    let mqtt = section(root, "mqtt");
     let keep_alive_max_s = limits.duration("keep_alive_max").map_or(0, |longest| longest.as_secs());
     ConnectionConfig {
         connect_timeout: duration(limits, "connect_timeout"),
@@ -79,15 +151,37 @@ fn connection(root: &Written) -> ConnectionConfig {
         user_properties_max: count(limits, "user_properties_max"),
         filters_max: count(limits, "filters_max"),
         topic_alias_maximum: count(limits, "topic_aliases_max"),
+        topic_aliases_out_max: count(limits, "topic_aliases_out_max"),
+        envelopes_remembered_max: count(limits, "envelopes_remembered_max"),
         receive_maximum: count(engine, "inflight_max"),
         keep_alive_max_s: u16::try_from(keep_alive_max_s).unwrap_or(u16::MAX),
         session_expiry_max: duration(engine, "session_expiry_max"),
+        token_warning: duration(jwt, "warning"),
+        token_grace: duration(jwt, "grace"),
+        response_information: response_information(mqtt, faults),
+        has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
+    }
+}
+
+fn response_information(mqtt: &Written, faults: &mut Vec<Fault>) -> Option<ResponseInformation> {
+    let written = mqtt.get("response_information")?;
+    match ResponseInformation::parse(written.as_text()?) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let allowed = "the beginning of a topic, with ${username} or ${clientid} once a level";
+            faults.push(written.fault(error.to_string(), allowed));
+            None
+        }
     }
 }
 
 fn engine(engine: &Written) -> EngineConfig {
     EngineConfig {
         queue_bytes_max: size(engine, "queue_bytes_max"),
+        queue_full: match engine.text("queue_full") {
+            Some("drop_oldest") => QueueFull::DropOldest,
+            _ => QueueFull::DropNewest,
+        },
         inflight_max: count(engine, "inflight_max"),
         sessions_max: count(engine, "sessions_max"),
         subscriptions_max: count(engine, "subscriptions_max"),
@@ -111,7 +205,7 @@ fn anonymous(root: &mut Written) -> bool {
     if let Some(written) = auth.flag("anonymous") {
         return written;
     }
-    let concluded = auth.get("passwords").is_none();
+    let concluded = !has_method(auth);
     let written = Written { typed: Typed::Flag(concluded), origin: Origin::Default, path: "auth.anonymous".to_owned() };
     if let Typed::Section(root) = &mut root.typed
         && let Some(Typed::Section(auth)) = root.get_mut("auth").map(|auth| &mut auth.typed)
@@ -157,8 +251,8 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     if let Some((listener, written)) = exposed.iter().find(|(listener, _)| leads_in(listener)) {
         let auth = section(root, "auth");
         let url = &listener.url;
-        if auth.get("passwords").is_none() && auth.flag("anonymous") != Some(true) {
-            let allowed = "auth.passwords, or auth.anonymous: true, or a loopback address";
+        if !has_method(auth) && auth.flag("anonymous") != Some(true) {
+            let allowed = "auth.passwords, or auth.jwt.keys, or auth.anonymous: true, or a loopback address";
             faults.push(
                 written.fault(format!("{url} is not loopback, and nobody there has to say who they are"), allowed),
             );
@@ -175,11 +269,10 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     }
     if let Some(written) = section(root, "auth").get("anonymous")
         && written.typed == Typed::Flag(false)
-        && section(root, "auth").get("passwords").is_none()
+        && !has_method(section(root, "auth"))
     {
-        faults.push(
-            written.fault("false without a method of authentication: nobody could come in", "auth.passwords as well"),
-        );
+        let allowed = "auth.passwords or auth.jwt.keys as well";
+        faults.push(written.fault("false without a method of authentication: nobody could come in", allowed));
     }
 }
 

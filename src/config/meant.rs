@@ -21,6 +21,8 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     pub admin: AdminConfig,
     pub log: LogConfig,
+    /// How often the `$SYS` topics are brought up to date; zero: never, there are none. Default 10 s.
+    pub sys_interval: Duration,
     /// How long a stopping server waits for its clients to leave once they are told. Default 10 s.
     pub drain_timeout: Duration,
 }

@@ -11,7 +11,7 @@ use super::{Loaded, Request, environment, load};
 use crate::auth::AuthConfig;
 use crate::connection::ConnectionConfig;
 use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::LogConfig;
 
@@ -104,7 +104,8 @@ fn a_listener_may_differ() {
 
 #[test]
 fn environment_beats_file_beats_default() {
-    let text = "listen: [mqtt://127.0.0.1:1]\nengine: {inflight_max: 5, queue_bytes_max: 3MiB}\n";
+    let text =
+        "listen: [mqtt://127.0.0.1:1]\nengine: {inflight_max: 5, queue_bytes_max: 3MiB, queue_full: drop_oldest}\n";
     let environment = [("TIDEGATE_LISTEN", r#"["http://127.0.0.1:2"]"#), ("TIDEGATE_ENGINE__INFLIGHT_MAX", "7")];
     let config = load_text(Some(text), &environment).unwrap().config;
 
@@ -113,6 +114,7 @@ fn environment_beats_file_beats_default() {
     assert_eq!(config.engine.inflight_max, 7);
     assert_eq!(config.connection.receive_maximum, 7);
     assert_eq!(config.engine.queue_bytes_max, 3 << 20);
+    assert_eq!(config.engine.queue_full, QueueFull::DropOldest);
     assert_eq!(config.engine.sessions_max, EngineConfig::default().sessions_max);
 }
 

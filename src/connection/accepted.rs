@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
+pub use crate::auth::Token;
 
 /// A transport that is ready to carry a dialect.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Accepted {
     /// Who is there, as far as the edge believes it.
     pub peer: SocketAddr,
     pub protocol: Protocol,
+    /// What the request that opened the WebSocket says of who is there; nobody has looked at it yet.
+    pub token: Option<Token>,
     /// Its place among all that are open: keep it for as long as the connection lives.
     pub place: Place,
     /// Its seat among those who have proven nothing yet: drop it once CONNECT is accepted; close at once when it completes before.

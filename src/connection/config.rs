@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::ResponseInformation;
+
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
@@ -33,12 +35,28 @@ pub struct ConnectionConfig {
     pub filters_max: usize,
     /// Topic Aliases a client may set (MQTT 5.0 §3.2.2.3.8). Default 16; each keeps one Topic Name.
     pub topic_alias_maximum: u16,
+    /// Topic Aliases the server sets towards a client that takes any (MQTT 5.0 §3.1.2.11.5); 0: none. Default 16.
+    ///
+    /// Each keeps one Topic Name of at most 1 KiB. When all are taken, the one not used for longest is given to the next topic.
+    pub topic_aliases_out_max: u16,
     /// QoS 1 and 2 messages a client may have under way towards the server (MQTT 5.0 §3.2.2.3.3). Default 64.
     pub receive_maximum: u16,
+    /// Messages in envelopes that are remembered against replay, of all connections. Default 500,000; each takes about 40 bytes.
+    ///
+    /// One is remembered until its timestamp is older than the policy's longest `max_age`. Beyond the limit the newest is refused.
+    pub envelopes_remembered_max: usize,
     /// The longest Keep Alive a 5.0 client may choose; 0: any, none included (MQTT 5.0 §3.2.2.3.14). Default 0.
     pub keep_alive_max_s: u16,
     /// The longest Session Expiry Interval that is granted; the engine's own limit, told to the client in CONNACK.
     pub session_expiry_max: Duration,
+    /// How long before its token expires a client is told, where its dialect has words for it. Default 60 s.
+    pub token_warning: Duration,
+    /// How long a connection outlives its token, for a new one to come. Default 30 s.
+    pub token_grace: Duration,
+    /// What a 5.0 client that asks for Response Information is told. Default none.
+    pub response_information: Option<ResponseInformation>,
+    /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
+    pub has_long_client_ids: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -55,9 +73,15 @@ impl Default for ConnectionConfig {
             user_properties_max: 64,
             filters_max: 256,
             topic_alias_maximum: 16,
+            topic_aliases_out_max: 16,
             receive_maximum: 64,
+            envelopes_remembered_max: 500_000,
             keep_alive_max_s: 0,
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
+            token_warning: Duration::from_secs(60),
+            token_grace: Duration::from_secs(30),
+            response_information: None,
+            has_long_client_ids: false,
         }
     }
 }

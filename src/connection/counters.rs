@@ -17,20 +17,50 @@ pub struct ConnectionCounters {
     pub received_bytes: AtomicU64,
     /// Bytes written to clients, before TLS.
     pub sent_bytes: AtomicU64,
+    /// CONNECT packets from clients.
+    pub connects_received: AtomicU64,
+    /// Packets of any kind from clients, messages of the JSON dialect among them.
+    pub packets_received: AtomicU64,
+    /// Packets to clients but PUBLISH, which the engine counts.
+    pub answers_sent: AtomicU64,
     /// PUBLISH packets from clients.
     pub publishes_received: AtomicU64,
+    /// Payload bytes of those.
+    pub publish_bytes_received: AtomicU64,
     /// Times that an outbox had no room for a message.
     pub outbox_full: AtomicU64,
     /// Messages larger than their receiver accepts.
     pub too_large: AtomicU64,
+    /// Topic Aliases towards clients that were given to another topic, as every one was taken.
+    pub topic_aliases_remapped: AtomicU64,
     /// PUBLISH refused by policy.
     pub publishes_denied: AtomicU64,
     /// Subscriptions refused by policy.
     pub subscriptions_denied: AtomicU64,
+    /// Messages whose envelope was opened, Wills included.
+    pub envelopes_verified: AtomicU64,
+    /// Payloads that were no envelope where one is needed.
+    pub envelopes_malformed: AtomicU64,
+    /// Envelopes from an unknown client, or with another token than its own.
+    pub envelopes_bad_token: AtomicU64,
+    /// Envelopes too far from the clock, or from before the start.
+    pub envelopes_stale: AtomicU64,
+    /// Envelopes seen before.
+    pub envelopes_replayed: AtomicU64,
+    /// Envelopes refused as no more can be remembered.
+    pub envelopes_window_full: AtomicU64,
+    /// Envelopes remembered at this moment.
+    pub envelopes_remembered: AtomicU64,
     /// Messages of the JSON dialect answered with an error frame.
     pub json_mistakes: AtomicU64,
     /// WebSockets closed for what is no frame, or none of the right kind.
     pub frame_faults: AtomicU64,
+    /// Clients that were due a warning, as their token expires soon.
+    pub tokens_warned: AtomicU64,
+    /// Tokens replaced in session by a later one.
+    pub tokens_renewed: AtomicU64,
+    /// Connections closed as their token had expired.
+    pub tokens_expired: AtomicU64,
     /// Connections closed by the server, by Reason Code.
     closed: [AtomicU64; 256],
 }
@@ -59,11 +89,26 @@ impl Default for ConnectionCounters {
             connected: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
+            connects_received: AtomicU64::new(0),
+            packets_received: AtomicU64::new(0),
+            answers_sent: AtomicU64::new(0),
             publishes_received: AtomicU64::new(0),
+            publish_bytes_received: AtomicU64::new(0),
             outbox_full: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
+            topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
+            tokens_warned: AtomicU64::new(0),
+            tokens_renewed: AtomicU64::new(0),
+            tokens_expired: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),
+            envelopes_verified: AtomicU64::new(0),
+            envelopes_malformed: AtomicU64::new(0),
+            envelopes_bad_token: AtomicU64::new(0),
+            envelopes_stale: AtomicU64::new(0),
+            envelopes_replayed: AtomicU64::new(0),
+            envelopes_window_full: AtomicU64::new(0),
+            envelopes_remembered: AtomicU64::new(0),
             json_mistakes: AtomicU64::new(0),
             frame_faults: AtomicU64::new(0),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),

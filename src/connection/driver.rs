@@ -15,7 +15,7 @@ use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
-use crate::auth::{Credentials, Principal, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused};
 use crate::dialect::json::implicit_connect;
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Outlet, Round};
@@ -39,6 +39,8 @@ pub(super) struct Driver {
     phase: Phase,
     /// The client sends and does not read: it is not read either, until it does.
     is_clogged: bool,
+    /// Whether a ping or pong of the WebSocket is a sign of life: not where a Keep Alive asks for packets.
+    heeds_pongs: bool,
     /// Only until CONNECT is accepted.
     opening: Option<Box<Opening>>,
     _place: Place,
@@ -68,12 +70,21 @@ pub(super) struct Work {
     outputs: VecDeque<Output>,
     /// Something whole came in from a client that is known.
     is_sign_of_life: bool,
+    tally: Tally,
+}
+
+/// Counts of one round, written to shared memory once.
+#[derive(Debug, Default)]
+struct Tally {
+    packets_received: u64,
+    publish_bytes_received: u64,
+    answers_sent: u64,
 }
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, place, handshake } = accepted;
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, now));
+        let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, token.is_some(), now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,
@@ -85,10 +96,11 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())),
+            core: Core::new(manner, Some(peer.ip())).with_token(token),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
+            heeds_pongs: true,
             opening: Some(Box::new(Opening { handshake, early, authentication: None })),
             _place: place,
             shared,
@@ -199,10 +211,15 @@ impl Driver {
     /// Acts on one thing that came in.
     pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
         let was_opening = self.is_opening();
-        // Until CONNECT nothing extends the time there is for it.
-        work.is_sign_of_life |= !was_opening;
+        // Until CONNECT nothing extends the time there is for it. A browser answers pings for a page that has long stopped working, so
+        // Keep Alive counts MQTT Control Packets and nothing else (MQTT 5.0 [MQTT-3.1.2-22]).
+        let is_frame = matches!(incoming, Incoming::Ping(_) | Incoming::Pong);
+        work.is_sign_of_life |= !was_opening && (!is_frame || self.heeds_pongs);
         match incoming {
-            Incoming::Packet(packet) => self.take_packet(now, packet, speech, work),
+            Incoming::Packet(packet) => {
+                work.tally.note(&packet);
+                self.take_packet(now, packet, speech, work);
+            }
             Incoming::Mistake(mistake) => {
                 ConnectionCounters::count(&self.counters().json_mistakes);
                 tracing::debug!(%mistake, "message of the JSON dialect refused");
@@ -244,8 +261,8 @@ impl Driver {
         if self.core.awaits_connect() {
             match &packet {
                 Packet::Connect(connect) => {
-                    let maximum_packet_size = connect.properties.maximum_packet_size.map(Into::into);
-                    self.link.set_wire(Wire::new(self.protocol, connect.version, maximum_packet_size));
+                    let aliases_max = self.shared.environment.config.topic_aliases_out_max;
+                    self.link.set_wire(Wire::of_connect(self.protocol, connect, aliases_max));
                 }
                 // In the JSON dialect a client may begin with what it wants.
                 _ if self.protocol == Protocol::JsonWebSocket => {
@@ -263,11 +280,10 @@ impl Driver {
 
     fn take_fault(&mut self, now: Instant, fault: &DecodeError, work: &mut Work) {
         tracing::debug!(%fault, "packet refused");
-        let answer_as = fault.connect_version();
-        if let Some(version) = answer_as {
-            self.link.set_wire(Wire::new(self.protocol, version, None));
+        if let Some(version) = fault.connect_version() {
+            self.link.set_wire(Wire::new(self.protocol, version));
         }
-        self.with_core(work, |core, turn| core.handle_fault(now, fault.reason(), answer_as, turn));
+        self.with_core(work, |core, turn| core.handle_fault(now, fault, turn));
     }
 
     /// The end of a round: everybody who received something is flushed.
@@ -293,9 +309,11 @@ impl Driver {
     fn carry_out(&mut self, now: Instant, speech: &mut Speech, work: &mut Work) {
         while let Some(output) = work.outputs.pop_front() {
             match output {
-                Output::Send(packet) => self.send(&packet, speech, work),
+                Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
-                Output::Established { keep_alive_s } => self.establish(now, keep_alive_s),
+                Output::Prove(proof) => self.prove(now, proof, work),
+                Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
+                Output::Renewed { expires_at } => self.renew(now, expires_at),
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -303,7 +321,8 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+    fn send(&mut self, now: Instant, packet: &Packet<'_>, speech: &mut Speech, work: &mut Work) {
+        work.tally.answers_sent += 1;
         match speech {
             Speech::Json(dialect) => {
                 let mut text = Vec::new();
@@ -312,7 +331,13 @@ impl Driver {
                     self.append(work, |_, outbox| Wire::append_text(&text, outbox));
                 }
             }
-            Speech::Mqtt(_) => self.append(work, |wire, outbox| wire.append_mqtt(packet, outbox)),
+            Speech::Mqtt(_) => {
+                let mut appended = Ok(());
+                self.append(work, |wire, outbox| appended = wire.append_mqtt(packet, outbox));
+                if appended.is_err() {
+                    self.with_core(work, |core, turn| core.answer_too_large(now, turn));
+                }
+            }
         }
     }
 
@@ -334,8 +359,15 @@ impl Driver {
         self.link.nudge();
     }
 
-    fn establish(&mut self, now: Instant, keep_alive_s: u16) {
+    fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
+        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
+        self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
+    }
+
+    fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
         self.opening = None;
+        self.heeds_pongs = keep_alive_s == 0;
         let config = &self.shared.environment.config;
         let silence_max = match keep_alive_s {
             // MQTT 5.0 [MQTT-3.1.2-22]: one and a half times the Keep Alive.
@@ -345,7 +377,16 @@ impl Driver {
             0 => None,
         };
         let now_ms = self.shared.pacemaker.millis(now);
+        if let Some(expires_at) = expires_at {
+            self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        }
         self.link.open(now_ms, silence_max);
+        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+    }
+
+    fn renew(&mut self, now: Instant, expires_at: Instant) {
+        self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+        let now_ms = self.shared.pacemaker.millis(now);
         self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
     }
 
@@ -363,7 +404,29 @@ impl Driver {
     }
 
     fn flush(&self, work: &mut Work) {
+        std::mem::take(&mut work.tally).add_to(self.counters());
         flush(&mut work.round);
+    }
+}
+
+impl Tally {
+    fn note(&mut self, packet: &Packet<'_>) {
+        self.packets_received += 1;
+        if let Packet::Publish(publish) = packet {
+            self.publish_bytes_received += publish.payload.len() as u64;
+        }
+    }
+
+    fn add_to(self, counters: &ConnectionCounters) {
+        for (counter, count) in [
+            (&counters.packets_received, self.packets_received),
+            (&counters.publish_bytes_received, self.publish_bytes_received),
+            (&counters.answers_sent, self.answers_sent),
+        ] {
+            if count != 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use crate::mqtt::packet::Packet;
 
 use super::{ConnectionConfig, Protocol, Shared};
 
+#[cfg(test)]
+mod tests;
+
 /// What the client's bytes came to.
 #[derive(Debug)]
 pub(super) enum Incoming<'a> {

@@ -80,7 +80,8 @@ pub(super) struct Attention {
 }
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, now: Instant) -> Self {
+    /// `has_token`: the request that opened the WebSocket carried one.
+    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, has_token: bool, now: Instant) -> Self {
         let (socket, tls) = match stream {
             Stream::Plain(socket) => (socket, None),
             Stream::Tls(socket, tls) => (socket, Some(tls)),
@@ -89,7 +90,7 @@ impl Link {
         let config = &shared.environment.config;
         let patience = match protocol {
             // Its client is let in by whatever it says first, and may well have nothing to say for a while.
-            Protocol::JsonWebSocket if shared.authenticator.admits_anonymous() => config.idle_timeout,
+            Protocol::JsonWebSocket if has_token || shared.authenticator.admits_anonymous() => config.idle_timeout,
             _ => config.connect_timeout,
         };
         Self {
@@ -99,7 +100,7 @@ impl Link {
             state: Mutex::new(State {
                 phase: Phase::Opening,
                 // Until a CONNECT says otherwise, only a refusal is ever spelled.
-                wire: Wire::new(protocol, Version::V4, None),
+                wire: Wire::new(protocol, Version::V4),
                 outbox: Outbox::default(),
                 tls,
                 waker: None,
@@ -290,6 +291,9 @@ impl Link {
             // Whoever was dismissed closes next, and closing has its own limit.
             return Some(now_ms.saturating_add(1000));
         }
+        if phase == Phase::Open && self.expiry_due_ms() <= now_ms && !self.look_after_expiry(now_ms) {
+            return Some(now_ms.saturating_add(1000));
+        }
         if self.is_pinged() && self.ping_due_ms() <= now_ms {
             self.life.pinged(now_ms);
             let _ = self.append(|_, outbox| outbox.append_with(2, |out| websocket::write_ping(out, b"")));
@@ -298,11 +302,29 @@ impl Link {
         Some(self.next_look_ms(now_ms))
     }
 
+    /// Warns a client whose token expires soon, and ends its connection some time after it has; whether that goes on.
+    fn look_after_expiry(&self, now_ms: u64) -> bool {
+        let environment = &self.shared.environment;
+        let Some(expires_ms) = self.life.expires_ms() else { return true };
+        if self.life.warn() {
+            ConnectionCounters::count(&environment.counters.tokens_warned);
+            let left = Duration::from_millis(expires_ms.saturating_sub(now_ms));
+            let _ = self.append(|wire, outbox| wire.append_expiring(left, outbox));
+            self.flush_now();
+        }
+        if self.expiry_due_ms() > now_ms {
+            return true;
+        }
+        ConnectionCounters::count(&environment.counters.tokens_expired);
+        self.dismiss(ReasonCode::MaximumConnectTime);
+        false
+    }
+
     /// When the clock will have something to say next, if nothing happens.
     pub(super) fn next_look_ms(&self, now_ms: u64) -> u64 {
         // A client that may be silent for ever is looked at now and then all the same, as it may leave a packet unfinished.
         let at_latest = now_ms.saturating_add(self.shared.environment.config.idle_timeout.as_millis() as u64);
-        let next = self.deadline_ms().min(at_latest);
+        let next = self.deadline_ms().min(self.expiry_due_ms().max(now_ms)).min(at_latest);
         if self.is_pinged() { next.min(self.ping_due_ms().max(now_ms)) } else { next }
     }
 
@@ -312,6 +334,11 @@ impl Link {
 
     fn ping_due_ms(&self) -> u64 {
         self.life.ping_due_ms(self.shared.environment.config.ping_interval)
+    }
+
+    fn expiry_due_ms(&self) -> u64 {
+        let config = &self.shared.environment.config;
+        self.life.expiry_due_ms(config.token_warning, config.token_grace)
     }
 
     fn deadline_ms(&self) -> u64 {
@@ -342,7 +369,12 @@ impl Outlet for Link {
             Phase::Open => {}
         }
         match state.wire.append_publish(now, delivery, &mut state.outbox, environment.config.outbox_bytes_max) {
-            Ok(()) => state.note(),
+            Ok(appended) => {
+                if appended.is_alias_remapped {
+                    ConnectionCounters::count(&environment.counters.topic_aliases_remapped);
+                }
+                state.note()
+            }
             Err(NotAppended::NoRoom) => {
                 ConnectionCounters::count(&environment.counters.outbox_full);
                 state.is_starved = true;
@@ -356,6 +388,7 @@ impl Outlet for Link {
     }
 
     fn release(&self, packet_id: PacketId) -> Delivered {
+        ConnectionCounters::count(&self.shared.environment.counters.answers_sent);
         self.append(|wire, outbox| wire.append_release(packet_id, outbox))
     }
 

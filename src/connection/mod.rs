@@ -14,9 +14,10 @@
 //! | [`core`] | the state machine, without IO; Reason Codes and verdicts |
 //! | `task`, `driver` | the loop, and what it does with what the core answers |
 //! | `inbound` | bytes → packets |
-//! | `wire`, `outbox` | packets → bytes that wait |
+//! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
@@ -26,6 +27,7 @@
 
 pub mod accepted;
 pub mod admission;
+mod aliases;
 pub mod config;
 pub mod core;
 pub mod counters;
@@ -35,24 +37,26 @@ mod link;
 mod links;
 mod outbox;
 mod pacemaker;
+pub mod response_information;
 mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, Protocol, Stream, TlsStream};
+pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::ConnectionConfig;
-pub use core::Environment;
+pub use core::{Envelopes, Environment};
 pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
+pub use response_information::ResponseInformation;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::auth::Authenticator;
-use crate::engine::message::Round;
-use crate::mqtt::ReasonCode;
+use crate::engine::message::{Message, Round};
+use crate::mqtt::{ClientId, ReasonCode};
 use links::Links;
 use pacemaker::Pacemaker;
 
@@ -89,9 +93,25 @@ impl Connections {
         driver::flush(&mut round);
     }
 
+    /// Publishes messages of the server's own; see [`Engine::announce`](crate::engine::Engine::announce).
+    pub fn announce(&self, now: Instant, messages: impl IntoIterator<Item = Message>) {
+        let mut round = Round::default();
+        for message in messages {
+            self.0.environment.engine.announce(now, &Arc::new(message), &mut round);
+        }
+        driver::flush(&mut round);
+    }
+
     /// Tells every client `reason` and closes its connection. Sessions stay as their expiry says.
     pub fn dismiss_all(&self, reason: ReasonCode) {
         self.0.links.dismiss_all(reason);
+    }
+
+    /// Tells the client of this Client Identifier `reason` and closes its connection: for an operator, 0x98 Administrative action.
+    ///
+    /// Its session stays as its expiry says. `false`: it is not connected.
+    pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        self.0.environment.engine.dismiss(client_id, reason)
     }
 
     /// Connections that have not come to their end.
@@ -110,3 +130,6 @@ impl Connections {
         &self.0.environment
     }
 }
+
+#[cfg(test)]
+mod tests;

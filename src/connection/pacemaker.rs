@@ -66,6 +66,10 @@ pub(super) struct Life {
     look_ms: AtomicU64,
     /// Whether a packet has begun and is not complete.
     is_amid: AtomicBool,
+    /// When what proves who the client is ends; `u64::MAX`: never.
+    expires_ms: AtomicU64,
+    /// Whether the client was told that this comes soon.
+    is_warned: AtomicBool,
 }
 
 impl Life {
@@ -77,6 +81,8 @@ impl Life {
             pinged_ms: AtomicU64::new(now_ms),
             look_ms: AtomicU64::new(0),
             is_amid: AtomicBool::new(false),
+            expires_ms: AtomicU64::new(u64::MAX),
+            is_warned: AtomicBool::new(false),
         }
     }
 
@@ -111,6 +117,31 @@ impl Life {
             .load(Ordering::Relaxed)
             .max(self.pinged_ms.load(Ordering::Relaxed))
             .saturating_add(millis(interval))
+    }
+
+    /// What proves who the client is ends then.
+    pub(super) fn set_expiry(&self, expires_ms: u64) {
+        self.is_warned.store(false, Ordering::Relaxed);
+        self.expires_ms.store(expires_ms, Ordering::Relaxed);
+    }
+
+    /// When what proves who the client is ends, if ever.
+    pub(super) fn expires_ms(&self) -> Option<u64> {
+        Some(self.expires_ms.load(Ordering::Relaxed)).filter(|&expires_ms| expires_ms != u64::MAX)
+    }
+
+    /// When the clock has something to say about that: first to warn, then that it is over.
+    pub(super) fn expiry_due_ms(&self, warning: Duration, grace: Duration) -> u64 {
+        match self.expires_ms() {
+            None => u64::MAX,
+            Some(expires_ms) if self.is_warned.load(Ordering::Relaxed) => expires_ms.saturating_add(millis(grace)),
+            Some(expires_ms) => expires_ms.saturating_sub(millis(warning)),
+        }
+    }
+
+    /// Whether it is the first time that this is noted of the present expiry.
+    pub(super) fn warn(&self) -> bool {
+        !self.is_warned.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn pinged(&self, now_ms: u64) {

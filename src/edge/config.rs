@@ -15,7 +15,16 @@ pub struct EdgeConfig {
     pub routes: Vec<RouteConfig>,
     /// Which pages may open a WebSocket, where a route says nothing of its own.
     pub origins: OriginRule,
+    /// Where a request that opens a WebSocket may carry a token. `None` (the default): nowhere, as none is taken.
+    pub tokens: Option<TokenSources>,
     pub limits: EdgeLimits,
+}
+
+/// Where a request that opens a WebSocket may carry a token, beside `Authorization`, the query and Sec-WebSocket-Protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenSources {
+    /// The cookie of this name, where the Origin was one of a list.
+    pub cookie: Option<String>,
 }
 
 impl EdgeConfig {

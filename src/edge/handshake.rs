@@ -44,7 +44,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
             None => return,
         },
     };
-    let (transport, mut early, protocol, handshake) = if scheme.is_http() {
+    let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
         let service = http::Service { site: &shown.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
@@ -53,13 +53,13 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
             None => listener::take_seat(&steps).await,
         };
-        (upgraded.transport, upgraded.early, upgraded.protocol, handshake)
+        (upgraded.transport, upgraded.early, upgraded.protocol, upgraded.token, handshake)
     } else {
-        (transport, Vec::new(), Protocol::Mqtt, handshake)
+        (transport, Vec::new(), Protocol::Mqtt, None, handshake)
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
-    (steps.handoff)(Accepted { stream, early, peer, protocol, place, handshake });
+    (steps.handoff)(Accepted { stream, early, peer, protocol, token, place, handshake });
 }
 
 /// The TLS handshake.

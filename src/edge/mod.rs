@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 pub use config::{
     CertificateFiles, EdgeConfig, EdgeLimits, ListenerConfig, OriginRule, PathMatch, RouteAction, RouteConfig, Scheme,
-    TlsConfig,
+    TlsConfig, TokenSources,
 };
 pub use counters::EdgeCounters;
 
@@ -129,7 +129,9 @@ fn build(
     // Files that are named must be sound even while no listener shows them.
     let needs_tls = config.listeners.iter().any(shares_tls) || matches!(config.tls, TlsConfig::Files(_));
     let tls = if needs_tls { load(&config.tls, "tls") } else { Ok(Tls::none()) }.map_err(&mut keep).ok();
-    let site = |routes: &[RouteConfig], key: &str| Site::new(routes, &config.origins, key).map(Arc::new);
+    let site = |routes: &[RouteConfig], key: &str| {
+        Site::new(routes, &config.origins, config.tokens.as_ref(), key).map(Arc::new)
+    };
     let shared_site = site(&config.routes, "routes").map_err(&mut keep).ok();
     let mut shown = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {

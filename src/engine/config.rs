@@ -6,8 +6,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Bytes that may wait for one session: topic, properties and payload of each message, plus [`MESSAGE_OVERHEAD_BYTES`] for each.
-    /// Beyond it, waiting QoS 0 messages go first, oldest first; then the message that arrives is dropped. Default 1 MiB.
+    /// Beyond it, waiting QoS 0 messages go first, oldest first; then [`Self::queue_full`] decides. Default 1 MiB.
     pub queue_bytes_max: usize,
+    /// Which QoS 1 and 2 messages a full queue loses. Default: the newest.
+    pub queue_full: QueueFull,
     /// QoS 1 and 2 messages unacknowledged towards one client, unless it asks for fewer (Receive Maximum). Default 64.
     pub inflight_max: u16,
     /// Sessions, connected or kept. Default 1,000,000; a kept session costs some 400 bytes beside what waits for it.
@@ -24,10 +26,21 @@ pub struct EngineConfig {
     pub session_expiry_max: Duration,
 }
 
+/// What gives way where a queue is full of QoS 1 and 2 messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueFull {
+    /// The message that arrives is not taken: what waits is a history without gaps.
+    #[default]
+    DropNewest,
+    /// What has waited longest goes: what waits is the present.
+    DropOldest,
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             queue_bytes_max: 1 << 20,
+            queue_full: QueueFull::DropNewest,
             inflight_max: 64,
             sessions_max: 1_000_000,
             subscriptions_max: 10_000,

@@ -11,15 +11,19 @@ pub struct EngineCounters {
     pub deliveries: AtomicU64,
     /// Messages appended again after a reconnect, with DUP.
     pub redeliveries: AtomicU64,
+    /// Payload bytes of deliveries and redeliveries.
+    pub delivered_bytes: AtomicU64,
     /// Messages put into a session's queue.
     pub queued: AtomicU64,
+    /// Messages of Shared Subscriptions that another member got, as the one they were for left.
+    pub handed_on: AtomicU64,
     /// QoS 0 messages for sessions without a Network Connection: such are never kept.
     pub dropped_offline: AtomicU64,
     /// QoS 0 messages for a client whose outbox was full.
     pub dropped_outbox_full: AtomicU64,
     /// QoS 0 messages that a full queue gave up, or did not take.
     pub dropped_queue_full_qos_0: AtomicU64,
-    /// QoS 1 and 2 messages that a full queue did not take.
+    /// QoS 1 and 2 messages that a full queue gave up, or did not take.
     pub dropped_queue_full: AtomicU64,
     /// Messages larger than their receiver accepts.
     pub dropped_too_large: AtomicU64,
@@ -27,7 +31,7 @@ pub struct EngineCounters {
     pub dropped_expired: AtomicU64,
     /// Messages that a closing connection did not take and that no session keeps.
     pub dropped_closed: AtomicU64,
-    /// Messages that were still waiting for a session when it ended.
+    /// Messages that were still waiting for a session when it ended, and that no other member of a Shared Subscription could get.
     pub dropped_session_ended: AtomicU64,
     /// Messages that a Subscription granted only in part was not shown.
     pub dropped_denied: AtomicU64,
@@ -49,6 +53,8 @@ pub struct EngineCounters {
     pub sessions_connected: AtomicU64,
     /// Subscriptions at present.
     pub subscriptions: AtomicU64,
+    /// Shared Subscriptions among those.
+    pub shared_subscriptions: AtomicU64,
     /// Retained messages at present.
     pub retained_messages: AtomicU64,
     /// Bytes of the retained messages at present.

@@ -24,7 +24,8 @@ use crate::mqtt::{PacketId, TopicFilter};
 /// What a call delivers is in the receivers' outlets when it returns, and `round` names the outlets that want a flush. An [`Attached`]
 /// whose session was taken over or has ended makes every call do nothing.
 ///
-/// Locks are taken in the order `directory` → `subscriptions` → a session → `retained` → outlet; no two sessions' at once.
+/// Locks are taken in the order `directory` → a session's [`super::Publishing`] → `subscriptions` → a session → `retained` → outlet; no
+/// two sessions' at once.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) config: EngineConfig,
@@ -101,7 +102,7 @@ impl Engine {
 
     /// Delivers `message` to every session with a matching Subscription, and retains it if it says so.
     ///
-    /// `from` is the publisher's session, for No Local.
+    /// `from` is the publisher's session, for No Local; its connection has the turn to publish ([`Attached::publishing`]).
     pub fn publish(
         &self,
         now: Instant,
@@ -110,6 +111,15 @@ impl Engine {
         round: &mut Round,
     ) -> Published {
         self.accept(now, from.map(|attached| attached.session.number()), message, round)
+    }
+
+    /// Retains and delivers a message of the server's own, on a topic under `$SYS`: no client sent it, so it is not counted as
+    /// received, and no limit of retained messages refuses it or shrinks by it.
+    pub fn announce(&self, now: Instant, message: &Arc<Message>, round: &mut Round) {
+        self.retain(now, message);
+        let mut flow = Flow::new(now, &self.config, round);
+        router::route(&self.subscriptions.read(), None, message, &mut flow);
+        flow.tally.add_to(&self.counters);
     }
 
     /// Retains and routes a message from the session `publisher`.
@@ -167,7 +177,13 @@ impl Engine {
         attached.lock().is_some_and(|state| receiving(&state).binary_search(&packet_id).is_ok())
     }
 
-    /// Incoming QoS 2 messages that wait for their PUBREL: what Receive Maximum counts, kept across reconnects.
+    /// The Packet Identifiers of the incoming QoS 2 messages that wait for their PUBREL.
+    #[must_use]
+    pub fn unreleased(&self, attached: &Attached) -> Vec<PacketId> {
+        attached.lock().map_or_else(Vec::new, |state| receiving(&state).to_vec())
+    }
+
+    /// Incoming QoS 2 messages that wait for their PUBREL, kept across reconnects.
     #[must_use]
     pub fn receiving_count(&self, attached: &Attached) -> usize {
         attached.lock().map_or(0, |state| receiving(&state).len())
@@ -207,6 +223,7 @@ impl Engine {
             state.memberships.push(membership);
             state.subscription_bytes += filter_bytes;
             EngineCounters::add(&self.counters.subscriptions, 1);
+            EngineCounters::add(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
         }
         self.await_retained(&mut state, membership, is_replaced, request);
         Ok(())
@@ -230,7 +247,7 @@ impl Engine {
         }
         let (is_empty, stored_before) = {
             let retained = self.retained.read();
-            (retained.len() == 0, retained.stored_count())
+            (!retained.may_have(request.filter.as_str()), retained.stored_count())
         };
         if is_empty {
             return;
@@ -250,7 +267,9 @@ impl Engine {
     }
 
     /// Removes a Subscription. Says whether there was one (else UNSUBACK 0x11).
-    pub fn unsubscribe(&self, attached: &Attached, filter: &TopicFilter) -> bool {
+    ///
+    /// What waits is still sent, but for messages of a Shared Subscription that another connected member can have.
+    pub fn unsubscribe(&self, now: Instant, attached: &Attached, filter: &TopicFilter, round: &mut Round) -> bool {
         let mut subscriptions = self.subscriptions.write();
         let Some(mut state) = attached.lock() else { return false };
         let Some(membership) = subscriptions.find(filter) else { return false };
@@ -266,12 +285,19 @@ impl Engine {
             pending.backlog.retain(|backlog| backlog.membership != membership);
         }
         EngineCounters::sub(&self.counters.subscriptions, 1);
+        EngineCounters::sub(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
+        let has_shared = membership.group != 0 && state.outgoing.has_shared();
+        drop(state);
+        if has_shared {
+            let leftovers = self.take_shared(&attached.session, |leftover| leftover.group == membership.group);
+            self.hand_on(now, &leftovers, round);
+        }
         true
     }
 
-    /// What the client says about an outgoing message; then sends what waited for its place in the window.
+    /// What the client says about an outgoing message; then sends what waited for its place in the window, as [`Engine::pump`] does.
     ///
-    /// Says whether the Packet Identifier was known in that state (else, for PUBREC, PUBREL 0x92).
+    /// `None`: the Packet Identifier was not known in that state (for PUBREC, PUBREL says 0x92).
     pub fn acknowledge(
         &self,
         now: Instant,
@@ -279,17 +305,14 @@ impl Engine {
         packet_id: PacketId,
         acknowledgement: Acknowledgement,
         round: &mut Round,
-    ) -> bool {
+    ) -> Option<Pumped> {
         let mut flow = Flow::new(now, &self.config, round);
-        let Some(mut state) = attached.lock() else { return false };
+        let mut state = attached.lock()?;
         let is_known = state.outgoing.acknowledge(&mut flow, packet_id, acknowledgement);
-        if is_known {
-            // Without a bound of visits nothing is left that would need another call.
-            let _ = state.outgoing.pump(&mut flow, &self.retained, usize::MAX);
-        }
+        let pumped = is_known.then(|| state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX));
         drop(state);
         flow.tally.add_to(&self.counters);
-        is_known
+        pumped
     }
 }
 

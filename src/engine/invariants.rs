@@ -38,6 +38,10 @@ impl Engine {
             (&self.counters.sessions, directory.len() as u64),
             (&self.counters.sessions_connected, connected),
             (&self.counters.subscriptions, held.values().map(|memberships| memberships.len() as u64).sum()),
+            (
+                &self.counters.shared_subscriptions,
+                held.values().flatten().filter(|membership| membership.is_shared()).count() as u64,
+            ),
             (&self.counters.retained_messages, retained.len() as u64),
             (&self.counters.retained_bytes, retained.bytes() as u64),
         ] {
@@ -53,6 +57,23 @@ impl Engine {
             queue.map_or(0, |queue| queue.len() as u64)
         };
         self.directory.lock().sessions().map(count).sum()
+    }
+}
+
+impl Engine {
+    /// Messages of Shared Subscriptions in the queues of sessions that are away, counted by payload.
+    pub(crate) fn waiting_shared(&self) -> BTreeMap<String, usize> {
+        let mut found = BTreeMap::new();
+        for session in self.directory.lock().sessions().filter(|session| !session.is_connected()) {
+            let state = session.lock();
+            let queue = state.outgoing.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+            let waiting = queue.into_iter().flat_map(|queue| queue.iter());
+            for waiting in waiting.filter(|waiting| waiting.group != 0) {
+                let payload = String::from_utf8_lossy(waiting.message.payload()).into_owned();
+                *found.entry(payload).or_default() += 1;
+            }
+        }
+        found
     }
 }
 

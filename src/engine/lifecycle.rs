@@ -7,11 +7,12 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::core::directory::Directory;
+use super::core::router::Leftover;
 use super::core::session::{Attached, Away, Memberships, Session, State};
 use super::counters::EngineCounters;
 use super::handle::Engine;
 use super::message::{Closing, OpenError, OpenSession, Outlet, Round, SessionWill};
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{ClientId, ReasonCode};
 
 /// A session that was opened.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ struct Aftermath {
     /// With the number of the session each belongs to.
     wills: SmallVec<[(u64, Box<SessionWill>); 1]>,
     ended: SmallVec<[(Arc<Session>, Memberships); 1]>,
+    /// Messages of Shared Subscriptions for other members.
+    leftovers: Vec<Leftover>,
+    /// A session that lost its Network Connection while such were waiting in its queue.
+    deserted: Option<Arc<Session>>,
 }
 
 impl Engine {
@@ -56,6 +61,7 @@ impl Engine {
     ) -> Result<Opened, OpenError> {
         match directory.find(&open.client_id).cloned() {
             Some(session) => {
+                let mut publisher = session.lock_publisher();
                 let state = session.lock();
                 if *session.owner() != *open.owner && !state.is_over(now) {
                     return Err(OpenError::OwnedByAnother);
@@ -63,8 +69,9 @@ impl Engine {
                 // A session that is not kept ends with its Network Connection, so its state is not for the next one.
                 let is_kept = !state.kept_for(&self.config).is_zero() && !state.is_over(now);
                 if is_kept && !open.clean_start {
-                    return Ok(self.resume(directory, &session, state, open, aftermath));
+                    return Ok(self.resume(directory, now, &session, (&mut publisher, state), open, aftermath));
                 }
+                *publisher = NOBODY;
                 self.end(directory, &session, state, aftermath);
             }
             None if directory.len() >= self.config.sessions_max => {
@@ -83,22 +90,26 @@ impl Engine {
     fn resume(
         &self,
         directory: &mut Directory,
+        now: Instant,
         session: &Arc<Session>,
-        mut state: MutexGuard<'_, State>,
+        (publisher, mut state): (&mut u32, MutexGuard<'_, State>),
         open: OpenSession,
         aftermath: &mut Aftermath,
     ) -> Opened {
         directory.unschedule(session, &state);
         let was_connected = state.away.is_none();
-        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9]; one without delay is due with the connection's end.
-        let will = state.will.take().filter(|will| will.delay_interval_s == 0);
+        // A delayed Will is not published once the session goes on [MQTT-3.1.3-9], unless its time had come and only no tick had; one
+        // without delay is due with the connection's end.
+        let is_due = state.away.as_ref().and_then(|away| away.will_at).is_some_and(|will_at| will_at <= now);
+        let will = state.will.take().filter(|will| will.delay_interval_s == 0 || is_due);
         aftermath.wills.extend(will.map(|will| (session.number(), will)));
         if was_connected {
-            let (outlet, dropped_count) = session.detach(&mut state);
-            EngineCounters::add(&self.counters.dropped_offline, dropped_count);
+            let (outlet, left) = session.detach(&mut state);
+            EngineCounters::add(&self.counters.dropped_offline, left.dropped_count);
+            aftermath.leftovers.extend(left.leftovers);
             self.taken_over(outlet, aftermath);
         }
-        let generation = session.attach(&mut state, open, &self.config);
+        let generation = session.attach(publisher, &mut state, open, &self.config);
         Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true }
     }
 
@@ -126,7 +137,8 @@ impl Engine {
         aftermath.wills.extend(ended.will.map(|will| (session.number(), will)));
         aftermath.ended.push((Arc::clone(session), ended.memberships));
         EngineCounters::sub(&self.counters.sessions, 1);
-        EngineCounters::add(&self.counters.dropped_session_ended, ended.message_count);
+        EngineCounters::add(&self.counters.dropped_session_ended, ended.left.dropped_count);
+        aftermath.leftovers.extend(ended.left.leftovers);
     }
 
     /// The Network Connection has closed: ends the session or keeps it, and sees to its Will.
@@ -136,8 +148,9 @@ impl Engine {
         let Some(mut state) = attached.lock() else { return };
         EngineCounters::sub(&self.counters.sessions_connected, 1);
         let session = &attached.session;
-        let (_, dropped_count) = session.detach(&mut state);
-        EngineCounters::add(&self.counters.dropped_offline, dropped_count);
+        let (_, left) = session.detach(&mut state);
+        EngineCounters::add(&self.counters.dropped_offline, left.dropped_count);
+        aftermath.leftovers.extend(left.leftovers);
         if let Some(expiry_interval_s) = closing.expiry_interval_s {
             state.set_expiry_interval(expiry_interval_s);
         }
@@ -155,6 +168,7 @@ impl Engine {
             let will_at = will_delay.map(|delay_s| now + std::time::Duration::from_secs(delay_s.into()));
             state.away = Some(Box::new(Away { ends_at: now + kept_for, will_at }));
             directory.schedule(session, &state);
+            aftermath.deserted = state.outgoing.has_shared().then(|| Arc::clone(session));
             drop(state);
         }
         drop(directory);
@@ -208,8 +222,15 @@ impl Engine {
             for &membership in memberships {
                 subscriptions.remove(membership, session);
             }
+            let shared_count = memberships.iter().filter(|membership| membership.is_shared()).count();
             EngineCounters::sub(&self.counters.subscriptions, memberships.len() as u64);
+            EngineCounters::sub(&self.counters.shared_subscriptions, shared_count as u64);
         }
+        let mut leftovers = aftermath.leftovers;
+        if let Some(session) = aftermath.deserted {
+            leftovers.extend(self.take_shared(&session, |_| !session.is_connected()));
+        }
+        self.hand_on(now, &leftovers, round);
         for (number, will) in aftermath.wills {
             self.publish_will(now, number, &will, round);
         }
@@ -224,7 +245,21 @@ impl Engine {
         };
         self.accept(now, Some(number), &message, round);
     }
+
+    /// Asks the Network Connection of `client_id` to tell its client `reason` and to close; `false` if there is none.
+    pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        let session = self.directory.lock().find(client_id).cloned();
+        let outlet = session.and_then(|session| session.lock().outgoing.outlet.clone());
+        let is_connected = outlet.is_some();
+        if let Some(outlet) = outlet {
+            outlet.close(reason);
+        }
+        is_connected
+    }
 }
+
+/// A generation that no Network Connection has, as the first is 1.
+const NOBODY: u32 = 0;
 
 /// Sessions that one tick sees to at most; the rest follows at the next.
 const DUE_MAX: usize = 8192;

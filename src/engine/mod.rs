@@ -5,24 +5,27 @@
 //! is in the receivers' outlets when it returns.
 //!
 //! Invariants: no IO, no clock (every call takes `now`), no entropy (the hasher's seed is given); short locks, taken in the order
-//! directory → Subscriptions → session → retained → outlet, never the other way; every queue and map has a bound in [`EngineConfig`] and a counter.
+//! directory → publisher → Subscriptions → session → retained → outlet, never the other way; every queue and map has a bound in [`EngineConfig`] and a counter.
 
 pub mod config;
 mod core;
 pub mod counters;
+mod handing_on;
 mod handle;
 mod lifecycle;
 pub mod message;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, QueueFull};
 pub use core::outgoing::Pumped;
-pub use core::session::Attached;
+pub use core::session::{Attached, Publishing};
 pub use counters::EngineCounters;
 pub use handle::{Engine, Published, SubscribeError};
 pub use lifecycle::Opened;
 pub use message::{Delivered, Delivery, Message, Outlet, Round};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 mod invariants;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod lifecycle;
 mod properties;
 mod retained;
 mod routing;
+mod shared;
 mod simulation;
 mod threads;
 mod world;

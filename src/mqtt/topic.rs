@@ -198,6 +198,12 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     names.next().is_none()
 }
 
+/// Whether the server alone publishes to `topic`: its first level is `$SYS` (MQTT 5.0 §4.7.2).
+#[must_use]
+pub fn is_server_owned(topic: &str) -> bool {
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Whether a leading wildcard of `filter` keeps it from a name (or filter) whose first level begins with `$`.
 fn is_hidden(filter: &str, other: &str) -> bool {
     other.starts_with('$') && filter.starts_with(['+', '#'])

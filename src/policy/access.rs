@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::mqtt::{QoS, TopicFilter};
+use crate::mqtt::{QoS, TopicFilter, topic};
 
 use super::compile::{Compiled, CompiledRole};
 use super::decide::{self, Values};
+use super::envelope::EnvelopeRule;
 use super::file::{Limits, Partial};
 use super::rule::Rule;
 use super::trie::{Entry, NO_RULE, Want};
-use super::verdict::{Reason, RuleRef, SubscribeVerdict, Verdict};
+use super::verdict::{BindError, Reason, RuleRef, SubscribeVerdict, Verdict};
 
 /// What one identity may do: the answers of one policy, for one username, client identifier and set of claims.
 ///
@@ -40,6 +41,9 @@ impl Access {
 
     /// Whether a message with these traits may be published to `topic`, a valid Topic Name. For a Will just the same.
     pub fn publish(&self, topic: &str, qos: QoS, retain: bool, payload_bytes: usize) -> Verdict {
+        if topic::is_server_owned(topic) {
+            return Verdict::refused(None, Reason::ServerOwned);
+        }
         let mut denied = NO_RULE;
         let mut granted = NO_RULE;
         let mut out_of_bounds: Option<(u32, Reason)> = None;
@@ -86,6 +90,33 @@ impl Access {
                 check: DeliveryCheck { access: self.clone() },
             },
             _ => SubscribeVerdict::Refused(verdict),
+        }
+    }
+
+    /// What is asked of a message to `topic`, a valid Topic Name, if it has to carry its own identity. Of several entries the first.
+    #[must_use]
+    pub fn envelope(&self, topic: &str) -> Option<&EnvelopeRule> {
+        let envelopes = &self.bound.policy.envelopes;
+        if envelopes.rules.is_empty() {
+            return None;
+        }
+        let mut first = NO_RULE;
+        decide::for_each_covering(&envelopes.trie, &self.bound.values, topic, &mut |entry: &Entry| {
+            first = first.min(entry.rule);
+        });
+        envelopes.rules.get(first as usize)
+    }
+
+    /// The same identity as another client: who a message says it is from, once that is proven.
+    ///
+    /// # Errors
+    /// If a rule would use the client identifier and it cannot stand as one level.
+    pub fn as_client(&self, client_id: &str) -> Result<Self, BindError> {
+        let Bound { policy, roles, values } = &*self.bound;
+        let mut values = values.to_vec();
+        match policy.rebind(roles, &mut values, client_id)? {
+            true => Ok(Self::new(Arc::clone(policy), roles.to_vec(), values)),
+            false => Ok(self.clone()),
         }
     }
 

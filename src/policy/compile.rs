@@ -7,8 +7,9 @@ use crate::auth::Principal;
 use crate::fault::Fault;
 
 use super::access::Access;
+use super::envelope::{EnvelopeRule, KeyRing};
 use super::file::{self, Limits, Partial, WrittenTest};
-use super::rule::{ClaimRule, EVERYBODY, Level, Placeholder, Rule, Rules, is_anonymous_name};
+use super::rule::{ClaimRule, EVERYBODY, EnvelopeEntry, Level, Placeholder, Rule, Rules, is_anonymous_name};
 use super::testing::{self, TestFailure};
 use super::trie::Trie;
 use super::verdict::{BindError, RuleRef};
@@ -17,6 +18,9 @@ use super::verdict::{BindError, RuleRef};
 ///
 /// Identifiers of people and devices are far shorter; an identity of 64 KiB is somebody trying something.
 pub const BOUND_BYTES_MAX: usize = 1024;
+
+/// A claim that an identity has not, where an `envelope` entry would use it: no level of a topic is this.
+const NO_LEVEL: &str = "/";
 
 /// Everything for everybody, `$SYS` for reading.
 const ALLOW_ALL: &str = r##"version: 1
@@ -46,7 +50,24 @@ pub(super) struct Compiled {
     pub(super) roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
     pub(super) claims: Vec<ClaimRule>,
     pub(super) placeholders: Vec<Placeholder>,
+    pub(super) envelopes: Envelopes,
     pub(super) tests: Vec<WrittenTest>,
+}
+
+/// The topics on which every message carries its own identity.
+#[derive(Debug)]
+pub(super) struct Envelopes {
+    /// In the order of the file; the trie speaks of them by number.
+    pub(super) rules: Vec<EnvelopeRule>,
+    pub(super) trie: Trie,
+    uses: Vec<Use>,
+}
+
+/// A key file's text, and how it is named in faults.
+#[derive(Clone, Debug)]
+pub struct KeyFileText {
+    pub origin: String,
+    pub text: String,
 }
 
 #[derive(Debug)]
@@ -63,7 +84,8 @@ struct Use {
     placeholder: usize,
     /// Whether the value begins the topic.
     is_leading: bool,
-    rule: usize,
+    /// As a fault names it.
+    rule: String,
 }
 
 impl Policy {
@@ -74,14 +96,40 @@ impl Policy {
     /// # Errors
     /// Every fault in it, each with line, column and key path. There is no policy then, not even a part of one.
     pub fn parse(text: &str, origin: &str) -> Result<Self, Vec<Fault>> {
+        Self::parse_with(text, origin, &|_| Err("no file is read here".to_owned()))
+    }
+
+    /// The same for a text that may name key files: `read_key_file` gives each one's text, or says why not.
+    ///
+    /// # Errors
+    /// Every fault in the policy, then those of the key files.
+    pub fn parse_with(text: &str, origin: &str, read_key_file: &ReadKeyFile<'_>) -> Result<Self, Vec<Fault>> {
         let (file, mut faults) = file::read(text, origin).map_err(|fault| vec![fault])?;
-        let (rules, unresolved) = Rules::resolve(file, origin);
+        let (mut rules, unresolved) = Rules::resolve(file, origin);
         faults.extend(unresolved);
-        if !faults.is_empty() {
+        let mut key_faults = Vec::new();
+        let mut key_rings = Vec::new();
+        for entry in &rules.envelopes {
+            match read_key_file(&entry.key_file.text) {
+                Ok(file) => match KeyRing::parse(&file.text, &file.origin) {
+                    Ok(keys) => key_rings.push(keys),
+                    Err(found) => key_faults.extend(found),
+                },
+                Err(error) => {
+                    let key = format!("{}.key_file", entry.path);
+                    let (found, place) = (format!("cannot be read: {error}"), entry.key_file.place);
+                    let fault = Fault::new(origin, key, found, "a key file; its path is relative to the policy file");
+                    faults.push(fault.at(place.line, place.column));
+                }
+            }
+        }
+        if !faults.is_empty() || !key_faults.is_empty() {
             faults.sort_by_key(|fault| (fault.line, fault.column));
+            faults.extend(key_faults);
             return Err(faults);
         }
-        Ok(Self { compiled: Arc::new(Compiled::new(rules, origin)) })
+        let envelopes = Envelopes::new(std::mem::take(&mut rules.envelopes), key_rings);
+        Ok(Self { compiled: Arc::new(Compiled::new(rules, envelopes, origin)) })
     }
 
     /// Everything for everybody: for the built-in default, which listens on the loopback address only.
@@ -106,6 +154,13 @@ impl Policy {
                 values[used.placeholder] = Some(self.compiled.value(used, who, client_id)?.into());
             }
         }
+        for used in &self.compiled.envelopes.uses {
+            let placeholder = &self.compiled.placeholders[used.placeholder];
+            let is_missing_claim =
+                matches!(placeholder, Placeholder::Claim(_)) && placeholder.value_of(who, client_id).is_empty();
+            let value = if is_missing_claim { NO_LEVEL } else { self.compiled.value(used, who, client_id)? };
+            values[used.placeholder] = Some(value.into());
+        }
         Ok(Access::new(Arc::clone(&self.compiled), roles, values))
     }
 
@@ -127,6 +182,12 @@ impl Policy {
         self.compiled.rules.len()
     }
 
+    /// How many entries `envelope` has.
+    #[must_use]
+    pub fn envelopes_count(&self) -> usize {
+        self.compiled.envelopes.rules.len()
+    }
+
     /// The file this policy is from, as the operator named it.
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -145,8 +206,8 @@ impl Policy {
 }
 
 impl Compiled {
-    fn new(rules: Rules, origin: &str) -> Self {
-        let Rules { partial, rules, roles, roles_by_username, claims, placeholders, tests } = rules;
+    fn new(rules: Rules, envelopes: Envelopes, origin: &str) -> Self {
+        let Rules { partial, rules, roles, roles_by_username, claims, placeholders, envelopes: _, tests } = rules;
         let mut numbers_by_role = vec![Vec::new(); roles.len()];
         for (number, rule) in rules.iter().enumerate() {
             numbers_by_role[rule.role].push(number);
@@ -156,10 +217,10 @@ impl Compiled {
             limits: role.limits,
             // NODES_MAX keeps the number of rules far below u32::MAX.
             trie: Trie::new(numbers.iter().map(|&number| (number as u32, &rules[number]))),
-            uses: uses(&rules, &numbers),
+            uses: uses(numbers.iter().map(|&number| &rules[number])),
         });
         let roles = roles.collect();
-        Self { origin: origin.into(), partial, rules, roles, roles_by_username, claims, placeholders, tests }
+        Self { origin: origin.into(), partial, rules, roles, roles_by_username, claims, placeholders, envelopes, tests }
     }
 
     pub(super) fn rule(&self, rule: RuleRef) -> Option<&Rule> {
@@ -174,7 +235,7 @@ impl Compiled {
             roles.extend(named(EVERYBODY));
         }
         for rule in &self.claims {
-            if rule.when.iter().all(|(name, value)| who.claims.get(name) == Some(value)) {
+            if rule.when.iter().all(|(name, value)| who.has_claim(name, value)) {
                 roles.extend(&rule.roles);
             }
         }
@@ -185,10 +246,13 @@ impl Compiled {
 
     /// What `used` takes from the identity, if it can stand as one level.
     fn value<'w>(&self, used: &Use, who: &'w Principal, client_id: &'w str) -> Result<&'w str, BindError> {
-        let placeholder = &self.placeholders[used.placeholder];
-        let value = placeholder.value_of(who, client_id);
-        let placeholder = || placeholder.to_string();
-        let rule = || self.rules[used.rule].to_string();
+        self.check(used, self.placeholders[used.placeholder].value_of(who, client_id))
+    }
+
+    /// The value, if it can stand as one level where `used` says.
+    fn check<'w>(&self, used: &Use, value: &'w str) -> Result<&'w str, BindError> {
+        let placeholder = || self.placeholders[used.placeholder].to_string();
+        let rule = || used.rule.clone();
         if value.is_empty() {
             return Err(BindError::Empty { placeholder: placeholder(), rule: rule() });
         }
@@ -204,21 +268,54 @@ impl Compiled {
         }
         Ok(value)
     }
+
+    /// Puts another client identifier into the values of an identity with these roles. Whether anything has changed.
+    pub(super) fn rebind(
+        &self,
+        roles: &[usize],
+        values: &mut [Option<Box<str>>],
+        client_id: &str,
+    ) -> Result<bool, BindError> {
+        let mut is_changed = false;
+        for used in roles.iter().flat_map(|&role| &self.roles[role].uses) {
+            if self.placeholders[used.placeholder] == Placeholder::ClientId {
+                values[used.placeholder] = Some(self.check(used, client_id)?.into());
+                is_changed = true;
+            }
+        }
+        Ok(is_changed)
+    }
 }
 
-/// The placeholders that the rules of these numbers use.
-fn uses(rules: &[Rule], numbers: &[usize]) -> Vec<Use> {
+impl Envelopes {
+    fn new(entries: Vec<EnvelopeEntry>, key_rings: Vec<KeyRing>) -> Self {
+        let keep_s = entries.iter().map(|entry| entry.max_age_s).max().unwrap_or_default();
+        // NODES_MAX keeps the number of entries far below u32::MAX.
+        let trie = Trie::new((0..).zip(entries.iter().map(|entry| &entry.rule)));
+        let uses = uses(entries.iter().map(|entry| &entry.rule));
+        let rules = entries.into_iter().zip(key_rings).map(|(EnvelopeEntry { rule, max_age_s, .. }, keys)| {
+            EnvelopeRule { origin: rule.origin, line: rule.line, text: rule.text, keys, max_age_s, keep_s }
+        });
+        Self { rules: rules.collect(), trie, uses }
+    }
+}
+
+/// The placeholders that these rules use.
+fn uses<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<Use> {
     let mut uses: Vec<Use> = Vec::new();
-    for &number in numbers {
-        for (depth, level) in rules[number].levels.iter().enumerate() {
+    for rule in rules {
+        for (depth, level) in rule.levels.iter().enumerate() {
             let Level::Bound(bound) = level else { continue };
             let is_leading = depth == 0 && bound.prefix.is_empty();
             let is_known =
                 uses.iter().any(|used| used.placeholder == bound.placeholder && used.is_leading == is_leading);
             if !is_known {
-                uses.push(Use { placeholder: bound.placeholder, is_leading, rule: number });
+                uses.push(Use { placeholder: bound.placeholder, is_leading, rule: rule.to_string() });
             }
         }
     }
     uses
 }
+
+/// Gives the text of a key file by the name that the policy has for it, or says why it cannot be read.
+pub type ReadKeyFile<'a> = dyn Fn(&str) -> Result<KeyFileText, String> + 'a;

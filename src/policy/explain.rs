@@ -13,6 +13,7 @@ use crate::mqtt::{QoS, TopicFilter, TopicName};
 
 use super::access::Access;
 use super::compile::Policy;
+use super::envelope::EnvelopeRule;
 use super::file::Operation;
 use super::rule::{Level, Rule};
 use super::verdict::{Reason, SubscribeVerdict, Verdict};
@@ -53,6 +54,8 @@ pub struct Explanation {
     pub filtered: bool,
     pub roles: Vec<String>,
     pub bindings: Vec<Binding>,
+    /// The entry of `envelope` that a PUBLISH has to satisfy as well. Whom it is judged as is then whom the message is from.
+    pub envelope: Option<RuleShown>,
     pub near_misses: Vec<NearMiss>,
 }
 
@@ -94,12 +97,14 @@ impl Policy {
                     filtered: false,
                     roles: Vec::new(),
                     bindings: Vec::new(),
+                    envelope: None,
                     near_misses: Vec::new(),
                 };
             }
         };
         let (verdict, granted) = judge(&access, question);
-        let near_misses = match verdict.allow || granted.is_some() {
+        let is_settled = verdict.allow || granted.is_some() || verdict.reason == Reason::ServerOwned;
+        let near_misses = match is_settled {
             true => Vec::new(),
             false => self.near_misses(&access, question, verdict),
         };
@@ -112,13 +117,18 @@ impl Policy {
             filtered: granted.is_some_and(|(_, is_filtered)| is_filtered),
             roles: access.roles().map(|role| role.name.to_string()).collect(),
             bindings: self.bindings(&access),
+            envelope: match &question.asked {
+                Asked::Publish(topic) => access.envelope(topic.as_str()).map(RuleShown::from),
+                Asked::Subscribe(_) => None,
+            },
             near_misses,
         }
     }
 
     fn bindings(&self, access: &Access) -> Vec<Binding> {
         let bound = |(placeholder, value): (&super::rule::Placeholder, &Option<Box<str>>)| {
-            let value = value.as_deref()?.to_owned();
+            // What is no level stands for a claim that the identity has not.
+            let value = value.as_deref().filter(|value| !value.contains('/'))?.to_owned();
             Some(Binding { placeholder: placeholder.to_string(), value })
         };
         self.compiled().placeholders.iter().zip(access.values()).filter_map(bound).collect()
@@ -273,6 +283,12 @@ impl From<&Rule> for RuleShown {
     }
 }
 
+impl From<&EnvelopeRule> for RuleShown {
+    fn from(rule: &EnvelopeRule) -> Self {
+        Self { origin: rule.origin.to_string(), line: rule.line, text: rule.text.to_string() }
+    }
+}
+
 impl fmt::Display for RuleShown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.origin, self.line, self.text)
@@ -293,6 +309,10 @@ impl fmt::Display for Explanation {
         writeln!(f, "  roles   {}", if self.roles.is_empty() { "none".to_owned() } else { self.roles.join(", ") })?;
         for binding in &self.bindings {
             writeln!(f, "  bound   {} = {:?}", binding.placeholder, binding.value)?;
+        }
+        if let Some(envelope) = &self.envelope {
+            writeln!(f, "  with    {envelope}")?;
+            writeln!(f, "          each message proves its client_id, which is judged instead of the connection's")?;
         }
         for near_miss in &self.near_misses {
             writeln!(f, "  near    {}\n          {}", near_miss.rule, near_miss.why)?;

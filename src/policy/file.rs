@@ -21,6 +21,7 @@ pub(super) struct PolicyFile {
     pub(super) claims: Vec<WrittenClaims>,
     pub(super) acl: Vec<WrittenRow>,
     pub(super) limits: Vec<(Text, Limits)>,
+    pub(super) envelopes: Vec<WrittenEnvelope>,
     pub(super) tests: Vec<WrittenTest>,
 }
 
@@ -85,6 +86,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self { payload_bytes_max: u64::MAX, maximum_qos: QoS::ExactlyOnce, retain: true }
     }
+}
+
+/// An entry of `envelope`.
+#[derive(Debug)]
+pub(super) struct WrittenEnvelope {
+    pub(super) place: Place,
+    /// `envelope[0]`
+    pub(super) path: String,
+    pub(super) topic: Text,
+    pub(super) key_file: Text,
+    pub(super) max_age_s: u64,
 }
 
 /// An entry of `tests`.
@@ -155,8 +167,7 @@ fn read_sections(reader: &mut Reader<'_>, root: &Node, sections: [Option<&Node>;
         file.limits = read_limits(reader, limits);
     }
     if let Some(envelope) = envelope {
-        // To ignore what shall protect a topic would leave that topic open.
-        reader.fault(envelope.place, "envelope", "is not enforced by this version", "a policy without it");
+        file.envelopes = read_envelopes(reader, envelope);
     }
     if let Some(tests) = tests {
         file.tests = read_tests(reader, tests);
@@ -388,6 +399,62 @@ fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(scale)
 }
 
+/// How far a timestamp may be from the clock unless an entry says so.
+const MAX_AGE_DEFAULT_S: u64 = 60;
+
+/// The longest that may be said: the window of what was seen is as long.
+const MAX_AGE_MAX_S: u64 = 24 * 60 * 60;
+
+fn read_envelopes(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenEnvelope> {
+    let nodes = reader.list(node, "envelope", "a list of {topic, key_file, max_age}");
+    let read = |(index, entry)| read_envelope(reader, entry, &item("envelope", index));
+    nodes.iter().enumerate().filter_map(read).collect()
+}
+
+fn read_envelope(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<WrittenEnvelope> {
+    const SHAPE: &str = "an entry such as {topic: \"/single/${username}\", key_file: envelope.key}";
+    const KEY_FILE: &str = "a file with a line CLIENT_ID:KEY for each client";
+    let [topic, key_file, max_age, jwt] = reader.fields(node, path, ["topic", "key_file", "max_age", "jwt"], SHAPE)?;
+    if let Some(jwt) = jwt {
+        // To ignore it would refuse every such token, or worse, not.
+        let allowed = "key_file: tokens are HMAC-SHA256 under a client's key";
+        reader.fault(jwt.place, &join(path, "jwt"), "is not enforced by this version", allowed);
+    }
+    let mut text = |value, key, allowed| {
+        let value = reader.required(value, node, path, key, allowed)?;
+        reader.text(value, &join(path, key), allowed)
+    };
+    let (topic, key_file) = (text(topic, "topic", "a Topic Filter"), text(key_file, "key_file", KEY_FILE));
+    let max_age_s = match max_age {
+        Some(max_age) => read_max_age(reader, max_age, &join(path, "max_age"))?,
+        None => MAX_AGE_DEFAULT_S,
+    };
+    Some(WrittenEnvelope { place: node.place, path: path.to_owned(), topic: topic?, key_file: key_file?, max_age_s })
+}
+
+fn read_max_age(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u64> {
+    let seconds = match &node.content {
+        Content::Text(text) => parse_seconds(text).filter(|seconds| (1..=MAX_AGE_MAX_S).contains(seconds)),
+        _ => None,
+    };
+    if seconds.is_none() {
+        reader.fault(node.place, path, describe(&node.content), "a time with s, m or h from 1s to 24h, such as 60s");
+    }
+    seconds
+}
+
+fn parse_seconds(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let scale: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(scale)
+}
+
 fn read_tests(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenTest> {
     let nodes = reader.list(node, "tests", "a list of {as, may | may_not, topic}");
     nodes.iter().enumerate().filter_map(|(index, test)| read_test(reader, test, &item("tests", index))).collect()
@@ -442,6 +509,14 @@ fn read_operation(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_carry_a_unit() {
+        assert_eq!(["60s", "2m", "24h"].map(parse_seconds), [Some(60), Some(120), Some(86_400)]);
+        for wrong in ["", "60", "s", "-1s", "1.5m", "60S", "6 s", "500ms", "18446744073709551615h"] {
+            assert_eq!(parse_seconds(wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn sizes_carry_a_unit() {

@@ -4,6 +4,7 @@
 //! YAML and its notes of faults); `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
 //! `access` joins one identity to its roles' tries; `decide` walks them. [`explain`] and `testing` (the tests written in the
 //! file) go through the same walk. [`diff`] compares two policies by what they mean. A [`verdict`] says what came out and why.
+//! An [`envelope`] says for a message whom it is from.
 //!
 //! Not here: who somebody is (`auth`), what a refused client is told (`connection`), when a policy is replaced (`app`).
 //!
@@ -17,6 +18,7 @@
 //! - A policy that cannot be read whole does not exist: there is no way to a [`Policy`] past a fault.
 
 pub mod diff;
+pub mod envelope;
 pub mod explain;
 pub mod load;
 pub mod verdict;
@@ -31,7 +33,7 @@ mod testing;
 mod trie;
 
 pub use access::{Access, DeliveryCheck};
-pub use compile::{BOUND_BYTES_MAX, Policy};
+pub use compile::{BOUND_BYTES_MAX, KeyFileText, Policy, ReadKeyFile};
 pub use file::Operation;
 pub use rule::Rule;
 pub use testing::TestFailure;

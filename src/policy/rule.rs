@@ -8,6 +8,7 @@ use crate::auth::Principal;
 use crate::auth::principal::ANONYMOUS;
 use crate::document::Place;
 use crate::fault::{Fault, suggestion};
+use crate::mqtt::topic::is_server_owned;
 use crate::mqtt::{QoS, TopicFilter, TopicName};
 
 use super::file::{Limits, Mode, Operation, Partial, PolicyFile, WrittenTest};
@@ -15,6 +16,9 @@ use super::reader::{Reader, Text, item, join};
 
 /// The name under `users` and `acl` that stands for every authenticated identity.
 pub(super) const EVERYBODY: &str = "*";
+
+/// The role of what holds for everybody.
+const NO_ROLE: usize = usize::MAX;
 
 /// One rule as `explain` and the log name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,17 @@ pub(super) struct ClaimRule {
     pub(super) roles: Vec<usize>,
 }
 
+/// An entry of `envelope`; its key file is not read yet.
+#[derive(Debug)]
+pub(super) struct EnvelopeEntry {
+    /// Says on which topics it holds: by matching as any rule does.
+    pub(super) rule: Rule,
+    /// `envelope[0]`
+    pub(super) path: String,
+    pub(super) key_file: Text,
+    pub(super) max_age_s: u64,
+}
+
 /// The whole policy, resolved.
 #[derive(Debug)]
 pub(super) struct Rules {
@@ -87,6 +102,8 @@ pub(super) struct Rules {
     pub(super) roles_by_username: BTreeMap<Box<str>, Vec<usize>>,
     pub(super) claims: Vec<ClaimRule>,
     pub(super) placeholders: Vec<Placeholder>,
+    /// In the order of the file.
+    pub(super) envelopes: Vec<EnvelopeEntry>,
     pub(super) tests: Vec<WrittenTest>,
 }
 
@@ -98,12 +115,14 @@ impl Rules {
         resolver.users(&file);
         resolver.acl(&file);
         resolver.claims(&file);
+        let envelopes = resolver.envelopes(&file);
         resolver.tests(&file.tests);
         let Resolver { reader, mut placed, roles, roles_by_username, claims, placeholders, .. } = resolver;
         placed.sort_by_key(|(place, _)| *place);
         let rules = placed.into_iter().map(|(_, rule)| rule).collect();
         let partial = file.partial;
-        let rules = Self { partial, rules, roles, roles_by_username, claims, placeholders, tests: file.tests };
+        let tests = file.tests;
+        let rules = Self { partial, rules, roles, roles_by_username, claims, placeholders, envelopes, tests };
         (rules, reader.faults)
     }
 }
@@ -145,7 +164,11 @@ impl<'a> Resolver<'a> {
         }
         for (role, (name, rules)) in file.roles.iter().enumerate() {
             for written in rules {
-                let Some(levels) = self.topic(&written.topic, &join(&written.path, "topic")) else { continue };
+                let path = join(&written.path, "topic");
+                let Some(levels) = self.topic(&written.topic, &path) else { continue };
+                if written.mode.write && !written.is_deny {
+                    self.refuse_server_owned(&written.topic, &path);
+                }
                 let deny = if written.is_deny { "deny " } else { "" };
                 let mut text = format!("{}: {:?} {deny}{}", name.text, written.topic.text, written.mode);
                 if written.maximum_qos < QoS::ExactlyOnce {
@@ -186,6 +209,9 @@ impl<'a> Resolver<'a> {
                 self.reader.fault(row.username.place, &item(path, 0), "is empty", "a username, \"*\" or anonymous");
             }
             let Some(levels) = self.topic(&row.topic, &item(path, 1)) else { continue };
+            if row.mode.write {
+                self.refuse_server_owned(&row.topic, &item(path, 1));
+            }
             let role = *role_by_username.entry(username).or_insert_with(|| {
                 self.roles.push(Role { name: format!("acl of {username}").into(), limits: Limits::default() });
                 self.roles.len() - 1
@@ -210,6 +236,26 @@ impl<'a> Resolver<'a> {
             let roles = self.named_roles(&entry.roles, &join(&entry.path, "roles"));
             self.claims.push(ClaimRule { when: entry.when.clone(), roles });
         }
+    }
+
+    fn envelopes(&mut self, file: &PolicyFile) -> Vec<EnvelopeEntry> {
+        let mut envelopes = Vec::new();
+        for written in &file.envelopes {
+            let Some(levels) = self.topic(&written.topic, &join(&written.path, "topic")) else { continue };
+            let rule = Rule {
+                origin: Arc::clone(&self.origin),
+                line: written.place.line,
+                text: format!("envelope: {:?}, max_age {}s", written.topic.text, written.max_age_s).into(),
+                role: NO_ROLE,
+                levels,
+                mode: Mode { read: false, write: true },
+                is_deny: false,
+                maximum_qos: QoS::ExactlyOnce,
+            };
+            let (path, key_file) = (written.path.clone(), written.key_file.clone());
+            envelopes.push(EnvelopeEntry { rule, path, key_file, max_age_s: written.max_age_s });
+        }
+        envelopes
     }
 
     fn tests(&mut self, tests: &[WrittenTest]) {
@@ -244,6 +290,14 @@ impl<'a> Resolver<'a> {
         };
         self.reader.fault(name.place, path, format!("there is no role {:?}", name.text), allowed);
         None
+    }
+
+    /// A grant of writing where the server alone publishes would never hold, and nothing in a policy is ignored.
+    fn refuse_server_owned(&mut self, topic: &Text, path: &str) {
+        if is_server_owned(&topic.text) {
+            let found = format!("{:?} for writing", topic.text);
+            self.reader.fault(topic.place, path, found, "under $SYS reading only: the server alone publishes there");
+        }
     }
 
     /// Takes a rule's topic apart.

@@ -217,7 +217,7 @@ roles:
   a: []
 users:
   u: [5]
-envelope: []
+envelope: {}
 limits:
   a: { messages_per_s: 5, payload_bytes_max: 64 }
 acl:
@@ -236,7 +236,7 @@ tests:
             "p.yaml:6:34: roles.a[1].deny: stands beside rw; either rw or deny; write two rules",
             "p.yaml:7:3: roles.a: is given twice, first in line 4; each key once",
             "p.yaml:9:7: users.u[0]: found the number 5; a role; put it in quotes",
-            "p.yaml:10:11: envelope: is not enforced by this version; a policy without it",
+            "p.yaml:10:11: envelope: found a mapping; a list of {topic, key_file, max_age}",
             "p.yaml:12:24: limits.a.messages_per_s: is not enforced by this version; one of payload_bytes_max, max_qos, retain",
             "p.yaml:12:46: limits.a.payload_bytes_max: found the number 64; a whole number with B, KiB, MiB or GiB, such as 64KiB",
             "p.yaml:14:5: acl[0]: found 2 values; a row [username, topic, 1 or 2]",

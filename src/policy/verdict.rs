@@ -40,6 +40,9 @@ pub enum Reason {
     PayloadTooLarge { bytes_max: u64 },
     /// Only grants of roles with `retain: false` speak of the topic.
     RetainNotAllowed,
+    /// The topic is under `$SYS`, where the server alone publishes: no rule can grant it (MQTT 5.0 §4.7.2 leaves such topics to the
+    /// server, and asks it to keep clients from using them among each other).
+    ServerOwned,
 }
 
 /// What policy answered to one Topic Filter of a SUBSCRIBE.
@@ -77,7 +80,8 @@ impl Verdict {
             | Reason::Denied
             | Reason::PartlyGranted
             | Reason::QosTooHigh { .. }
-            | Reason::RetainNotAllowed => ReasonCode::NotAuthorized,
+            | Reason::RetainNotAllowed
+            | Reason::ServerOwned => ReasonCode::NotAuthorized,
         }
     }
 }
@@ -92,6 +96,7 @@ impl fmt::Display for Reason {
             Self::QosTooHigh { maximum } => write!(f, "granted up to QoS {} only", *maximum as u8),
             Self::PayloadTooLarge { bytes_max } => write!(f, "granted up to {bytes_max} payload bytes only"),
             Self::RetainNotAllowed => f.write_str("granted without retain only"),
+            Self::ServerOwned => f.write_str("the server alone publishes under $SYS"),
         }
     }
 }

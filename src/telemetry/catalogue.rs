@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
+use crate::auth::jwt::{Rejected, Verifier};
 use crate::auth::{AuthCounters, Authenticator};
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
@@ -87,15 +88,32 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_connected" = connected, "CONNECTs answered with success.";
         counter "connection_received_bytes" = received_bytes, "Bytes read from clients, after TLS.";
         counter "connection_sent_bytes" = sent_bytes, "Bytes written to clients, before TLS.";
+        counter "connection_connects_received" = connects_received, "CONNECT packets from clients.";
+        counter "connection_packets_received" = packets_received, "Packets and JSON messages from clients.";
+        counter "connection_answers_sent" = answers_sent, "Packets to clients but PUBLISH.";
         counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
+        counter "connection_publish_bytes_received" = publish_bytes_received, "Payload bytes of PUBLISH packets from clients.";
         counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
+        counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
+        counter "connection_tokens_warned" = tokens_warned, "Clients that were due a warning, as their token expires soon.";
+        counter "connection_tokens_renewed" = tokens_renewed, "Tokens replaced in session by a later one.";
+        counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
+        counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";
+        gauge "connection_envelopes_remembered" = envelopes_remembered, "Envelopes remembered against replay, as of the last one.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
         "publish" = publishes_denied;
         "subscribe" = subscriptions_denied;
+    }
+    by_label! { metrics, counters, own, "connection_envelopes_refused", "Messages refused for their envelope.", "reason";
+        "malformed" = envelopes_malformed;
+        "token" = envelopes_bad_token;
+        "stale" = envelopes_stale;
+        "replayed" = envelopes_replayed;
+        "window_full" = envelopes_window_full;
     }
     let closed = ReasonCode::ALL.iter().map(|&reason| {
         let counters = Arc::clone(&counters);
@@ -116,7 +134,38 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "bad_credentials" = bad_credentials;
         "not_authorized" = not_authorized;
         "unavailable" = unavailable;
+        "unknown_method" = unknown_method;
+        "not_proven" = not_proven;
     }
+    if authenticator.tokens().is_some() {
+        tokens(metrics, &authenticator);
+    }
+}
+
+/// Tokens, where any are taken.
+fn tokens(metrics: &mut Metrics, authenticator: &Arc<Authenticator>) {
+    let of = |count: fn(&Verifier) -> u64| {
+        let authenticator = Arc::clone(authenticator);
+        move || authenticator.tokens().map_or(0, count)
+    };
+    metrics.counter("auth_tokens_accepted", "Tokens that were right.", of(|tokens| read(&tokens.counters().accepted)));
+    metrics.counter(
+        "auth_key_changes",
+        "Times that other token keys were found in their file.",
+        of(Verifier::key_changes),
+    );
+    metrics.counter(
+        "auth_key_failures",
+        "Times that the file of token keys was found faulty.",
+        of(Verifier::key_failures),
+    );
+    let rejected = Rejected::ALL.iter().map(|&reason| {
+        let authenticator = Arc::clone(authenticator);
+        let read: Read =
+            Box::new(move || authenticator.tokens().map_or(0, |tokens| tokens.counters().rejected(reason)));
+        (reason.label(), read)
+    });
+    metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());
 }
 
 /// Sessions and routing.
@@ -128,7 +177,9 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_messages_received" = messages_received, "Messages given to the engine, Wills included.";
         counter "engine_deliveries" = deliveries, "Messages appended to a connection for the first time.";
         counter "engine_redeliveries" = redeliveries, "Messages appended again after a reconnect.";
+        counter "engine_delivered_bytes" = delivered_bytes, "Payload bytes of messages appended to a connection.";
         counter "engine_queued" = queued, "Messages put into a session's queue.";
+        counter "engine_handed_on" = handed_on, "Messages of Shared Subscriptions that another member got, as the one they were for left.";
         counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
         counter "engine_sessions_refused" = sessions_refused, "Sessions refused as sessions_max was reached.";
         counter "engine_sessions_expired" = sessions_expired, "Sessions whose Session Expiry Interval passed.";
@@ -138,6 +189,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         gauge "engine_sessions" = sessions, "Sessions at present.";
         gauge "engine_sessions_connected" = sessions_connected, "Sessions with a Network Connection at present.";
         gauge "engine_subscriptions" = subscriptions, "Subscriptions at present.";
+        gauge "engine_shared_subscriptions" = shared_subscriptions, "Shared Subscriptions at present.";
         gauge "engine_retained_messages" = retained_messages, "Retained messages at present.";
         gauge "engine_retained_bytes" = retained_bytes, "Bytes of the retained messages at present.";
     }

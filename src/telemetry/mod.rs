@@ -1,4 +1,4 @@
-//! What the process says about itself: log lines and metrics.
+//! What the process says about itself: log lines, metrics and the `$SYS` topics.
 //!
 //! Reads every module's counters; nobody but `app` and `admin` knows it. Invariant: nothing a client said appears here but in
 //! debug-level fields; metrics have labels of few values, never a client or a topic.
@@ -7,6 +7,8 @@ pub mod catalogue;
 pub mod log;
 pub mod metrics;
 mod process;
+pub mod sys_topics;
 
 pub use log::{LogConfig, LogFormat};
 pub use metrics::Metrics;
+pub use sys_topics::SysTopics;

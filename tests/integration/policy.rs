@@ -183,6 +183,10 @@ fn every_dialect_is_told_the_same() {
     let server = start();
     for (user, act, topic, expected) in TABLE {
         for version in [Version::V3, Version::V4, Version::V5] {
+            // SUBACK says no failure in 3.1: `mqtt::old_versions` shows that a denied Subscription is answered and gets nothing.
+            if version == Version::V3 && act == Subscribe {
+                continue;
+            }
             // Nobody but the judged client itself may hear /id/judged, so 3.x cannot be asked that way.
             if version != Version::V5 && act == Publish && topic.starts_with("/id/judged") {
                 continue;

@@ -7,6 +7,8 @@ use super::{Key, Kind};
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
 const PATH_FORM: &str = "a URL path that begins with /";
+const RESPONSE_FORM: &str =
+    "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
 const ORIGIN_FORM: &str = "an origin such as https://app.example, or same, or any";
 
 /// The top level.
@@ -18,7 +20,7 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "Where clients come in. http and https serve the routes below; mqtt and mqtts speak MQTT over TCP and over TLS. \
               Without a port: 80, 443, 1883, 8883; port 0 lets the system choose. \
-              An address that is not loopback needs a policy, and passwords or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
+              An address that is not loopback needs a policy, and passwords, tokens or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
     },
     Key {
         name: "tls",
@@ -41,6 +43,13 @@ pub const ROOT: &[Key] = &[
         default: None,
         example: None,
         doc: "What holds for every WebSocket.",
+    },
+    Key {
+        name: "mqtt",
+        kind: Kind::Section(MQTT),
+        default: None,
+        example: None,
+        doc: "What the standard leaves to the server.",
     },
     Key { name: "auth", kind: Kind::Section(AUTH), default: None, example: None, doc: "Who may come in." },
     Key {
@@ -222,6 +231,24 @@ const WEBSOCKET: &[Key] = &[
     },
 ];
 
+const MQTT: &[Key] = &[
+    Key {
+        name: "response_information",
+        kind: Kind::Text(RESPONSE_FORM),
+        default: None,
+        example: Some("reply/${clientid}/"),
+        doc: "What an MQTT 5.0 client that asks for Response Information is told: the beginning of the topics on which it gets its answers. \
+              Who cannot stand as one level of a topic is told nothing. It grants nothing: the policy does.",
+    },
+    Key {
+        name: "long_client_ids",
+        kind: Kind::Flag,
+        default: Some("false"),
+        example: None,
+        doc: "Whether MQTT 3.1 clients may have Client Identifiers of more than 23 characters, which 3.1 refuses (return code 2).",
+    },
+];
+
 const AUTH: &[Key] = &[
     Key {
         name: "anonymous",
@@ -236,7 +263,8 @@ const AUTH: &[Key] = &[
         kind: Kind::Path,
         default: None,
         example: Some("passwords"),
-        doc: "The password file: mosquitto_passwd's formats ($6$, $7$) and argon2id. `tidegate passwd` writes it.",
+        doc: "The password file: mosquitto_passwd's formats ($6$, $7$), argon2id and SCRAM-SHA-256 verifiers. `tidegate passwd` writes it. \
+              As soon as it has a SCRAM-SHA-256 verifier, MQTT 5.0 clients may authenticate by that method, and send no password.",
     },
     Key {
         name: "hashing_max",
@@ -245,8 +273,99 @@ const AUTH: &[Key] = &[
         example: None,
         doc: "Passwords hashed at the same time; each takes one core, and up to 20 MiB with argon2id. Further logins wait.",
     },
-    later("jwt", "Tokens signed by somebody else."),
+    Key {
+        name: "jwt",
+        kind: Kind::Section(JWT),
+        default: None,
+        example: None,
+        doc: "Tokens (JWT) that somebody else signed, by RS256, ES256, EdDSA or HS256. They come as the password of CONNECT, whose user name is \
+              then empty or the token's; as Token of the JSON dialect; or with the request that opens a WebSocket: `?token=`, \
+              `Authorization: Bearer`, a subprotocol `bearer.TOKEN` beside the real one, or a cookie. What CONNECT says goes before what \
+              the request said.",
+    },
+    Key {
+        name: "order",
+        kind: Kind::List(&Kind::Word(&["jwt", "passwords"])),
+        default: Some("[jwt, passwords]"),
+        example: None,
+        doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong.",
+    },
     later("http", "An HTTP server that is asked."),
+];
+
+const JWT: &[Key] = &[
+    Key {
+        name: "keys",
+        kind: Kind::Path,
+        default: None,
+        example: Some("jwks.json"),
+        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. Unset, no tokens \
+              are taken. Read again when it changes; a faulty file leaves the keys that were read before.",
+    },
+    Key {
+        name: "audience",
+        kind: Kind::Text("the audience as tokens name it"),
+        default: None,
+        example: Some("tidegate"),
+        doc: "What `aud` of a token has to hold. Unset, tokens that name an audience are refused, as they are meant for somebody else.",
+    },
+    Key {
+        name: "issuer",
+        kind: Kind::Text("the issuer as tokens name it"),
+        default: None,
+        example: Some("https://login.example/"),
+        doc: "What `iss` of a token has to be, exactly. Unset, whoever holds one of the keys may issue.",
+    },
+    Key {
+        name: "username_claim",
+        kind: Kind::Text("the name of a claim"),
+        default: Some("sub"),
+        example: None,
+        doc: "Which claim is the username. All claims that are texts, numbers or true and false, and lists of such, are given to the policy.",
+    },
+    Key {
+        name: "leeway",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(300) },
+        default: Some("10s"),
+        example: None,
+        doc: "How far the issuer's clock may be off, for `exp` and `nbf`. A token without `exp` is refused.",
+    },
+    Key {
+        name: "refresh",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("10s"),
+        example: None,
+        doc: "How often the key file is looked at for changes; and at once, but once a second at most, when a token names a key that is not there.",
+    },
+    Key {
+        name: "token_bytes_max",
+        kind: Kind::Size { min: 256, max: 64 << 10 },
+        default: Some("8KiB"),
+        example: None,
+        doc: "The longest token. `limits.connect_bytes_max` bounds those in CONNECT too, `limits.http_head_bytes_max` those of requests.",
+    },
+    Key {
+        name: "cookie",
+        kind: Kind::Text("the name of a cookie"),
+        default: None,
+        example: Some("session"),
+        doc: "The cookie that may hold a token. It counts only where `origins` lists which pages may connect and the browser said that it is one \
+              of them: with `any`, a cookie would let every page act for whoever looks at it.",
+    },
+    Key {
+        name: "warning",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long before its token expires a JSON client is told (token_expiring), so that it sends a new one with `auth`.",
+    },
+    Key {
+        name: "grace",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("30s"),
+        example: None,
+        doc: "How long after its token has expired a connection is closed (0xA0, token_expired) unless a new one came.",
+    },
 ];
 
 const ENGINE: &[Key] = &[
@@ -283,7 +402,16 @@ const ENGINE: &[Key] = &[
         kind: Kind::Size { min: 1 << 10, max: 4 << 30 },
         default: Some("1MiB"),
         example: None,
-        doc: "What waits for one session while its client is away or slow. Beyond, messages are dropped and counted.",
+        doc: "What waits for one session while its client is away or slow: topic, properties and payload, and 64 bytes for each message. \
+              Beyond, messages are dropped and counted: QoS 0 first, oldest first, then as `queue_full` says.",
+    },
+    Key {
+        name: "queue_full",
+        kind: Kind::Word(&["drop_newest", "drop_oldest"]),
+        default: Some("drop_newest"),
+        example: None,
+        doc: "Which QoS 1 and 2 messages a full queue loses: drop_newest (the one that arrives) keeps a history without gaps, drop_oldest \
+              (what waited longest) the present.",
     },
     Key {
         name: "inflight_max",
@@ -312,6 +440,14 @@ const ENGINE: &[Key] = &[
         default: Some("256MiB"),
         example: None,
         doc: "Topics and payloads of all retained messages together.",
+    },
+    Key {
+        name: "sys_interval",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("10s"),
+        example: None,
+        doc: "How often the `$SYS/broker/…` topics are brought up to date, named as mosquitto's: what changed is published, and a new \
+              subscriber gets all of them. Where there is a policy, it must grant reading them; no client can write them. 0s: none.",
     },
     later("store", "Where sessions and retained messages outlive the process."),
 ];
@@ -443,6 +579,22 @@ const LIMITS: &[Key] = &[
         default: Some("16"),
         example: None,
         doc: "Topic Aliases that an MQTT 5.0 client may set (Topic Alias Maximum); each keeps one topic.",
+    },
+    Key {
+        name: "topic_aliases_out_max",
+        kind: Kind::Count { min: 0, max: 256 },
+        default: Some("16"),
+        example: None,
+        doc: "Topic Aliases that the server sets towards an MQTT 5.0 client that takes any; each keeps one topic, of 1 KiB at the most. When \
+              all are taken, the one unused for longest stands for the next topic. 0: topics are always sent in full.",
+    },
+    Key {
+        name: "envelopes_remembered_max",
+        kind: Kind::Count { min: 1, max: 100_000_000 },
+        default: Some("500000"),
+        example: None,
+        doc: "Messages in envelopes (`envelope` in the policy) that are remembered, so that none passes twice: each until its timestamp is \
+              older than the policy's longest max_age, at about 40 bytes. Beyond it the newest is refused (0x97).",
     },
     Key {
         name: "drain_timeout",

@@ -4,38 +4,49 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Core, Established, Gate, Output, State, Turn};
+use bytes::Bytes;
+
+use super::authentication::TOKEN_TOPIC;
+use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
+use crate::connection::ConnectionConfig;
 use crate::engine::Message;
 use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
+use crate::mqtt::codec;
 use crate::mqtt::packet::{ConnAck, Connect, Will};
 use crate::mqtt::property::ConnAckProperties;
 use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
-        if let Some(reason) = refusal_of(&connect) {
-            return self.refuse(connect.version, reason, turn);
+        super::ConnectionCounters::count(&turn.environment.counters.connects_received);
+        if let Some(problem) = refusal_of(&connect, &turn.environment.config) {
+            return self.refuse(connect.version, problem, turn);
         }
         if connect.client_id.is_empty() {
             connect.client_id = format!("auto-{:032x}", (turn.environment.random)()).into();
             self.has_assigned_client_id = true;
         }
+        if let Some(method) = connect.properties.authentication_method.clone() {
+            return self.begin_exchange(connect, method, turn);
+        }
         turn.outputs.push_back(Output::Authenticate(Credentials {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
+            token: self.token.take(),
             client_id: connect.client_id.clone(),
             address: self.address,
         }));
         self.state = State::Authenticating(connect);
     }
 
-    /// Opens the session of a client that is known to be `principal`.
+    /// Opens the session of a client that is known to be `principal`; `proof` is what it is told for its part.
     pub(super) fn admit(
         &mut self,
         now: Instant,
-        connect: Connect,
+        mut connect: Connect,
         principal: &Principal,
+        proof: Option<Bytes>,
         outlet: &Arc<dyn Outlet>,
         turn: &mut Turn<'_>,
     ) {
@@ -44,17 +55,33 @@ impl Core {
             Ok(gate) => gate,
             Err(error) => {
                 tracing::debug!(client_id = %connect.client_id, %error, "identity refused");
-                return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
+                let words =
+                    "this user name or Client Identifier cannot stand in a topic, which the server needs it for";
+                return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
             }
         };
-        if let Some(will) = &connect.will
-            && let Err(verdict) = gate.will(will)
+        if let Some(will) = &mut connect.will
+            && let Err(refusal) = gate.will(will, environment)
         {
-            let verdict = gate.describe(verdict);
+            refusal.count(&environment.counters);
+            let words = format!("Will Message: {}", refusal.words());
+            let verdict = gate.describe_refusal(&refusal);
             tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
-            return self.refuse(connect.version, ReasonCode::NotAuthorized, turn);
+            return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
+        let mut connack = self.connack(&connect, principal, expiry_interval_s, &environment.config);
+        connack.properties.user_properties.extend(expiry_told(principal, now));
+        connack.properties.authentication_data = proof;
+        if !takes(&connect, &connack) {
+            // A courtesy, which a server may leave out.
+            connack.properties.response_information = None;
+        }
+        if !takes(&connect, &connack) {
+            // What else CONNACK says is what the client must keep to: leaving it out would be a lie.
+            let words = "the client's Maximum Packet Size has no room for CONNACK";
+            return self.refuse(connect.version, Problem::new(ReasonCode::PacketTooLarge, words), turn);
+        }
         let request = OpenSession {
             client_id: ClientId::new(&connect.client_id),
             owner: Arc::clone(&principal.username),
@@ -67,35 +94,50 @@ impl Core {
         let opened = match environment.engine.open(now, request, turn.round) {
             Ok(opened) => opened,
             Err(OpenError::OwnedByAnother) => {
-                return self.refuse(connect.version, ReasonCode::ClientIdentifierNotValid, turn);
+                let words = "this Client Identifier is not available to this user";
+                return self.refuse(connect.version, Problem::new(ReasonCode::ClientIdentifierNotValid, words), turn);
             }
-            Err(OpenError::SessionsFull) => return self.refuse(connect.version, ReasonCode::QuotaExceeded, turn),
+            Err(OpenError::SessionsFull) => {
+                let words = "the server holds as many sessions as it may; try again later";
+                return self.refuse(connect.version, Problem::new(ReasonCode::QuotaExceeded, words), turn);
+            }
+        };
+        let carried = match opened.session_present {
+            true => environment.engine.unreleased(&opened.session),
+            false => Vec::new(),
         };
         let established = Established {
             session: opened.session,
             gate,
             version: connect.version,
             aliases: Default::default(),
+            window: Window::carrying(carried),
+            explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
+            enhanced: Enhanced::of(&connect, principal, self.manner),
         };
         if opened.session_present {
-            established.rejudge(turn);
+            established.rejudge(now, turn);
         }
         self.state = State::Established(Box::new(established));
-        self.accept(&connect, opened.session_present, expiry_interval_s, turn);
+        connack.session_present = opened.session_present;
+        let keep_alive_s = granted_keep_alive_s(&connect, &environment.config);
+        Self::accept(connack, Output::Established { keep_alive_s, expires_at: principal.expires_at }, turn);
     }
 
-    fn accept(&self, connect: &Connect, session_present: bool, expiry_interval_s: u32, turn: &mut Turn<'_>) {
-        let config = &turn.environment.config;
-        super::ConnectionCounters::count(&turn.environment.counters.connected);
-        let keep_alive_s = match (config.keep_alive_max_s, connect.version) {
-            // Only 5.0 can be told another Keep Alive than it chose.
-            (0, _) | (_, Version::V3 | Version::V4) => connect.keep_alive_s,
-            (maximum, Version::V5) if connect.keep_alive_s == 0 => maximum,
-            (maximum, Version::V5) => connect.keep_alive_s.min(maximum),
-        };
+    /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
+    fn connack(
+        &self,
+        connect: &Connect,
+        principal: &Principal,
+        expiry_interval_s: u32,
+        config: &ConnectionConfig,
+    ) -> Box<ConnAck> {
+        let keep_alive_s = granted_keep_alive_s(connect, config);
         let granted_expiry_s =
             u32::try_from(config.session_expiry_max.as_secs()).unwrap_or(u32::MAX).min(expiry_interval_s);
+        let asks_where_to_respond = connect.properties.request_response_information == Some(true);
+        let template = config.response_information.as_ref().filter(|_| asks_where_to_respond);
         let properties = ConnAckProperties {
             session_expiry_interval_s: (granted_expiry_s != expiry_interval_s).then_some(granted_expiry_s),
             receive_maximum: std::num::NonZeroU16::new(config.receive_maximum),
@@ -103,29 +145,71 @@ impl Core {
             assigned_client_identifier: self.has_assigned_client_id.then(|| connect.client_id.clone()),
             topic_alias_maximum: Some(config.topic_alias_maximum),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            // MQTT 5.0 [MQTT-4.12.0-5]
+            authentication_method: connect.properties.authentication_method.clone(),
+            response_information: template.and_then(|template| template.bind(&principal.username, &connect.client_id)),
             ..Default::default()
         };
-        let connack = ConnAck { session_present, reason: ReasonCode::Success, properties };
-        turn.outputs.push_back(Output::Send(Packet::ConnAck(Box::new(connack))));
-        turn.outputs.push_back(Output::Established { keep_alive_s });
+        Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
+    }
+
+    fn accept(connack: Box<ConnAck>, established: Output, turn: &mut Turn<'_>) {
+        super::ConnectionCounters::count(&turn.environment.counters.connected);
+        turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
+        turn.outputs.push_back(established);
         turn.outputs.push_back(Output::Pump);
     }
 }
 
+/// How long what proves who the client is will do so: MQTT has no packet that could warn later.
+fn expiry_told(principal: &Principal, now: Instant) -> Option<(Box<str>, Box<str>)> {
+    let left = principal.expires_at?.saturating_duration_since(now);
+    Some((EXPIRY_PROPERTY.into(), left.as_secs().to_string().into()))
+}
+
+/// The User Property of CONNACK that says in how many seconds the client's token expires.
+const EXPIRY_PROPERTY: &str = "token-expires-in-s";
+
+/// The Keep Alive that holds. Only 5.0 can be told another one than it chose.
+fn granted_keep_alive_s(connect: &Connect, config: &ConnectionConfig) -> u16 {
+    match (config.keep_alive_max_s, connect.version) {
+        (0, _) | (_, Version::V3 | Version::V4) => connect.keep_alive_s,
+        (maximum, Version::V5) if connect.keep_alive_s == 0 => maximum,
+        (maximum, Version::V5) => connect.keep_alive_s.min(maximum),
+    }
+}
+
+/// Whether the client takes a packet as large as `connack` (MQTT 5.0 §3.1.2.11.4).
+fn takes(connect: &Connect, connack: &ConnAck) -> bool {
+    let Some(maximum) = connect.properties.maximum_packet_size else { return true };
+    let mut bytes = Vec::new();
+    let encoded = codec::encode(&Packet::ConnAck(Box::new(connack.clone())), connect.version, &mut bytes);
+    debug_assert_eq!(encoded, Ok(()));
+    bytes.len() <= maximum.get() as usize
+}
+
 /// What makes a well-formed CONNECT unacceptable before anybody looks at who it is from.
-fn refusal_of(connect: &Connect) -> Option<ReasonCode> {
-    if connect.properties.authentication_method.is_some() {
-        return Some(ReasonCode::BadAuthenticationMethod);
+fn refusal_of(connect: &Connect, config: &ConnectionConfig) -> Option<Problem> {
+    if connect.will.as_ref().is_some_and(|will| will.topic.as_str() == TOKEN_TOPIC) {
+        return Some(Problem::new(ReasonCode::NotAuthorized, "a Will Message cannot bring a token"));
     }
     let is_anonymous_session = connect.client_id.is_empty();
     match connect.version {
-        // 3.1 wants 1 to 23 characters; the upper bound is not held against anybody, as no server of today does.
-        Version::V3 if is_anonymous_session => Some(ReasonCode::ClientIdentifierNotValid),
+        // MQTT 3.1 §3.1: 1 to 23 characters, and "Identifier Rejected" for any other. Nobody but a 3.1 client is held to it.
+        Version::V3 if is_anonymous_session => Some(ReasonCode::ClientIdentifierNotValid.into()),
+        Version::V3 if !config.has_long_client_ids && connect.client_id.chars().count() > CLIENT_ID_CHARACTERS_MAX => {
+            Some(ReasonCode::ClientIdentifierNotValid.into())
+        }
         // MQTT 3.1.1 [MQTT-3.1.3-8]: a session that is to be kept needs a name.
-        Version::V4 if is_anonymous_session && !connect.clean_start => Some(ReasonCode::ClientIdentifierNotValid),
+        Version::V4 if is_anonymous_session && !connect.clean_start => {
+            Some(ReasonCode::ClientIdentifierNotValid.into())
+        }
         _ => None,
     }
 }
+
+/// The longest Client Identifier of MQTT 3.1.
+const CLIENT_ID_CHARACTERS_MAX: usize = 23;
 
 /// The Session Expiry Interval that a CONNECT stands for; before 5.0, a session that is not clean is kept as long as may be.
 fn session_expiry_s(connect: &Connect) -> u32 {

@@ -3,14 +3,17 @@
 //! Every operation of every dialect passes here: PUBLISH, SUBSCRIBE, the Will at CONNECT, and a kept session's Subscriptions when
 //! their owner comes back. What a denial looks like to the client is decided by the caller; that it was one is decided here.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::{ConnectionCounters, Environment, envelopes};
 use crate::auth::Principal;
 use crate::engine::message::DeliveryCheck;
 use crate::mqtt::packet::Will;
-use crate::mqtt::{QoS, TopicFilter};
-use crate::policy::{self, Access, BindError, Policy, SubscribeVerdict, Verdict};
+use crate::mqtt::{QoS, ReasonCode, TopicFilter};
+use crate::policy::envelope::EnvelopeFault;
+use crate::policy::{self, Access, BindError, Policy, Reason, SubscribeVerdict, Verdict};
 
 /// What one identity may do, as one snapshot of the policy says.
 #[derive(Debug)]
@@ -47,21 +50,51 @@ impl Gate {
         Ok(Self { access: policy.bind(principal, client_id)?, allowed: Vec::new(), oldest: 0 })
     }
 
+    /// Whether a message may go on; if so and it came in an envelope, what goes on instead of its payload.
+    ///
     /// # Errors
-    /// The verdict that denies it.
-    pub(super) fn publish(&mut self, topic: &str, qos: QoS, retain: bool, payload: &[u8]) -> Result<(), Verdict> {
+    /// Why not.
+    pub(super) fn publish(
+        &mut self,
+        topic: &str,
+        qos: QoS,
+        retain: bool,
+        payload: &[u8],
+        environment: &Environment,
+    ) -> Result<Option<String>, Refusal> {
         let payload_bytes = payload.len();
+        // What is remembered came without an envelope, and could.
         if self.allowed.iter().any(|allowed| allowed.includes(topic, qos, retain, payload_bytes)) {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Some(rule) = self.access.envelope(topic) {
+            let opened = environment.envelopes.open(rule, payload)?;
+            let access = self.access.as_client(&opened.client_id)?;
+            let verdict = access.publish(topic, qos, retain, opened.payload.len());
+            if !verdict.allow {
+                return Err(Refusal::Verdict(verdict));
+            }
+            environment.envelopes.admit(&opened, &environment.counters)?;
+            return Ok(Some(opened.payload));
         }
         let verdict = self.access.publish(topic, qos, retain, payload_bytes);
         if !verdict.allow {
-            return Err(verdict);
+            return Err(Refusal::Verdict(verdict));
         }
         if topic.len() <= ALLOWED_TOPIC_BYTES_MAX {
             self.remember(Allowed { topic: topic.into(), qos, retain, payload_bytes });
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// A refusal in words for the log, with the rule that made it.
+    pub(super) fn describe_refusal(&self, refusal: &Refusal) -> String {
+        match refusal {
+            Refusal::Verdict(verdict) => self.describe(*verdict).to_string(),
+            Refusal::Envelope(fault) => format!("envelope: {fault}"),
+            Refusal::Client(error) => format!("envelope: {error}"),
+            Refusal::Token(words) => format!("token: {words}"),
+        }
     }
 
     /// A verdict in words, with the rule that made it, for the log.
@@ -80,14 +113,87 @@ impl Gate {
         }
     }
 
+    /// Judges a Will when it is made. Its envelope is opened then and no more: when it fires, no timestamp in it could be fresh.
+    ///
     /// # Errors
-    /// The verdict that denies it.
-    pub(super) fn will(&mut self, will: &Will) -> Result<(), Verdict> {
-        self.publish(will.topic.as_str(), will.qos, will.retain, &will.payload)
+    /// Why it may not be published.
+    pub(super) fn will(&mut self, will: &mut Will, environment: &Environment) -> Result<(), Refusal> {
+        let stripped = self.publish(will.topic.as_str(), will.qos, will.retain, &will.payload, environment)?;
+        if let Some(payload) = stripped {
+            will.payload = payload.into();
+        }
+        Ok(())
     }
 
     pub(super) fn subscribe(&self, filter: &TopicFilter, qos: QoS) -> SubscribeVerdict {
         self.access.subscribe(filter, qos)
+    }
+}
+
+/// Why a message does not go on.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Verdict(Verdict),
+    Envelope(EnvelopeFault),
+    /// Whom the envelope is from cannot stand in a rule that would use it.
+    Client(BindError),
+    /// It was a token for the server, which cannot be judged now.
+    Token(&'static str),
+}
+
+impl Refusal {
+    /// How a version that has one spells it.
+    pub(super) fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::Envelope(EnvelopeFault::Shape(_)) => ReasonCode::PayloadFormatInvalid,
+            Self::Envelope(EnvelopeFault::WindowFull) => ReasonCode::QuotaExceeded,
+            Self::Verdict(_) | Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
+        }
+    }
+
+    /// What the client is told: what it may not do, and nothing of what it could.
+    pub(super) fn words(&self) -> Cow<'static, str> {
+        match self {
+            Self::Verdict(verdict) => denial_of_publish(*verdict).into(),
+            Self::Envelope(fault) => fault.to_string().into(),
+            Self::Client(_) => "this client_id cannot stand in a topic, which the server needs it for".into(),
+            Self::Token(words) => (*words).into(),
+        }
+    }
+
+    /// Whether the message was let through before.
+    pub(super) fn is_replay(&self) -> bool {
+        matches!(self, Self::Envelope(EnvelopeFault::Replayed))
+    }
+
+    pub(super) fn count(&self, counters: &ConnectionCounters) {
+        match self {
+            Self::Envelope(fault) => envelopes::count(*fault, counters),
+            Self::Verdict(_) | Self::Client(_) | Self::Token(_) => {
+                ConnectionCounters::count(&counters.publishes_denied)
+            }
+        }
+    }
+}
+
+impl From<EnvelopeFault> for Refusal {
+    fn from(fault: EnvelopeFault) -> Self {
+        Self::Envelope(fault)
+    }
+}
+
+impl From<BindError> for Refusal {
+    fn from(error: BindError) -> Self {
+        Self::Client(error)
+    }
+}
+
+fn denial_of_publish(verdict: Verdict) -> &'static str {
+    match verdict.reason {
+        Reason::QosTooHigh { .. } => "not authorized to publish to this topic at this QoS",
+        Reason::PayloadTooLarge { .. } => "not authorized to publish a payload of this size to this topic",
+        Reason::RetainNotAllowed => "not authorized to publish to this topic with RETAIN",
+        _ => "not authorized to publish to this topic",
     }
 }
 

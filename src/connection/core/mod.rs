@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   AwaitConnect ──CONNECT──▶ Authenticating ──Principal──▶ Established ──▶ Closed
-//!        └───────────── fault, refusal ──────────┴── DISCONNECT, fault ──────▲
+//!        │            └──────▶ Exchanging (AUTH) ────┴──▲       │             ▲
+//!        └───────────── fault, refusal ──────────┴── DISCONNECT, fault ──────┘
 //! ```
 //!
 //! Input is a packet, a verdict about credentials, or the end of the transport; output is a list of [`Output`] values in the order in
@@ -15,8 +16,11 @@
 //!
 //! Invariants: no clock, no entropy of its own, no await; nothing a peer sends panics.
 
+mod authentication;
 mod connect;
+mod envelopes;
 mod gate;
+mod problem;
 mod publish;
 mod subscribe;
 
@@ -25,18 +29,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{Credentials, Principal, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused, Token};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
+use crate::mqtt::codec::DecodeError;
 use crate::mqtt::packet::{Ack, Auth, ConnAck, Connect, Disconnect};
-use crate::mqtt::property::{AuthProperties, ConnAckProperties, DisconnectProperties};
+use crate::mqtt::property::{AckProperties, AuthProperties, ConnAckProperties, DisconnectProperties};
 use crate::mqtt::{Packet, ReasonCode, Version};
 use crate::policy::Policy;
 
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
+use authentication::{Enhanced, Exchanging};
+pub use envelopes::Envelopes;
 use gate::Gate;
-use publish::Aliases;
+use problem::Problem;
+use publish::{Aliases, Window};
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +67,14 @@ pub enum Output {
     Send(Packet<'static>),
     /// Find out who this is, then call [`Core::authenticated`]; give no packet meanwhile.
     Authenticate(Credentials),
+    /// Judge what the client says of itself, then call [`Core::proven`]; give no packet meanwhile.
+    Prove(Proof),
     /// The session is open: from here the outlet takes deliveries, under this Keep Alive; 0: off.
-    Established { keep_alive_s: u16 },
+    ///
+    /// What proves who the client is ends at `expires_at`, if ever.
+    Established { keep_alive_s: u16, expires_at: Option<Instant> },
+    /// The same client has proven who it is again, until then.
+    Renewed { expires_at: Instant },
     /// Let the engine send what waits in the session: call [`Core::pump`].
     Pump,
     /// The same, once others have had their turn.
@@ -84,6 +98,7 @@ pub struct Environment {
     pub policy: arc_swap::ArcSwap<Policy>,
     pub config: ConnectionConfig,
     pub counters: Arc<ConnectionCounters>,
+    pub envelopes: Envelopes,
     /// Makes Client Identifiers for those who bring none.
     pub random: fn() -> u128,
 }
@@ -94,6 +109,8 @@ pub struct Core {
     state: State,
     manner: Manner,
     address: Option<IpAddr>,
+    /// Of the upgrade request, until CONNECT.
+    token: Option<Token>,
     /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
     has_assigned_client_id: bool,
 }
@@ -102,6 +119,7 @@ pub struct Core {
 enum State {
     AwaitConnect,
     Authenticating(Box<Connect>),
+    Exchanging(Box<Exchanging>),
     Established(Box<Established>),
     Closed,
 }
@@ -113,20 +131,35 @@ struct Established {
     gate: Gate,
     version: Version,
     aliases: Aliases,
+    window: Window,
+    /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
+    explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
     may_extend_session: bool,
+    /// Only where CONNECT had an Authentication Method, or a token.
+    enhanced: Option<Box<Enhanced>>,
 }
 
 impl Core {
     #[must_use]
     pub fn new(manner: Manner, address: Option<IpAddr>) -> Self {
-        Self { state: State::AwaitConnect, manner, address, has_assigned_client_id: false }
+        Self { state: State::AwaitConnect, manner, address, token: None, has_assigned_client_id: false }
     }
 
-    /// Whether a packet may be given; if not, [`Self::authenticated`] is awaited or all is over.
+    /// The identity of a client whose CONNECT brings no credentials is that of this token, if there is one.
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Whether a packet may be given; if not, [`Self::authenticated`] or [`Self::proven`] is awaited, or all is over.
     #[must_use]
     pub fn takes_packets(&self) -> bool {
-        matches!(self.state, State::AwaitConnect | State::Established(_))
+        match &self.state {
+            State::AwaitConnect | State::Established(_) => true,
+            State::Exchanging(exchanging) => exchanging.is_open(),
+            State::Authenticating(_) | State::Closed => false,
+        }
     }
 
     /// Whether the next packet must be CONNECT.
@@ -149,6 +182,7 @@ impl Core {
                 }
             }
             State::AwaitConnect => self.handle_first_packet(packet, turn),
+            State::Exchanging(_) => self.handle_exchange_packet(packet, turn),
             // The caller holds packets back while credentials are looked at, and drops them after the end.
             State::Authenticating(_) | State::Closed => {}
         }
@@ -162,12 +196,16 @@ impl Core {
         }
     }
 
-    /// Takes a fault that the decoder found; `version` is how a refused CONNECT is to be answered, if it can be.
-    pub fn handle_fault(&mut self, now: Instant, reason: ReasonCode, answer_as: Option<Version>, turn: &mut Turn<'_>) {
-        if let (State::AwaitConnect, Some(version)) = (&self.state, answer_as) {
-            return self.refuse(version, reason, turn);
+    /// Takes a fault that the decoder found.
+    pub fn handle_fault(&mut self, now: Instant, fault: &DecodeError, turn: &mut Turn<'_>) {
+        let problem = Problem::of_fault(fault, turn.environment.config.packet_bytes_max);
+        if let (State::AwaitConnect, Some(version)) = (&self.state, fault.connect_version()) {
+            return self.refuse(version, problem, turn);
         }
-        self.end(now, Ended::Fault(reason), turn);
+        if matches!(self.state, State::Exchanging(_)) {
+            return self.refuse(Version::V5, problem, turn);
+        }
+        self.end(now, Ended::Fault(problem), turn);
     }
 
     /// Takes the outcome of [`Output::Authenticate`].
@@ -182,7 +220,7 @@ impl Core {
             return;
         };
         match outcome {
-            Ok(principal) => self.admit(now, *connect, &principal, outlet, turn),
+            Ok(principal) => self.admit(now, *connect, &principal, None, outlet, turn),
             Err(refused) => self.refuse(connect.version, refusal_reason(refused), turn),
         }
     }
@@ -197,7 +235,35 @@ impl Core {
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
     pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
-        self.end(now, Ended::Fault(reason), turn);
+        // Who has not been let in yet is told in CONNACK, which knows no 0x8B (MQTT 5.0 [MQTT-3.14.0-1], §3.2.2.2).
+        let version = match &self.state {
+            State::Authenticating(connect) => Some(connect.version),
+            State::Exchanging(_) => Some(Version::V5),
+            _ => None,
+        };
+        match version {
+            Some(version) if reason == ReasonCode::ServerShuttingDown => {
+                let words = Problem::from(reason).words().to_owned();
+                self.refuse(version, Problem::new(ReasonCode::ServerUnavailable, words), turn);
+            }
+            _ => self.end(now, reason.into(), turn),
+        }
+    }
+
+    /// The client does not take an answer of that size, even without its Reason String.
+    ///
+    /// It must not be sent (MQTT 5.0 [MQTT-3.1.2-24]), and the client would wait for it in vain: what is not answered is not over, and
+    /// its Packet Identifier never free again. So the connection ends, and says why if that fits (MQTT 5.0 §3.14.2.1, 0x95).
+    pub fn answer_too_large(&mut self, now: Instant, turn: &mut Turn<'_>) {
+        let words = "an answer is larger than the client's Maximum Packet Size";
+        let problem = Problem::new(ReasonCode::PacketTooLarge, words);
+        match self.state {
+            State::Established(_) => self.end(now, problem.into(), turn),
+            // A step of an exchange before CONNACK.
+            State::Exchanging(_) => self.refuse(Version::V5, problem, turn),
+            // A CONNACK that refuses, or a DISCONNECT: all is over already.
+            State::AwaitConnect | State::Authenticating(_) | State::Closed => {}
+        }
     }
 
     /// The transport is gone without a DISCONNECT.
@@ -207,7 +273,8 @@ impl Core {
 
     fn end(&mut self, now: Instant, ended: Ended, turn: &mut Turn<'_>) {
         match ended {
-            Ended::Fault(reason) => {
+            Ended::Fault(problem) => {
+                let reason = problem.reason;
                 let version = match &self.state {
                     State::Established(established) => Some(established.version),
                     _ => None,
@@ -215,7 +282,9 @@ impl Core {
                 self.leave(now, Closing { publish_will: true, expiry_interval_s: None }, turn);
                 // Only 5.0 has a DISCONNECT from the server; the JSON dialect spells it in its own way.
                 if version == Some(Version::V5) {
-                    let properties = DisconnectProperties::default();
+                    // MQTT 5.0 [MQTT-3.1.2-29]: DISCONNECT may say why, even to whoever does not ask.
+                    let properties =
+                        DisconnectProperties { reason_string: problem.reason_string(), ..Default::default() };
                     turn.outputs.push_back(Output::Send(Packet::Disconnect(Disconnect { reason, properties })));
                 }
                 turn.environment.counters.count_closed(reason);
@@ -237,9 +306,11 @@ impl Core {
     /// Answers a CONNECT with a failure and closes (MQTT 5.0 §3.1.4, 3.1.1 §3.2.2.3).
     ///
     /// Where 3.1 and 3.1.1 have no return code for the reason, closing says it.
-    fn refuse(&mut self, version: Version, reason: ReasonCode, turn: &mut Turn<'_>) {
+    fn refuse(&mut self, version: Version, problem: impl Into<Problem>, turn: &mut Turn<'_>) {
+        let problem = problem.into();
+        let reason = problem.reason;
         if version == Version::V5 || reason.connack_return_code().is_some() {
-            turn.outputs.push_back(Output::Send(failure(reason)));
+            turn.outputs.push_back(Output::Send(failure(&problem)));
         }
         self.close(reason, turn);
     }
@@ -255,14 +326,20 @@ impl Core {
 #[derive(Debug)]
 enum Ended {
     /// The server ends it, and says this where the version can.
-    Fault(ReasonCode),
+    Fault(Problem),
     /// The client sent DISCONNECT.
     ByClient(Closing),
 }
 
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Self {
+        Self::Fault(problem)
+    }
+}
+
 impl From<ReasonCode> for Ended {
     fn from(reason: ReasonCode) -> Self {
-        Self::Fault(reason)
+        Self::Fault(reason.into())
     }
 }
 
@@ -291,20 +368,27 @@ impl Established {
             Packet::PubRec(ack) => self.handle_pubrec(now, &ack, turn),
             Packet::PubComp(ack) => self.acknowledge(now, &ack, Acknowledgement::PubComp, turn),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe, turn),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, &unsubscribe, turn),
             Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
             // MQTT 5.0 [MQTT-3.1.0-2]: a second CONNECT is a Protocol Error. A forgiving dialect says so and goes on.
             Packet::Connect(_) if manner.is_forgiving => {
-                turn.outputs.push_back(Output::Send(failure(ReasonCode::ProtocolError)));
+                turn.outputs.push_back(Output::Send(failure(&second_connect())));
+            }
+            Packet::Auth(auth) if self.enhanced.as_ref().is_some_and(|enhanced| enhanced.takes_auth()) => {
+                self.handle_auth(auth, turn)?
             }
             Packet::Auth(_) if manner.is_forgiving => {
                 let reason = ReasonCode::BadAuthenticationMethod;
                 turn.outputs
                     .push_back(Output::Send(Packet::Auth(Auth { reason, properties: AuthProperties::default() })));
             }
+            Packet::Connect(_) => return Err(second_connect().into()),
             // AUTH without an Authentication Method in CONNECT is one as well (MQTT 5.0 §4.12).
-            Packet::Connect(_) | Packet::Auth(_) => return Err(ReasonCode::ProtocolError.into()),
+            Packet::Auth(_) => {
+                let words = "AUTH, although CONNECT had no Authentication Method";
+                return Err(Problem::new(ReasonCode::ProtocolError, words).into());
+            }
             // The decoder lets no packet through that only a server may send.
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 return Err(ReasonCode::ProtocolError.into());
@@ -315,32 +399,52 @@ impl Established {
 
     fn acknowledge(&self, now: Instant, ack: &Ack, acknowledgement: Acknowledgement, turn: &mut Turn<'_>) {
         // An unknown identifier is a leftover of an earlier connection; the standard asks for no more than to bear it.
-        turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, acknowledgement, turn.round);
+        self.is_acknowledged(now, ack, acknowledgement, turn);
+    }
+
+    /// Tells the engine, and says whether it knew the identifier.
+    fn is_acknowledged(&self, now: Instant, ack: &Ack, acknowledgement: Acknowledgement, turn: &mut Turn<'_>) -> bool {
+        let engine = &turn.environment.engine;
+        let pumped = engine.acknowledge(now, &self.session, ack.packet_id, acknowledgement, turn.round);
+        if pumped == Some(Pumped::More) {
+            turn.outputs.push_back(Output::PumpLater);
+        }
+        pumped.is_some()
     }
 
     /// PUBREC: the engine sends PUBREL; for an identifier it does not know, PUBREL says so (MQTT 5.0 §4.3.3, 0x92).
     fn handle_pubrec(&self, now: Instant, ack: &Ack, turn: &mut Turn<'_>) {
-        let is_known =
-            turn.environment.engine.acknowledge(now, &self.session, ack.packet_id, Acknowledgement::PubRec, turn.round);
-        if !is_known {
+        if !self.is_acknowledged(now, ack, Acknowledgement::PubRec, turn) {
             let answer = Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound);
             turn.outputs.push_back(Output::Send(Packet::PubRel(answer)));
         }
     }
 
+    /// The properties of an acknowledgement that says no, if it is to say why.
+    fn explanation(&self, problem: &Problem) -> AckProperties {
+        let reason_string = problem.reason_string().filter(|_| self.explains);
+        AckProperties { reason_string, ..Default::default() }
+    }
+
     fn handle_disconnect(&self, disconnect: &Disconnect) -> Ended {
         let expiry_interval_s = disconnect.properties.session_expiry_interval_s;
         if expiry_interval_s.is_some_and(|s| s > 0) && !self.may_extend_session {
-            return ReasonCode::ProtocolError.into();
+            let words = "a Session Expiry Interval in DISCONNECT, although it was 0 in CONNECT";
+            return Problem::new(ReasonCode::ProtocolError, words).into();
         }
         Ended::ByClient(Closing { publish_will: disconnect.reason != ReasonCode::Success, expiry_interval_s })
     }
 }
 
-/// A CONNACK that refuses.
-fn failure(reason: ReasonCode) -> Packet<'static> {
-    let properties = ConnAckProperties::default();
-    Packet::ConnAck(Box::new(ConnAck { session_present: false, reason, properties }))
+/// A CONNACK that refuses. It may say why, even to whoever does not ask (MQTT 5.0 [MQTT-3.1.2-29]).
+fn failure(problem: &Problem) -> Packet<'static> {
+    let properties = ConnAckProperties { reason_string: problem.reason_string(), ..Default::default() };
+    Packet::ConnAck(Box::new(ConnAck { session_present: false, reason: problem.reason, properties }))
+}
+
+/// MQTT 5.0 [MQTT-3.1.0-2].
+fn second_connect() -> Problem {
+    Problem::new(ReasonCode::ProtocolError, "a second CONNECT on the same connection")
 }
 
 fn refusal_reason(refused: Refused) -> ReasonCode {
@@ -348,6 +452,8 @@ fn refusal_reason(refused: Refused) -> ReasonCode {
         Refused::BadCredentials => ReasonCode::BadUserNameOrPassword,
         Refused::NotAuthorized => ReasonCode::NotAuthorized,
         Refused::Unavailable => ReasonCode::ServerUnavailable,
+        Refused::UnknownMethod => ReasonCode::BadAuthenticationMethod,
+        Refused::NotProven => ReasonCode::NotAuthorized,
     }
 }
 

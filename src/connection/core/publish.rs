@@ -4,8 +4,10 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ConnectionCounters, Ended, Established, Manner, Output, Turn};
-use crate::engine::Message;
+use super::authentication::{TOKEN_TOPIC, judge_published};
+use super::gate::Refusal;
+use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
+use crate::engine::{Attached, Engine, Message};
 use crate::mqtt::packet::{Ack, Publish};
 use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version};
 
@@ -26,22 +28,68 @@ impl Aliases {
         topic: Option<TopicName<'a>>,
         alias: Option<NonZeroU16>,
         maximum: u16,
-    ) -> Result<TopicName<'a>, ReasonCode> {
+    ) -> Result<TopicName<'a>, Problem> {
         let Some(alias) = alias else {
-            return topic.ok_or(ReasonCode::ProtocolError);
+            return topic.ok_or_else(|| ReasonCode::ProtocolError.into());
         };
         if alias.get() > maximum {
-            return Err(ReasonCode::TopicAliasInvalid);
+            let words = format!("Topic Alias {alias} is above the Topic Alias Maximum {maximum}");
+            return Err(Problem::new(ReasonCode::TopicAliasInvalid, words));
         }
         let index = usize::from(alias.get()) - 1;
         let Some(topic) = topic else {
-            return self.topics.get(index).cloned().flatten().ok_or(ReasonCode::ProtocolError);
+            return self.topics.get(index).cloned().flatten().ok_or_else(|| {
+                Problem::new(ReasonCode::ProtocolError, format!("Topic Alias {alias} stands for no topic yet"))
+            });
         };
         if self.topics.len() <= index {
             self.topics.resize(index + 1, None);
         }
         self.topics[index] = Some(topic.clone().into_owned());
         Ok(topic)
+    }
+}
+
+/// How many messages a client has under way on this Network Connection: what Receive Maximum bounds (MQTT 5.0 §3.3.4, §4.9).
+///
+/// A PUBLISH counts from when it comes until its PUBACK, its PUBCOMP or a PUBREC that says no is sent. One of QoS 1 is answered before
+/// the next packet is looked at, so of however many that come in one burst, a single one counts at a time; only QoS 2 adds up, as its
+/// PUBCOMP waits for the client's PUBREL. So a burst of QoS 1 exceeds nothing, unless QoS 2 has used all up before it.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// What earlier Network Connections left unreleased: each connection begins to count anew. Nearly always absent.
+    carried: Option<Box<Carried>>,
+    /// Whether there is anything to count.
+    has_qos_2: bool,
+}
+
+/// Packet Identifiers of QoS 2 messages.
+#[derive(Debug)]
+struct Carried(Vec<PacketId>);
+
+impl Window {
+    /// The window of a connection that goes on with a session in which these messages are unreleased.
+    pub(super) fn carrying(carried: Vec<PacketId>) -> Self {
+        let carried = (!carried.is_empty()).then(|| Box::new(Carried(carried)));
+        Self { carried, has_qos_2: false }
+    }
+
+    /// Whether one message more, of QoS 1 or 2, is one too many. `has_release`: it is of QoS 2.
+    fn is_exceeded(&mut self, has_release: bool, maximum: usize, engine: &Engine, session: &Attached) -> bool {
+        if !has_release && !self.has_qos_2 {
+            return false;
+        }
+        let carried_count = self.carried.as_ref().map_or(0, |carried| carried.0.len());
+        let count = engine.receiving_count(session).saturating_sub(carried_count);
+        self.has_qos_2 = has_release || count > 0;
+        count >= maximum
+    }
+
+    /// `packet_id` is sent again on this connection, or released.
+    fn count_no_longer_as_carried(&mut self, packet_id: PacketId) {
+        if let Some(carried) = &mut self.carried {
+            carried.0.retain(|&carried| carried != packet_id);
+        }
     }
 }
 
@@ -53,40 +101,62 @@ impl Established {
         manner: Manner,
         turn: &mut Turn<'_>,
     ) -> Result<(), Ended> {
-        let Publish { qos, retain, topic, packet_id, properties, payload, .. } = publish;
+        let Publish { dup, qos, retain, topic, packet_id, properties, payload } = publish;
         let environment = turn.environment;
         ConnectionCounters::count(&environment.counters.publishes_received);
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
+        let Some(_publishing) = self.session.publishing() else {
+            // Taken over, and about to be told: what is not answered here comes again where the session goes on.
+            return Ok(());
+        };
 
-        if has_release && let Some(packet_id) = packet_id {
-            if environment.engine.is_receiving(&self.session, packet_id) {
-                // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
-                answer(packet_id, qos, ReasonCode::Success, manner, turn);
-                return Ok(());
-            }
-            if environment.engine.receiving_count(&self.session) >= environment.config.receive_maximum_of(self.version)
-            {
-                return Err(ReasonCode::ReceiveMaximumExceeded.into());
-            }
+        if has_release
+            && let Some(packet_id) = packet_id
+            && environment.engine.is_receiving(&self.session, packet_id)
+        {
+            // The same message again: it was published already, only PUBREC was lost (MQTT 5.0 [MQTT-4.3.3-10]).
+            self.window.count_no_longer_as_carried(packet_id);
+            answer(Ack::new(packet_id, ReasonCode::Success), qos, manner, turn);
+            return Ok(());
+        }
+        let maximum = environment.config.receive_maximum_of(self.version);
+        if qos != QoS::AtMostOnce && self.window.is_exceeded(has_release, maximum, &environment.engine, &self.session) {
+            let words = format!("Receive Maximum of {maximum} exceeded");
+            return Err(Problem::new(ReasonCode::ReceiveMaximumExceeded, words).into());
         }
 
         let expires_at =
             properties.message_expiry_interval_s.and_then(|s| now.checked_add(Duration::from_secs(u64::from(s))));
-        let reason = match self.gate.publish(&topic, qos, retain, &payload) {
-            Ok(()) => {
-                let message =
-                    Message::new(&topic, &properties.forwarded, &payload, qos, retain).expiring_at(expires_at);
+        let mut denial = None;
+        let outcome = match topic.as_str() == TOKEN_TOPIC {
+            // No policy sends a token on to anybody.
+            true => match judge_published(&mut self.enhanced, &payload, packet_id, qos, turn) {
+                Ok(()) => return Ok(()),
+                Err(words) => Err(Refusal::Token(words)),
+            },
+            false => self.gate.publish(&topic, qos, retain, &payload, environment),
+        };
+        let reason = match outcome {
+            Ok(stripped) => {
+                let payload = stripped.as_ref().map_or(&*payload, |stripped| stripped.as_bytes());
+                let message = Message::new(&topic, &properties.forwarded, payload, qos, retain).expiring_at(expires_at);
                 match environment.engine.publish(now, Some(&self.session), &Arc::new(message), turn.round).receivers {
                     0 => ReasonCode::NoMatchingSubscribers,
                     _ => ReasonCode::Success,
                 }
             }
-            Err(verdict) => {
-                ConnectionCounters::count(&environment.counters.publishes_denied);
-                let verdict = self.gate.describe(verdict);
+            Err(refusal) => {
+                refusal.count(&environment.counters);
+                let verdict = self.gate.describe_refusal(&refusal);
                 tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
-                self.denial_reason()
+                if dup && refusal.is_replay() {
+                    // An honest client that has missed our PUBACK: its message went on the first time, and does not again.
+                    ReasonCode::Success
+                } else {
+                    denial = Some(refusal.words());
+                    self.denial_reason(refusal.reason_code())
+                }
             }
         };
         let Some(packet_id) = packet_id else {
@@ -94,23 +164,26 @@ impl Established {
         };
         if has_release && !reason.is_failure() {
             let is_first = environment.engine.receive(&self.session, packet_id);
-            debug_assert!(is_first, "asked before, and only this connection receives for its session");
+            debug_assert!(is_first, "asked before, and nobody takes the session over meanwhile");
         }
-        answer(packet_id, qos, reason, manner, turn);
+        let properties =
+            denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));
+        answer(Ack { packet_id, reason, properties }, qos, manner, turn);
         Ok(())
     }
 
     /// What a denied PUBLISH is answered with: 3.1 and 3.1.1 have no negative acknowledgement, so the message is acknowledged as if
     /// it had gone on (MQTT 3.1.1 §3.3.5.2).
-    fn denial_reason(&self) -> ReasonCode {
+    pub(super) fn denial_reason(&self, reason: ReasonCode) -> ReasonCode {
         match self.version {
-            Version::V5 => ReasonCode::NotAuthorized,
+            Version::V5 => reason,
             Version::V3 | Version::V4 => ReasonCode::Success,
         }
     }
 
     /// PUBREL from the client: the identifier is free again (MQTT 5.0 §4.3.3).
-    pub(super) fn handle_release(&self, ack: &Ack, turn: &mut Turn<'_>) {
+    pub(super) fn handle_release(&mut self, ack: &Ack, turn: &mut Turn<'_>) {
+        self.window.count_no_longer_as_carried(ack.packet_id);
         let reason = match turn.environment.engine.release(&self.session, ack.packet_id) {
             true => ReasonCode::Success,
             false => ReasonCode::PacketIdentifierNotFound,
@@ -120,8 +193,7 @@ impl Established {
 }
 
 /// Acknowledges a PUBLISH: PUBREC where a second handshake follows, PUBACK in every other case.
-fn answer(packet_id: PacketId, qos: QoS, reason: ReasonCode, manner: Manner, turn: &mut Turn<'_>) {
-    let ack = Ack::new(packet_id, reason);
+pub(super) fn answer(ack: Ack, qos: QoS, manner: Manner, turn: &mut Turn<'_>) {
     turn.outputs.push_back(Output::Send(match qos {
         QoS::ExactlyOnce if manner.has_qos2_handshake => Packet::PubRec(ack),
         _ => Packet::PubAck(ack),

@@ -1,9 +1,10 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 §3.8 to §3.11).
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use super::gate::residue_check;
-use super::{ConnectionCounters, Established, Output, Turn};
+use super::{ConnectionCounters, Established, Output, Problem, Turn};
 use crate::engine::message::SubscribeRequest;
 use crate::mqtt::packet::{SubAck, Subscribe, SubscribeOptions, Unsubscribe};
 use crate::mqtt::property::AckProperties;
@@ -13,12 +14,32 @@ use crate::policy::SubscribeVerdict;
 impl Established {
     pub(super) fn handle_subscribe(&self, subscribe: Subscribe, turn: &mut Turn<'_>) {
         let identifier = subscribe.properties.subscription_identifier;
+        let count = subscribe.filters.len();
+        // One Reason String has to do for all filters: the first that is refused has it.
+        let mut properties = None;
+        let mut refused = |index: usize, problem: &Problem| {
+            properties.get_or_insert_with(|| match count {
+                1 => self.explanation(problem),
+                _ => {
+                    let words = format!("Topic Filter {} of {count}: {}", index + 1, problem.words());
+                    self.explanation(&Problem::new(problem.reason, words))
+                }
+            });
+            problem.reason
+        };
         let reasons = subscribe
             .filters
             .into_iter()
-            .map(|(filter, options)| self.subscribe(filter, options, identifier, turn))
+            .enumerate()
+            .map(|(index, (filter, options))| match self.subscribe(filter, options, identifier, turn) {
+                Ok(granted) => granted,
+                // MQTT 3.1 §3.9 knows no failure, and its clients take 0x80 for anything: they are told the QoS that they asked for,
+                // as mosquitto does, and never get a message for it. A denied PUBLISH is acknowledged in the same way.
+                Err(_) if self.version == Version::V3 => granted(options.maximum_qos),
+                Err(problem) => refused(index, &problem),
+            })
             .collect();
-        let properties = AckProperties::default();
+        let properties = properties.unwrap_or_default();
         turn.outputs.push_back(Output::Send(Packet::SubAck(SubAck {
             packet_id: subscribe.packet_id,
             properties,
@@ -33,7 +54,7 @@ impl Established {
         mut options: SubscribeOptions,
         identifier: Option<NonZeroU32>,
         turn: &mut Turn<'_>,
-    ) -> ReasonCode {
+    ) -> Result<ReasonCode, Problem> {
         let check = match self.gate.subscribe(&filter, options.maximum_qos) {
             SubscribeVerdict::Granted { maximum_qos } => {
                 options.maximum_qos = maximum_qos;
@@ -48,21 +69,27 @@ impl Established {
                 let verdict = self.gate.describe(verdict);
                 tracing::debug!(client_id = %self.session.client_id(), %filter, %verdict, "subscription denied");
                 // 3.1.1 spells every failure 0x80; the codec sees to that.
-                return ReasonCode::NotAuthorized;
+                return Err(Problem::new(
+                    ReasonCode::NotAuthorized,
+                    "not authorized to subscribe to this Topic Filter",
+                ));
             }
         };
         let request = SubscribeRequest { filter, options, identifier, check };
         match turn.environment.engine.subscribe(&self.session, request) {
-            Ok(()) => granted(options.maximum_qos),
-            Err(_) => ReasonCode::QuotaExceeded,
+            Ok(()) => Ok(granted(options.maximum_qos)),
+            Err(_) => {
+                let words = "the session has as many Subscriptions as it may";
+                Err(Problem::new(ReasonCode::QuotaExceeded, words))
+            }
         }
     }
 
-    pub(super) fn handle_unsubscribe(&self, unsubscribe: &Unsubscribe, turn: &mut Turn<'_>) {
+    pub(super) fn handle_unsubscribe(&self, now: Instant, unsubscribe: &Unsubscribe, turn: &mut Turn<'_>) {
         let reasons = unsubscribe
             .filters
             .iter()
-            .map(|filter| match turn.environment.engine.unsubscribe(&self.session, filter) {
+            .map(|filter| match turn.environment.engine.unsubscribe(now, &self.session, filter, turn.round) {
                 true => ReasonCode::Success,
                 false => ReasonCode::NoSubscriptionExisted,
             })
@@ -73,13 +100,13 @@ impl Established {
     }
 
     /// Drops what a kept session holds and its owner may no longer have; tells how many.
-    pub(super) fn rejudge(&self, turn: &mut Turn<'_>) -> usize {
+    pub(super) fn rejudge(&self, now: Instant, turn: &mut Turn<'_>) -> usize {
         let engine = &turn.environment.engine;
         engine
             .subscriptions(&self.session)
             .into_iter()
             .filter(|filter| matches!(self.gate.subscribe(filter, QoS::ExactlyOnce), SubscribeVerdict::Refused(_)))
-            .filter(|filter| engine.unsubscribe(&self.session, filter))
+            .filter(|filter| engine.unsubscribe(now, &self.session, filter, turn.round))
             .count()
     }
 }

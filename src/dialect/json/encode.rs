@@ -1,5 +1,7 @@
 //! Answers: packets from the connection to texts for the client. None of them carries `Topic`.
 
+use std::time::Duration;
+
 use super::error::ErrorCode;
 use super::{Answer, JsonDialect, Waiting};
 use crate::mqtt::packet::{Ack, Auth, ConnAck, Disconnect, SubAck};
@@ -81,8 +83,21 @@ impl JsonDialect {
 
     fn encode_auth(&mut self, auth: &Auth, out: &mut Vec<u8>) {
         let waiting = self.answered(Answer::Auth);
+        // The new credentials are wrong, whatever the old ones still allow.
+        if auth.reason == ReasonCode::NotAuthorized {
+            return write_error(out, ErrorCode::BadCredentials, "the token was not accepted", id(&waiting));
+        }
         write_outcome(out, auth.reason, auth.properties.reason_string.as_deref(), waiting);
     }
+}
+
+/// The text that warns a client whose token is valid for no longer than `left`.
+#[must_use]
+pub fn token_expiring(left: Duration) -> Vec<u8> {
+    let mut out = Vec::new();
+    let reason = format!("the token expires in {} s; send a new one with auth", left.as_secs());
+    write_error(&mut out, ErrorCode::TokenExpiring, &reason, None);
+    out
 }
 
 fn encode_disconnect(disconnect: &Disconnect, out: &mut Vec<u8>) {

@@ -50,6 +50,10 @@ error_codes! {
     /// The operator closed the connection.
     Administrative = "administrative";
     IdleTimeout = "idle_timeout";
+    /// A new token is needed soon; the connection goes on.
+    TokenExpiring = "token_expiring";
+    /// The connection outlived its token.
+    TokenExpired = "token_expired";
     /// An `ack` of a delivery that does not wait for one.
     UnknownId = "unknown_id";
     Unsupported = "unsupported";
@@ -78,7 +82,8 @@ impl ErrorCode {
             R::SessionTakenOver => Self::TakenOver,
             R::ServerShuttingDown => Self::ShuttingDown,
             R::UseAnotherServer | R::ServerMoved => Self::Moved,
-            R::AdministrativeAction | R::MaximumConnectTime => Self::Administrative,
+            R::AdministrativeAction => Self::Administrative,
+            R::MaximumConnectTime => Self::TokenExpired,
             R::KeepAliveTimeout => Self::IdleTimeout,
             R::PacketIdentifierInUse | R::PacketIdentifierNotFound => Self::UnknownId,
             R::UnsupportedProtocolVersion

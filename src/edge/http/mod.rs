@@ -16,6 +16,7 @@ mod origin;
 mod request;
 mod routes;
 mod site;
+mod token;
 mod upgrade;
 
 use std::io;
@@ -34,8 +35,9 @@ use tokio::time::Sleep;
 use tracing::debug;
 
 use self::exchange::{ExchangeStream, Patience, Timing};
+use self::site::Opening;
 pub(crate) use self::site::Site;
-use crate::connection::{Handshake, Protocol};
+use crate::connection::{Handshake, Protocol, Token};
 use crate::edge::EdgeCounters;
 use crate::edge::config::EdgeLimits;
 use crate::edge::transport::Transport;
@@ -46,6 +48,7 @@ pub(crate) struct Upgraded {
     /// What came after the head of the upgrade request: the first WebSocket bytes.
     pub(crate) early: Vec<u8>,
     pub(crate) protocol: Protocol,
+    pub(crate) token: Option<Token>,
     /// `None` if the seat was given up, because the connection had been a visitor's.
     pub(crate) handshake: Option<Handshake>,
 }
@@ -90,9 +93,9 @@ pub(crate) async fn serve(
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
     let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
-    let (websocket, protocol) = upgrade.lock().take()?;
+    let Opening { websocket, protocol, token } = upgrade.lock().take()?;
     let (transport, early) = take_out(websocket).await?;
-    Some(Upgraded { transport, early, protocol, handshake })
+    Some(Upgraded { transport, early, protocol, token, handshake })
 }
 
 /// Every default is replaced, or confirmed, on purpose.

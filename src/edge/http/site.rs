@@ -16,16 +16,19 @@ use super::files::Files;
 use super::origin::Origins;
 use super::request::{self as sound, Target};
 use super::routes::Routes;
-use super::upgrade::{self, Cause, Refusal, Requirements};
-use crate::connection::Protocol;
+use super::token;
+use super::upgrade::{self, Cause, Checked, Refusal, Requirements};
+use crate::connection::{Protocol, Token};
 use crate::edge::EdgeCounters;
-use crate::edge::config::{OriginRule, PathMatch, RouteAction, RouteConfig};
+use crate::edge::config::{OriginRule, PathMatch, RouteAction, RouteConfig, TokenSources};
 use crate::fault::Fault;
 
 /// Every route of a listener, ready to answer. Immutable; shared by all its connections.
 #[derive(Debug)]
 pub(crate) struct Site {
     routes: Routes<Route>,
+    /// `None`: no token is looked for.
+    tokens: Option<TokenSources>,
 }
 
 #[derive(Debug)]
@@ -55,20 +58,35 @@ enum Action {
 pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
     /// The connection is a WebSocket once the response is sent.
-    pub(crate) upgrade: Option<(HyperWebsocket, Protocol)>,
+    pub(crate) upgrade: Option<Opening>,
     /// No further request of this connection may be answered.
     pub(crate) is_last: bool,
 }
 
+/// A WebSocket that is about to be.
+pub(crate) struct Opening {
+    pub(crate) websocket: HyperWebsocket,
+    pub(crate) protocol: Protocol,
+    pub(crate) token: Option<Token>,
+}
+
 /// The names of MQTT as a subprotocol: RFC 6455's registry has `mqtt`; clients of MQTT 3.1 call it `mqttv3.1`.
 const MQTT_SUBPROTOCOLS: &[&str] = &["mqtt", "mqttv3.1"];
+
+/// The name of the JSON dialect, for pages that offer a token as a subprotocol: browsers want one of those they offered to be chosen.
+const JSON_SUBPROTOCOLS: &[&str] = &["json"];
 
 impl Site {
     /// What `routes` say, which the configuration calls `key`; `origins` is the rule of those without one of their own.
     ///
     /// # Errors
     /// Routes that contradict each other, origins that are none, redirects that lead nowhere.
-    pub(crate) fn new(routes: &[RouteConfig], origins: &OriginRule, key: &str) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn new(
+        routes: &[RouteConfig],
+        origins: &OriginRule,
+        tokens: Option<&TokenSources>,
+        key: &str,
+    ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let written = routes;
         let mut routes = Vec::new();
@@ -86,7 +104,7 @@ impl Site {
             }
         }
         match Routes::new(routes) {
-            Ok(routes) if faults.is_empty() => return Ok(Self { routes }),
+            Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
             Ok(_) => {}
             Err(twice) => faults.extend(twice.into_iter().map(|path| {
                 let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
@@ -108,9 +126,10 @@ impl Site {
         request = Request::from_parts(head, body);
         let mut response = match decision {
             Decision::Answer(response) => response,
-            Decision::Upgrade(protocol, subprotocol) => match open(&mut request, subprotocol) {
+            Decision::Upgrade(protocol, subprotocol, token) => match open(&mut request, subprotocol) {
                 Some((response, websocket)) => {
-                    return Answer { response, upgrade: Some((websocket, protocol)), is_last: true };
+                    let upgrade = Some(Opening { websocket, protocol, token });
+                    return Answer { response, upgrade, is_last: true };
                 }
                 // The library's two checks are among ours.
                 None => answer::text(StatusCode::BAD_REQUEST, "This is no WebSocket opening handshake."),
@@ -147,20 +166,27 @@ impl Site {
         let Some((route, prefix_len)) = self.routes.find(&target.path) else {
             return Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here."));
         };
-        route.decide(head, &target, prefix_len).await
+        route.decide(head, &target, prefix_len, self.tokens.as_ref()).await
     }
 }
 
 enum Decision {
     Answer(Response<Body>),
-    Upgrade(Protocol, Option<&'static str>),
+    Upgrade(Protocol, Option<&'static str>, Option<Token>),
     Refuse(Refusal),
 }
 
 impl Route {
-    async fn decide(&self, head: &request::Parts, target: &Target, prefix_len: usize) -> Decision {
+    async fn decide(
+        &self,
+        head: &request::Parts,
+        target: &Target,
+        prefix_len: usize,
+        tokens: Option<&TokenSources>,
+    ) -> Decision {
         if let Action::Serve(protocol) = self.action {
-            return self.decide_websocket(head, target, protocol);
+            let decided = self.decide_websocket(head, target, protocol, tokens);
+            return decided.unwrap_or_else(Decision::Refuse);
         }
         Decision::Answer(match content_refused(head) {
             Some(refused) => refused,
@@ -168,13 +194,20 @@ impl Route {
         })
     }
 
-    fn decide_websocket(&self, head: &request::Parts, target: &Target, protocol: Protocol) -> Decision {
-        let subprotocols = if protocol == Protocol::MqttWebSocket { MQTT_SUBPROTOCOLS } else { &[] };
+    fn decide_websocket(
+        &self,
+        head: &request::Parts,
+        target: &Target,
+        protocol: Protocol,
+        tokens: Option<&TokenSources>,
+    ) -> Result<Decision, Refusal> {
+        let is_mqtt = protocol == Protocol::MqttWebSocket;
+        let subprotocols = if is_mqtt { MQTT_SUBPROTOCOLS } else { JSON_SUBPROTOCOLS };
         let own_origin = target.origin.as_ref();
-        match upgrade::check(head, &Requirements { origins: &self.origins, own_origin, subprotocols }) {
-            Ok(subprotocol) => Decision::Upgrade(protocol, subprotocol),
-            Err(refusal) => Decision::Refuse(refusal),
-        }
+        let requirements = Requirements { origins: &self.origins, own_origin, subprotocols };
+        let Checked { subprotocol, is_listed_origin } = upgrade::check(head, &requirements)?;
+        let token = tokens.map_or(Ok(None), |sources| token::presented(head, sources, is_listed_origin))?;
+        Ok(Decision::Upgrade(protocol, subprotocol, token))
     }
 }
 
@@ -342,7 +375,7 @@ mod tests {
             route("/f", RouteAction::ServeJson),
         ];
         routes[6].origins = Some(OriginRule::List(vec!["*".into()]));
-        let faults = Site::new(&routes, &OriginRule::Same, "routes").expect_err("all is faulty");
+        let faults = Site::new(&routes, &OriginRule::Same, None, "routes").expect_err("all is faulty");
         let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
         let expected = [
             "routes[2].path",

@@ -23,6 +23,15 @@ pub(crate) struct Requirements<'a> {
     pub(crate) subprotocols: &'a [&'static str],
 }
 
+/// What is known of an opening handshake that is as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// To answer with; `None` where none was offered.
+    pub(crate) subprotocol: Option<&'static str>,
+    /// Whether a browser named the page, and the page is one of a list: nobody else's page acts in its user's name.
+    pub(crate) is_listed_origin: bool,
+}
+
 /// Why no WebSocket is opened, and how that is put to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -43,8 +52,8 @@ pub(crate) enum Cause {
     Subprotocol,
 }
 
-/// Checks an opening handshake; `Ok` holds the subprotocol to answer with, `None` where none was offered.
-pub(crate) fn check(head: &request::Parts, requirements: &Requirements<'_>) -> Result<Option<&'static str>, Refusal> {
+/// Checks an opening handshake.
+pub(crate) fn check(head: &request::Parts, requirements: &Requirements<'_>) -> Result<Checked, Refusal> {
     let headers = &head.headers;
     if !headers.contains_key(header::UPGRADE) {
         return Err(upgrade_required(
@@ -75,7 +84,8 @@ pub(crate) fn check(head: &request::Parts, requirements: &Requirements<'_>) -> R
         return Err(bad_request("Sec-WebSocket-Key is not one base64 value of 16 bytes."));
     }
     check_origin(headers, requirements)?;
-    choose_subprotocol(headers, requirements.subprotocols)
+    let is_listed_origin = headers.contains_key(header::ORIGIN) && !matches!(requirements.origins, Origins::Any);
+    Ok(Checked { subprotocol: choose_subprotocol(headers, requirements.subprotocols)?, is_listed_origin })
 }
 
 /// A request that opens a WebSocket has no content.
@@ -111,12 +121,13 @@ fn choose_subprotocol(headers: &HeaderMap, spoken: &[&'static str]) -> Result<Op
         if let Some(name) = spoken.iter().find(|spoken| spoken.as_bytes() == name) {
             return Ok(Some(name));
         }
+        // A token in this place is no name: alone it leaves nothing to answer with.
         offered = true;
     }
-    match (offered, spoken.is_empty()) {
+    match (offered, spoken.contains(&"json")) {
         (false, _) => Ok(None),
         // Leaving the answer out is allowed to a server, but browsers then fail the connection without saying why.
-        (true, true) => Err(refusal("This address speaks JSON text messages; offer no subprotocol.")),
+        (true, true) => Err(refusal("This address speaks JSON text messages; offer json, or no subprotocol.")),
         (true, false) => {
             Err(refusal("None of the subprotocols offered is spoken here; offer mqtt, mqttv3.1, or none."))
         }
@@ -124,7 +135,7 @@ fn choose_subprotocol(headers: &HeaderMap, spoken: &[&'static str]) -> Result<Op
 }
 
 /// The only value of a field; `None` where there is none, or more than one.
-fn one(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
+pub(super) fn one(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then(|| value.as_bytes())
@@ -136,7 +147,7 @@ pub(crate) fn has_token(headers: &HeaderMap, name: HeaderName, token: &[u8]) -> 
 }
 
 /// The items of a list that may be spread over several fields of one name; empty items do not count (RFC 9110 §5.6.1).
-fn items(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
+pub(super) fn items(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(name).iter();
     values.flat_map(|value| value.as_bytes().split(|&b| b == b',')).map(<[u8]>::trim_ascii).filter(|i| !i.is_empty())
 }
@@ -153,7 +164,7 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && LENIENT.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-fn bad_request(text: &'static str) -> Refusal {
+pub(super) fn bad_request(text: &'static str) -> Refusal {
     refused(StatusCode::BAD_REQUEST, text, None)
 }
 

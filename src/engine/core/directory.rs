@@ -75,13 +75,13 @@ impl Directory {
         (*due_at <= now).then(|| Arc::clone(session))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
         self.by_client_id.iter()
     }
 
     /// When sessions are due.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn due_times(&self) -> impl Iterator<Item = (Instant, &Arc<Session>)> {
         self.by_due_time.iter().map(|((due_at, _), session)| (*due_at, session))
     }

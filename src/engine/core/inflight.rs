@@ -9,6 +9,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::identifiers::Identifiers;
+use super::outgoing::Offer;
 use crate::engine::message::{Acknowledgement, Message};
 use crate::mqtt::{PacketId, QoS};
 
@@ -29,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) packet_id: PacketId,
     pub(crate) awaits: Awaits,
     pub(crate) retain: bool,
+    /// The number of the Shared Subscription's group that it came by; 0: not shared.
+    pub(crate) group: u32,
     /// Gone once PUBREC has come: only PUBREL is repeated then.
     pub(crate) message: Option<Arc<Message>>,
     pub(crate) identifiers: Identifiers,
@@ -79,7 +82,11 @@ impl InFlight {
         self.entries.is_empty()
     }
 
-    #[cfg(test)]
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_iter()
+    }
+
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
@@ -99,9 +106,15 @@ impl InFlight {
     }
 
     /// Notes that a message was sent with the identifier of [`InFlight::next_id`].
-    pub(crate) fn sent(&mut self, awaits: Awaits, message: Arc<Message>, retain: bool, identifiers: Identifiers) {
-        let entry = Entry { packet_id: self.next_id, awaits, retain, message: Some(message), identifiers };
-        self.entries.push_back(entry);
+    pub(crate) fn sent(&mut self, offer: &Offer<'_>) {
+        self.entries.push_back(Entry {
+            packet_id: self.next_id,
+            awaits: Awaits::first(offer.qos),
+            retain: offer.retain,
+            group: offer.group,
+            message: Some(Arc::clone(offer.message)),
+            identifiers: offer.identifiers.into(),
+        });
         self.sent_count += 1;
         self.next_id = following(self.next_id);
         self.free_run -= 1;

@@ -14,6 +14,7 @@ use super::flow::Flow;
 use super::inflight::{Acknowledged, Awaits, InFlight};
 use super::queue::{Queue, Waiting};
 use super::retained::{Cursor, Retained, Walk};
+use super::router::Leftover;
 use super::subscriptions::Membership;
 use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Message, Outlet};
 use crate::mqtt::{PacketId, QoS, TopicFilter};
@@ -25,6 +26,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) identifiers: &'a [NonZeroU32],
+    /// The number of the Shared Subscription's group that it comes by; 0: not shared.
+    pub(crate) group: u32,
 }
 
 impl<'a> Offer<'a> {
@@ -38,6 +41,17 @@ impl<'a> Offer<'a> {
             subscription_identifiers: self.identifiers,
         }
     }
+}
+
+/// What became of an offer that is not to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It is on its way.
+    Taken,
+    /// It would have to wait, or be dropped for want of room.
+    Busy,
+    /// There is no Network Connection that takes it, or it is too large for this client.
+    Unable,
 }
 
 /// Whether [`super::super::Engine::pump`] has more to do that neither the outbox nor the client holds up.
@@ -84,14 +98,47 @@ pub(crate) struct Backlog {
     pub(crate) cursor: Cursor,
 }
 
+/// What does not stay with a session.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// What other members of Shared Subscriptions are to have.
+    pub(crate) leftovers: Vec<Leftover>,
+    /// How many messages go for good.
+    pub(crate) dropped_count: u64,
+}
+
+impl Left {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.leftovers.extend(other.leftovers);
+        self.dropped_count += other.dropped_count;
+    }
+
+    /// Adds a message that came by `group`, or one that nobody else is to have.
+    fn add(&mut self, group: u32, message: Option<Arc<Message>>) {
+        match message.filter(|_| group != 0) {
+            Some(message) => self.leftovers.push(Leftover { group, message }),
+            None => self.dropped_count += 1,
+        }
+    }
+}
+
 impl Pending {
     fn new() -> Self {
         Self { in_flight: InFlight::new(), receiving: Vec::new(), queue: None, backlog: VecDeque::new() }
     }
 
-    /// Messages that end with the session.
-    pub(crate) fn message_count(&self) -> u64 {
-        (self.in_flight.len() + self.queue.as_ref().map_or(0, |queue| queue.len())) as u64
+    /// Parts what ends with the session from what other members of Shared Subscriptions are to have: what was not yet sent, and what was
+    /// sent at QoS 1 and is not acknowledged; never what was sent at QoS 2 (MQTT 5.0 §4.8.2, [MQTT-4.8.2-5]).
+    pub(crate) fn split(self) -> Left {
+        let mut left = Left::default();
+        for entry in self.in_flight.into_entries() {
+            let message = entry.message.filter(|_| entry.awaits == Awaits::PubAck);
+            left.add(entry.group, message);
+        }
+        for waiting in self.queue.into_iter().flat_map(|queue| queue.into_promised()) {
+            left.add(waiting.group, Some(waiting.message));
+        }
+        left
     }
 }
 
@@ -116,7 +163,7 @@ impl Outgoing {
         match delivered {
             Delivered::Appended { .. } => {
                 flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
+                flow.tally.delivered(offer.message);
             }
             Delivered::Full if self.has_backlog() => self.enqueue(flow, offer),
             Delivered::Full => flow.tally.dropped_outbox_full += 1,
@@ -125,50 +172,57 @@ impl Outgoing {
         }
     }
 
+    /// Sends `offer` if nothing is before it and there is room; else nothing has changed, and nothing is counted.
+    pub(crate) fn offer_at_once(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Answer {
+        if self.outlet.is_none() {
+            return Answer::Unable;
+        }
+        if self.must_wait() || (offer.qos != QoS::AtMostOnce && !self.has_window()) {
+            return Answer::Busy;
+        }
+        match self.send(flow, offer) {
+            Delivered::Appended { .. } => Answer::Taken,
+            Delivered::Full => Answer::Busy,
+            Delivered::TooLarge | Delivered::Closed => Answer::Unable,
+        }
+    }
+
     fn offer_promised(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
         if self.outlet.is_none() || self.must_wait() || !self.has_window() {
             return self.enqueue(flow, offer);
         }
         match self.send_promised(flow, offer) {
-            Delivered::Appended { .. } | Delivered::TooLarge => {}
+            Delivered::Appended { .. } => {}
+            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
             Delivered::Full | Delivered::Closed => self.enqueue(flow, offer),
         }
     }
 
-    /// Sends a QoS 1 or 2 message for the first time; the window has room.
+    /// Sends a QoS 1 or 2 message for the first time; the window has room. Unless it is appended, its Packet Identifier was not used;
+    /// what is too large counts as complete, and is the caller's to count.
     fn send_promised(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Delivered {
         let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new()));
         let Some(outlet) = &self.outlet else { return Delivered::Closed };
         let packet_id = pending.in_flight.next_id();
         let delivered = outlet.deliver(flow.now, &offer.delivery(Some(packet_id)));
-        match delivered {
-            Delivered::Appended { .. } => {
-                flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
-                let message = Arc::clone(offer.message);
-                pending.in_flight.sent(Awaits::first(offer.qos), message, offer.retain, offer.identifiers.into());
-            }
-            // The Packet Identifier was not used, and the message counts as complete.
-            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
-            Delivered::Full | Delivered::Closed => {}
+        if let Delivered::Appended { .. } = delivered {
+            flow.round.note(outlet, delivered);
+            flow.tally.delivered(offer.message);
+            pending.in_flight.sent(offer);
         }
         delivered
     }
 
-    /// Sends a message of any QoS that waited.
+    /// Sends a message of any QoS, as [`Outgoing::send_promised`].
     fn send(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Delivered {
         if offer.qos != QoS::AtMostOnce {
             return self.send_promised(flow, offer);
         }
         let Some(outlet) = &self.outlet else { return Delivered::Closed };
         let delivered = outlet.deliver(flow.now, &offer.delivery(None));
-        match delivered {
-            Delivered::Appended { .. } => {
-                flow.round.note(outlet, delivered);
-                flow.tally.deliveries += 1;
-            }
-            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
-            Delivered::Full | Delivered::Closed => {}
+        if let Delivered::Appended { .. } = delivered {
+            flow.round.note(outlet, delivered);
+            flow.tally.delivered(offer.message);
         }
         delivered
     }
@@ -185,12 +239,14 @@ impl Outgoing {
             qos: offer.qos,
             retain: offer.retain,
             identifiers: offer.identifiers.into(),
+            group: offer.group,
         };
-        let pushed = queue.push(waiting, bytes_max);
+        let pushed = queue.push(waiting, bytes_max, flow.config.queue_full);
         if queue.is_empty() {
             pending.queue = None;
         }
-        flow.tally.dropped_queue_full_qos_0 += pushed.given_up_count;
+        flow.tally.dropped_queue_full_qos_0 += pushed.best_effort_given_up;
+        flow.tally.dropped_queue_full += pushed.promised_given_up;
         match (pushed.is_kept, offer.qos) {
             (true, _) => flow.tally.queued += 1,
             (false, QoS::AtMostOnce) => flow.tally.dropped_queue_full_qos_0 += 1,
@@ -228,7 +284,7 @@ impl Outgoing {
             match delivered {
                 Delivered::Appended { .. } => {
                     flow.round.note(outlet, delivered);
-                    flow.tally.redeliveries += u64::from(entry.message.is_some());
+                    flow.tally.redelivered(entry.message.as_deref());
                     pending.in_flight.resent();
                 }
                 Delivered::TooLarge => {
@@ -258,10 +314,18 @@ impl Outgoing {
             let delivered = if waiting.qos != QoS::AtMostOnce && !has_window {
                 Delivered::Full
             } else {
-                let identifiers = waiting.identifiers.as_slice();
-                let offer = Offer { message: &waiting.message, qos: waiting.qos, retain: waiting.retain, identifiers };
+                let offer = Offer {
+                    message: &waiting.message,
+                    qos: waiting.qos,
+                    retain: waiting.retain,
+                    identifiers: waiting.identifiers.as_slice(),
+                    group: waiting.group,
+                };
                 self.send(flow, &offer)
             };
+            if delivered == Delivered::TooLarge {
+                flow.tally.dropped_too_large += 1;
+            }
             if matches!(delivered, Delivered::Full | Delivered::Closed) {
                 if let Some(queue) = self.pending.as_mut().and_then(|pending| pending.queue.as_mut()) {
                     queue.put_back((number, waiting));
@@ -308,11 +372,16 @@ impl Outgoing {
                 continue;
             }
             let qos = message.qos.min(backlog.maximum_qos);
-            let offer = Offer { message: &message, qos, retain: true, identifiers: backlog.identifier.as_slice() };
+            let identifiers = backlog.identifier.as_slice();
+            let offer = Offer { message: &message, qos, retain: true, identifiers, group: 0 };
             let has_room = qos == QoS::AtMostOnce || self.has_window();
-            if !has_room || matches!(self.send(flow, &offer), Delivered::Full | Delivered::Closed) {
-                backlog.cursor.go_back_to(&message);
-                return false;
+            match if has_room { self.send(flow, &offer) } else { Delivered::Full } {
+                Delivered::Appended { .. } => {}
+                Delivered::TooLarge => flow.tally.dropped_too_large += 1,
+                Delivered::Full | Delivered::Closed => {
+                    backlog.cursor.go_back_to(&message);
+                    return false;
+                }
             }
         }
         true
@@ -338,14 +407,16 @@ impl Outgoing {
         }
     }
 
-    /// Takes back the outlet, whose Network Connection is gone; what is promised stays. Returns it and how many QoS 0 messages went.
-    pub(crate) fn disconnect(&mut self) -> (Option<Arc<dyn Outlet>>, u64) {
-        let mut dropped_count = 0;
+    /// Takes back the outlet, whose Network Connection is gone; what is promised stays. Returns it and the QoS 0 messages that waited.
+    pub(crate) fn disconnect(&mut self) -> (Option<Arc<dyn Outlet>>, Left) {
+        let mut left = Left::default();
         if let Some(pending) = &mut self.pending {
             pending.in_flight.disconnected();
             pending.backlog.retain(|backlog| backlog.maximum_qos != QoS::AtMostOnce);
             if let Some(queue) = &mut pending.queue {
-                dropped_count = queue.give_up_best_effort();
+                for waiting in queue.give_up_best_effort() {
+                    left.add(waiting.group, Some(waiting.message));
+                }
             }
             if pending.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
                 pending.queue = None;
@@ -358,7 +429,33 @@ impl Outgoing {
                 self.pending = None;
             }
         }
-        (self.outlet.take(), dropped_count)
+        (self.outlet.take(), left)
+    }
+
+    /// Takes out of the queue what came by a Shared Subscription and `is_leaving`, in its order.
+    pub(crate) fn take_shared(&mut self, mut is_leaving: impl FnMut(&Leftover) -> bool) -> Vec<Leftover> {
+        let Some(pending) = &mut self.pending else { return Vec::new() };
+        let Some(queue) = &mut pending.queue else { return Vec::new() };
+        let mut taken = Vec::new();
+        queue.retain(|waiting| {
+            if waiting.group == 0 {
+                return true;
+            }
+            let leftover = Leftover { group: waiting.group, message: Arc::clone(&waiting.message) };
+            let is_leaving = is_leaving(&leftover);
+            taken.extend(is_leaving.then_some(leftover));
+            !is_leaving
+        });
+        if queue.is_empty() {
+            pending.queue = None;
+        }
+        taken
+    }
+
+    /// Whether something that came by a Shared Subscription waits.
+    pub(crate) fn has_shared(&self) -> bool {
+        let queue = self.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+        queue.is_some_and(|queue| queue.iter().any(|waiting| waiting.group != 0))
     }
 
     /// Whether something is before a message that arrives.

@@ -18,6 +18,8 @@ use crate::engine::message::Message;
 pub(crate) struct Retained {
     by_topic: BTreeMap<Box<[u8]>, Stored>,
     bytes: usize,
+    /// How many of them are the server's own; no bound and no total counts those.
+    own_count: usize,
     /// Counts every message stored: says which of two was stored earlier.
     stored_count: u64,
     /// Where the search for expired messages goes on.
@@ -75,13 +77,13 @@ impl Retained {
         }
         let before = self.by_topic.get(&*key).map(|stored| bytes_of(&stored.message));
         let is_within = |retained: &Self| {
-            let count = retained.by_topic.len() + usize::from(before.is_none());
+            let count = retained.len() + usize::from(before.is_none());
             let bytes = retained.bytes - before.unwrap_or(0) + bytes_of(message);
             // Replacing by something no larger never makes it worse.
             before.is_some_and(|before| bytes_of(message) <= before)
                 || (count <= config.retained_messages_max && bytes <= config.retained_bytes_max)
         };
-        if !is_within(self) {
+        if !is_own(&key) && !is_within(self) {
             self.sweep(now, SWEEP_WHEN_FULL);
             if !is_within(self) {
                 self.remove(&key);
@@ -89,10 +91,14 @@ impl Retained {
             }
         }
         self.stored_count += 1;
-        self.bytes += bytes_of(message);
+        let is_own = is_own(&key);
         let stored = Stored { message: Arc::clone(message), number: self.stored_count };
-        if let Some(replaced) = self.by_topic.insert(key, stored) {
-            self.bytes -= bytes_of(&replaced.message);
+        let replaced = self.by_topic.insert(key, stored);
+        if is_own {
+            self.own_count += usize::from(replaced.is_none());
+        } else {
+            self.bytes += bytes_of(message);
+            self.bytes -= replaced.map_or(0, |replaced| bytes_of(&replaced.message));
         }
         StoreOutcome::Stored
     }
@@ -102,12 +108,17 @@ impl Retained {
         self.stored_count
     }
 
-    /// Messages at present.
+    /// Messages at present, without the server's own.
     pub(crate) fn len(&self) -> usize {
-        self.by_topic.len()
+        self.by_topic.len() - self.own_count
     }
 
-    /// Their bytes.
+    /// Whether `filter` may find anything; saves the walk where nothing is retained but the server's own.
+    pub(crate) fn may_have(&self, filter: &str) -> bool {
+        self.len() > 0 || (self.own_count > 0 && filter.starts_with('$'))
+    }
+
+    /// The bytes of those.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -170,15 +181,20 @@ impl Retained {
     }
 
     fn remove(&mut self, key: &[u8]) {
-        if let Some(removed) = self.by_topic.remove(key) {
+        let Some(removed) = self.by_topic.remove(key) else { return };
+        if is_own(key) {
+            self.own_count -= 1;
+        } else {
             self.bytes -= bytes_of(&removed.message);
         }
     }
 
     /// Panics unless the totals are those of the messages.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self) {
-        assert_eq!(self.bytes, self.by_topic.values().map(|stored| bytes_of(&stored.message)).sum::<usize>());
+        let (own, others): (Vec<_>, Vec<_>) = self.by_topic.iter().partition(|(key, _)| is_own(key));
+        assert_eq!(self.own_count, own.len());
+        assert_eq!(self.bytes, others.iter().map(|(_, stored)| bytes_of(&stored.message)).sum::<usize>());
         for (key, stored) in &self.by_topic {
             assert_eq!(**key, *key_of(stored.message.topic()));
             assert!(stored.number <= self.stored_count && !stored.message.payload().is_empty());
@@ -195,6 +211,11 @@ fn bytes_of(message: &Message) -> usize {
 
 /// What stands for `/` in keys.
 const SEPARATOR: u8 = 0;
+
+/// Whether the server alone publishes here, see [`is_server_owned`](crate::mqtt::topic::is_server_owned).
+fn is_own(key: &[u8]) -> bool {
+    key.strip_prefix(b"$SYS").is_some_and(|rest| rest.first().is_none_or(|&next| next == SEPARATOR))
+}
 
 fn key_of(topic: &str) -> Box<[u8]> {
     topic.bytes().map(|byte| if byte == b'/' { SEPARATOR } else { byte }).collect()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::flow::Flow;
-use super::outgoing::Offer;
+use super::outgoing::{Answer, Offer};
 use super::subscribers::{Group, Subscriber};
 use super::subscriptions::{Matched, Membership, NodeId, Subscriptions};
 use crate::engine::message::Message;
@@ -31,6 +31,35 @@ pub(crate) fn route(
         nodes => router.fan_out_overlapping(nodes, flow),
     };
     plain + matched.iter().map(|&node| router.share_out(node, flow)).sum::<usize>()
+}
+
+/// A message on its way to a member of a Shared Subscription that did not get it.
+#[derive(Clone, Debug)]
+pub(crate) struct Leftover {
+    /// The number of the group.
+    pub(crate) group: u32,
+    pub(crate) message: Arc<Message>,
+}
+
+/// Hands a message that a member left to another one of its group.
+pub(crate) fn hand_on(subscriptions: &Subscriptions, leftover: &Leftover, flow: &mut Flow<'_>) {
+    let message = &leftover.message;
+    if message.is_expired(flow.now) {
+        flow.tally.dropped_expired += 1;
+        return;
+    }
+    let router = Router { subscriptions, publisher: None, message };
+    let accepted_before = flow.tally.deliveries + flow.tally.queued;
+    let shared = match subscriptions.matching_group(message.topic(), leftover.group) {
+        Some((membership, group)) => router.share(membership, group, flow),
+        None => Shared::Nobody,
+    };
+    match shared {
+        // Else it was dropped, and counted, where it went.
+        Shared::Given => flow.tally.handed_on += u64::from(flow.tally.deliveries + flow.tally.queued > accepted_before),
+        Shared::Denied => flow.tally.dropped_denied += 1,
+        Shared::Nobody => flow.tally.dropped_session_ended += 1,
+    }
 }
 
 struct Router<'a> {
@@ -77,38 +106,77 @@ impl<'a> Router<'a> {
     fn share_out(&self, node: NodeId, flow: &mut Flow<'_>) -> usize {
         let mut receivers = 0;
         for group in self.subscriptions.subscribers(node).groups() {
-            if let Some(member) = self.choose(node, group, flow) {
-                receivers += 1;
-                self.deliver(member, flow);
+            match self.share(Membership { node, group: group.number }, group, flow) {
+                Shared::Given => receivers += 1,
+                Shared::Denied => flow.tally.dropped_denied += 1,
+                Shared::Nobody => {}
             }
         }
         receivers
     }
 
-    fn choose(&self, node: NodeId, group: &'a Group, flow: &mut Flow<'_>) -> Option<&'a Subscriber> {
-        let member = group.next_member()?;
-        self.is_for(Membership { node, group: group.number }, member, flow).then_some(member)
+    /// Hands the message to one member of `group`: in turn, but to one that can send it at once before one that has to let it wait,
+    /// and to one without a Network Connection only if no other takes it (MQTT 5.0 §4.8.2).
+    fn share(&self, membership: Membership, group: &Group, flow: &mut Flow<'_>) -> Shared {
+        let may_have = |member: &Subscriber| !self.is_own(member) && self.is_shown(membership, member);
+        let members = group.take_turn().enumerate().filter(|(_, member)| may_have(member));
+        let connected = members.clone().filter(|(_, member)| member.session.is_connected());
+        let mut busy = None;
+        for (passed_over, member) in connected.take(ASKED_MAX) {
+            match member.session.offer_at_once(flow, &self.offer_to(member, group.number)) {
+                Answer::Taken => {
+                    group.pass_over(passed_over);
+                    return Shared::Given;
+                }
+                Answer::Busy => busy = busy.or(Some((passed_over, member))),
+                Answer::Unable => {}
+            }
+        }
+        for (passed_over, member) in busy.into_iter().chain(members) {
+            if member.session.offer(flow, &self.offer_to(member, group.number)) {
+                group.pass_over(passed_over);
+                return Shared::Given;
+            }
+        }
+        match group.members.iter().all(|member| self.is_shown(membership, member)) {
+            true => Shared::Nobody,
+            false => Shared::Denied,
+        }
     }
 
     fn is_for(&self, membership: Membership, subscriber: &Subscriber, flow: &mut Flow<'_>) -> bool {
-        if subscriber.no_local() && self.publisher == Some(subscriber.session.number()) {
+        if self.is_own(subscriber) {
             return false;
         }
-        if subscriber.is_checked() && !self.subscriptions.allows(membership, subscriber, self.message.topic()) {
+        if !self.is_shown(membership, subscriber) {
             flow.tally.dropped_denied += 1;
             return false;
         }
         true
     }
 
+    /// Whether the grant of the Subscription reaches as far as this message.
+    fn is_shown(&self, membership: Membership, subscriber: &Subscriber) -> bool {
+        !subscriber.is_checked() || self.subscriptions.allows(membership, subscriber, self.message.topic())
+    }
+
+    /// Whether the message comes from the subscriber, which does not want such.
+    fn is_own(&self, subscriber: &Subscriber) -> bool {
+        subscriber.no_local() && self.publisher == Some(subscriber.session.number())
+    }
+
     fn deliver(&self, subscriber: &Subscriber, flow: &mut Flow<'_>) {
-        let offer = Offer {
+        subscriber.session.offer(flow, &self.offer_to(subscriber, 0));
+    }
+
+    fn offer_to<'b>(&'b self, subscriber: &'b Subscriber, group: u32) -> Offer<'b> {
+        Offer {
             message: self.message,
             qos: self.message.qos.min(subscriber.maximum_qos),
             retain: self.message.retain && subscriber.retain_as_published(),
             identifiers: subscriber.identifier.as_slice(),
-        };
-        subscriber.session.offer(flow, &offer);
+            group,
+        }
     }
 
     fn deliver_merged(&self, subscribers: &[(u64, &Subscriber)], flow: &mut Flow<'_>) {
@@ -121,9 +189,23 @@ impl<'a> Router<'a> {
             qos: self.message.qos.min(maximum_qos),
             retain: self.message.retain && subscribers.iter().any(|(_, subscriber)| subscriber.retain_as_published()),
             identifiers: &identifiers,
+            group: 0,
         };
         if let Some((_, subscriber)) = subscribers.first() {
             subscriber.session.offer(flow, &offer);
         }
     }
 }
+
+/// What became of a message for a Shared Subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shared {
+    /// One member has it, or dropped it by its own rule.
+    Given,
+    /// No member may see it.
+    Denied,
+    Nobody,
+}
+
+/// Connected members asked whether they can send a message at once. As many being busy, it waits for the first of them.
+const ASKED_MAX: usize = 16;

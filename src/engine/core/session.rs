@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::flow::Flow;
-use super::outgoing::{Offer, Outgoing};
+use super::outgoing::{Answer, Left, Offer, Outgoing};
 use super::subscriptions::Membership;
 use crate::engine::config::EngineConfig;
 use crate::engine::message::{OpenSession, Outlet, SessionWill};
@@ -23,6 +23,8 @@ pub(crate) struct Session {
     owner: Arc<str>,
     /// Whether there is a Network Connection, for whoever can do without certainty.
     is_connected: AtomicBool,
+    /// The generation whose Network Connection may publish; locked while it does, before everything else but the directory.
+    publisher: Mutex<u32>,
     state: Mutex<State>,
 }
 
@@ -33,6 +35,14 @@ pub(crate) struct Session {
 pub struct Attached {
     pub(crate) session: Arc<Session>,
     pub(crate) generation: u32,
+}
+
+/// A Network Connection's turn to publish: as long as it is held, nobody takes the session over.
+///
+/// What one client sends on two connections so keeps its order, and what is noted as received is published (MQTT 5.0 §4.3.3, §4.6).
+#[derive(Debug)]
+pub struct Publishing<'a> {
+    _publisher: MutexGuard<'a, u32>,
 }
 
 /// What changes in a session.
@@ -76,7 +86,7 @@ pub(crate) struct Ended {
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
     pub(crate) will: Option<Box<SessionWill>>,
     pub(crate) memberships: Memberships,
-    pub(crate) message_count: u64,
+    pub(crate) left: Left,
 }
 
 impl Attached {
@@ -89,6 +99,13 @@ impl Attached {
     #[must_use]
     pub fn owner(&self) -> &Arc<str> {
         &self.session.owner
+    }
+
+    /// Waits for the turn to publish; `None` once another connection has the session, whose client will send there what it sent here.
+    #[must_use]
+    pub fn publishing(&self) -> Option<Publishing<'_>> {
+        let publisher = self.session.publisher.lock();
+        (*publisher == self.generation).then_some(Publishing { _publisher: publisher })
     }
 
     /// The session's state, unless another connection has it or it has ended.
@@ -107,9 +124,10 @@ impl Session {
             client_id,
             owner,
             is_connected: AtomicBool::new(false),
+            publisher: Mutex::new(0),
             state: Mutex::new(State::default()),
         };
-        session.attach(&mut session.state.lock(), open, config);
+        session.attach(&mut session.publisher.lock(), &mut session.state.lock(), open, config);
         session
     }
 
@@ -129,21 +147,40 @@ impl Session {
         self.is_connected.load(Ordering::Relaxed)
     }
 
+    /// Waits until its connection has published what it is publishing, and keeps it from more.
+    pub(crate) fn lock_publisher(&self) -> MutexGuard<'_, u32> {
+        self.publisher.lock()
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// Hands a message to this session.
-    pub(crate) fn offer(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+    /// Hands a message to this session. Says whether there still is one.
+    pub(crate) fn offer(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> bool {
         let mut state = self.state.lock();
         if !state.has_ended {
             state.outgoing.offer(flow, offer);
         }
+        !state.has_ended
+    }
+
+    /// Hands a message to this session if it can go out at once.
+    pub(crate) fn offer_at_once(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Answer {
+        let mut state = self.state.lock();
+        if state.has_ended { Answer::Unable } else { state.outgoing.offer_at_once(flow, offer) }
     }
 
     /// Gives the session a Network Connection. Returns its generation.
-    pub(crate) fn attach(&self, state: &mut State, open: OpenSession, config: &EngineConfig) -> u32 {
+    pub(crate) fn attach(
+        &self,
+        publisher: &mut u32,
+        state: &mut State,
+        open: OpenSession,
+        config: &EngineConfig,
+    ) -> u32 {
         state.generation = state.generation.wrapping_add(1);
+        *publisher = state.generation;
         state.away = None;
         state.expiry_interval_s = open.expiry_interval_s;
         state.will = open.will.map(Box::new);
@@ -154,23 +191,20 @@ impl Session {
         state.generation
     }
 
-    /// Takes the Network Connection away. Returns its outlet and how many waiting QoS 0 messages went with it.
-    pub(crate) fn detach(&self, state: &mut State) -> (Option<Arc<dyn Outlet>>, u64) {
+    /// Takes the Network Connection away. Returns its outlet and the QoS 0 messages that waited for it.
+    pub(crate) fn detach(&self, state: &mut State) -> (Option<Arc<dyn Outlet>>, Left) {
         self.is_connected.store(false, Ordering::Relaxed);
         state.outgoing.disconnect()
     }
 
     /// Ends the session; what it leaves is the caller's to clear away.
     pub(crate) fn end(&self, state: &mut State) -> Ended {
-        let (outlet, best_effort_count) = self.detach(state);
+        let (outlet, mut left) = self.detach(state);
         state.has_ended = true;
-        let pending = state.outgoing.pending.take();
-        Ended {
-            outlet,
-            will: state.will.take(),
-            memberships: std::mem::take(&mut state.memberships),
-            message_count: best_effort_count + pending.map_or(0, |pending| pending.message_count()),
+        if let Some(pending) = state.outgoing.pending.take() {
+            left.extend(pending.split());
         }
+        Ended { outlet, will: state.will.take(), memberships: std::mem::take(&mut state.memberships), left }
     }
 }
 

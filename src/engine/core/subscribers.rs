@@ -79,7 +79,7 @@ impl Subscribers {
         match self {
             Self::None => &[],
             Self::One(subscriber) => std::slice::from_ref(subscriber),
-            Self::Many(crowd) => &crowd.plain,
+            Self::Many(crowd) => &crowd.plain.list,
         }
     }
 
@@ -99,8 +99,8 @@ impl Subscribers {
                 None
             }
             Self::One(present) if present.is_of(&subscriber.session) => Some(std::mem::replace(present, subscriber)),
-            Self::One(_) => self.crowd().insert(subscriber, hasher),
-            Self::Many(crowd) => crowd.insert(subscriber, hasher),
+            Self::One(_) => self.crowd().plain.insert(subscriber, hasher),
+            Self::Many(crowd) => crowd.plain.insert(subscriber, hasher),
         }
     }
 
@@ -114,7 +114,7 @@ impl Subscribers {
             },
             Self::One(_) => None,
             Self::Many(crowd) => {
-                let removed = crowd.remove(session, hasher);
+                let removed = crowd.plain.remove(session, hasher);
                 self.shrink();
                 removed
             }
@@ -127,20 +127,20 @@ impl Subscribers {
         name: &str,
         number: u32,
         subscriber: Subscriber,
+        hasher: &RandomState,
     ) -> (u32, Option<Subscriber>) {
         let crowd = self.crowd();
         let index = crowd.groups.iter().position(|group| *group.name == *name).unwrap_or_else(|| {
-            crowd.groups.push(Group { number, name: name.into(), members: Vec::new(), turn: AtomicU32::new(0) });
+            crowd.groups.push(Group {
+                number,
+                name: name.into(),
+                members: Members::default(),
+                turn: AtomicU32::new(0),
+            });
             crowd.groups.len() - 1
         });
         let group = &mut crowd.groups[index];
-        match group.members.iter_mut().find(|member| member.is_of(&subscriber.session)) {
-            Some(member) => (group.number, Some(std::mem::replace(member, subscriber))),
-            None => {
-                group.members.push(subscriber);
-                (group.number, None)
-            }
-        }
+        (group.number, group.members.insert(subscriber, hasher))
     }
 
     /// The number of the group `name`.
@@ -149,12 +149,17 @@ impl Subscribers {
     }
 
     /// Removes `session` from group `number`.
-    pub(crate) fn remove_shared(&mut self, number: u32, session: &Arc<Session>) -> Option<Subscriber> {
+    pub(crate) fn remove_shared(
+        &mut self,
+        number: u32,
+        session: &Arc<Session>,
+        hasher: &RandomState,
+    ) -> Option<Subscriber> {
         let Self::Many(crowd) = self else { return None };
         let index = crowd.groups.iter().position(|group| group.number == number)?;
         let members = &mut crowd.groups[index].members;
-        let removed = members.iter().position(|member| member.is_of(session)).map(|at| members.remove(at));
-        if members.is_empty() {
+        let removed = members.remove(session, hasher);
+        if members.list.is_empty() {
             crowd.groups.remove(index);
         }
         self.shrink();
@@ -164,10 +169,10 @@ impl Subscribers {
     fn crowd(&mut self) -> &mut Crowd {
         if !matches!(self, Self::Many(_)) {
             let plain = match std::mem::take(self) {
-                Self::One(subscriber) => vec![subscriber],
-                Self::None | Self::Many(_) => Vec::new(),
+                Self::One(subscriber) => Members { list: vec![subscriber], ..Members::default() },
+                Self::None | Self::Many(_) => Members::default(),
             };
-            *self = Self::Many(Box::new(Crowd { plain, ..Crowd::default() }));
+            *self = Self::Many(Box::new(Crowd { plain, groups: Vec::new() }));
         }
         match self {
             Self::Many(crowd) => crowd,
@@ -178,49 +183,69 @@ impl Subscribers {
     /// Gives up the crowd where a simpler form does.
     fn shrink(&mut self) {
         let Self::Many(crowd) = self else { return };
-        if !crowd.groups.is_empty() || crowd.plain.len() > 1 {
+        if !crowd.groups.is_empty() || crowd.plain.list.len() > 1 {
             return;
         }
-        *self = crowd.plain.pop().map_or(Self::None, Self::One);
+        *self = crowd.plain.list.pop().map_or(Self::None, Self::One);
     }
 }
 
 /// More than one Subscription, or shared ones.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
-    plain: Vec<Subscriber>,
-    /// Finds a position in `plain` by session. Empty as long as looking through `plain` is as quick.
-    index: HashTable<u32>,
+    plain: Members,
     groups: Vec<Group>,
 }
 
-/// Up to here a crowd is searched from end to end.
+impl Crowd {
+    /// Whether a simpler form would do, or an index is not that of its list.
+    #[cfg(any(test, feature = "model"))]
+    pub(crate) fn is_needless(&self) -> bool {
+        let lists = self.groups.iter().map(|group| &group.members).chain([&self.plain]);
+        let is_whole = lists.into_iter().all(|members| members.is_whole());
+        !is_whole || (self.groups.is_empty() && self.plain.list.len() < 2)
+    }
+}
+
+/// Subscriptions of which no session has two.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    list: Vec<Subscriber>,
+    /// Finds a position in `list` by session. Empty as long as looking through the list is as quick.
+    index: HashTable<u32>,
+}
+
+/// Up to here a list is searched from end to end.
 const UNINDEXED_MAX: usize = 16;
 
-impl Crowd {
+impl Members {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Subscriber> {
+        self.list.iter()
+    }
+
     fn insert(&mut self, subscriber: Subscriber, hasher: &RandomState) -> Option<Subscriber> {
         if let Some(at) = self.position(&subscriber.session, hasher) {
-            return Some(std::mem::replace(&mut self.plain[at], subscriber));
+            return Some(std::mem::replace(&mut self.list[at], subscriber));
         }
-        self.plain.push(subscriber);
-        let first_unindexed = match self.plain.len() {
+        self.list.push(subscriber);
+        let first_unindexed = match self.list.len() {
             ..=UNINDEXED_MAX => return None,
             _ if self.index.is_empty() => 0,
             count => count - 1,
         };
-        for at in first_unindexed..self.plain.len() {
-            let plain = &self.plain;
-            let hash = hash_of(&plain[at].session, hasher);
-            self.index.insert_unique(hash, at as u32, |&at| hash_of(&plain[at as usize].session, hasher));
+        for at in first_unindexed..self.list.len() {
+            let list = &self.list;
+            let hash = hash_of(&list[at].session, hasher);
+            self.index.insert_unique(hash, at as u32, |&at| hash_of(&list[at as usize].session, hasher));
         }
         None
     }
 
     fn remove(&mut self, session: &Arc<Session>, hasher: &RandomState) -> Option<Subscriber> {
         let at = self.position(session, hasher)?;
-        let last = self.plain.len() - 1;
+        let last = self.list.len() - 1;
         if !self.index.is_empty() {
-            let hash_of_last = hash_of(&self.plain[last].session, hasher);
+            let hash_of_last = hash_of(&self.list[last].session, hasher);
             if let Ok(entry) = self.index.find_entry(hash_of(session, hasher), |&found| found as usize == at) {
                 entry.remove();
             }
@@ -229,29 +254,27 @@ impl Crowd {
                 *found = at as u32;
             }
         }
-        let removed = self.plain.swap_remove(at);
-        if self.plain.len() <= UNINDEXED_MAX {
+        let removed = self.list.swap_remove(at);
+        if self.list.len() <= UNINDEXED_MAX {
             self.index = HashTable::new();
         }
-        if self.plain.len() * 4 < self.plain.capacity() {
-            self.plain.shrink_to(self.plain.len() * 2);
+        if self.list.len() * 4 < self.list.capacity() {
+            self.list.shrink_to(self.list.len() * 2);
         }
         Some(removed)
     }
 
-    /// Whether a simpler form would do, or the index is not that of the list.
-    #[cfg(test)]
-    pub(crate) fn is_needless(&self) -> bool {
-        let is_index_whole = self.index.is_empty() || self.index.len() == self.plain.len();
-        !is_index_whole || (self.groups.is_empty() && self.plain.len() < 2)
+    #[cfg(any(test, feature = "model"))]
+    fn is_whole(&self) -> bool {
+        self.index.is_empty() || self.index.len() == self.list.len()
     }
 
     fn position(&self, session: &Arc<Session>, hasher: &RandomState) -> Option<usize> {
         if self.index.is_empty() {
-            return self.plain.iter().position(|subscriber| subscriber.is_of(session));
+            return self.list.iter().position(|subscriber| subscriber.is_of(session));
         }
-        let plain = &self.plain;
-        self.index.find(hash_of(session, hasher), |&at| plain[at as usize].is_of(session)).map(|&at| at as usize)
+        let list = &self.list;
+        self.index.find(hash_of(session, hasher), |&at| list[at as usize].is_of(session)).map(|&at| at as usize)
     }
 }
 
@@ -265,18 +288,24 @@ fn hash_of(session: &Arc<Session>, hasher: &RandomState) -> u64 {
 pub(crate) struct Group {
     pub(crate) number: u32,
     pub(crate) name: Box<str>,
-    pub(crate) members: Vec<Subscriber>,
+    pub(crate) members: Members,
     turn: AtomicU32,
 }
 
 impl Group {
-    /// The member whose turn it is: the next connected one, or the next at all if none is connected.
-    pub(crate) fn next_member(&self) -> Option<&Subscriber> {
-        let count = self.members.len();
+    /// The members, beginning with the one whose turn it is; the turn goes on to the next.
+    pub(crate) fn take_turn(&self) -> impl Iterator<Item = &Subscriber> + Clone {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        (0..count)
-            .map(|offset| &self.members[(turn + offset) % count])
-            .find(|member| member.session.is_connected())
-            .or_else(|| self.members.get(turn.checked_rem(count)?))
+        let members = &self.members.list;
+        let (before, from) = members.split_at(turn.checked_rem(members.len()).unwrap_or(0));
+        from.iter().chain(before)
+    }
+
+    /// Lets the turn go on behind the member that was served, for which `count` were passed over: or whoever comes after one that
+    /// is away would be served twice as often.
+    pub(crate) fn pass_over(&self, count: usize) {
+        if count > 0 {
+            self.turn.fetch_add(count as u32, Ordering::Relaxed);
+        }
     }
 }

@@ -15,7 +15,7 @@
 //! A node without children and Subscriptions goes at once. The tree is the only place that keeps a filter's text: a session keeps the
 //! numbers of its nodes, and the text is read off the path.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -36,6 +36,12 @@ pub(crate) struct Membership {
     pub(crate) node: NodeId,
     /// The number of the shared group; 0: not shared.
     pub(crate) group: u32,
+}
+
+impl Membership {
+    pub(crate) fn is_shared(self) -> bool {
+        self.group != 0
+    }
 }
 
 /// The tree.
@@ -98,7 +104,7 @@ impl Subscriptions {
             Some(name) => {
                 // A group keeps its number, by which its members remember it, as long as it has members.
                 let unused = self.groups_made.checked_add(1).unwrap_or(1);
-                let (group, replaced) = subscribers.insert_shared(name, unused, subscriber);
+                let (group, replaced) = subscribers.insert_shared(name, unused, subscriber, &self.hasher);
                 if group == unused {
                     self.groups_made = unused;
                 }
@@ -136,7 +142,7 @@ impl Subscriptions {
         let subscribers = &mut self.nodes[membership.node as usize].subscribers;
         let removed = match membership.group {
             0 => subscribers.remove(session, &self.hasher),
-            group => subscribers.remove_shared(group, session),
+            group => subscribers.remove_shared(group, session, &self.hasher),
         };
         let Some(removed) = removed else { return false };
         if removed.is_checked() {
@@ -170,6 +176,15 @@ impl Subscriptions {
     fn group(&self, membership: Membership) -> Option<&Group> {
         let groups = self.nodes[membership.node as usize].subscribers.groups();
         groups.iter().find(|group| group.number == membership.group)
+    }
+
+    /// The group `number` of a Shared Subscription that `topic` matches, and where it lies: numbers come round some day, so that the number
+    /// alone might name another one.
+    pub(crate) fn matching_group(&self, topic: &str, number: u32) -> Option<(Membership, &Group)> {
+        let mut matched = Matched::new();
+        self.matching(topic, &mut matched);
+        let mut places = matched.into_iter().map(|node| Membership { node, group: number });
+        places.find_map(|membership| Some((membership, self.group(membership)?)))
     }
 
     pub(crate) fn subscribers(&self, node: NodeId) -> &Subscribers {
@@ -214,7 +229,7 @@ impl Subscriptions {
     }
 
     /// Panics unless the tree is whole. Returns who has subscribed where, by the sessions' numbers.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check_invariants(&self) -> BTreeMap<u64, BTreeSet<Membership>> {
         use crate::engine::core::subscribers::Subscribers;
         let free = self.free.iter().copied().collect::<BTreeSet<_>>();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::EngineConfig;
 use crate::engine::message::Acknowledgement::{Complete, PubAck, PubComp, PubRec, PubRecFailed};
 use crate::engine::tests::world::{Sent, World, id, message};
+use crate::engine::{EngineConfig, QueueFull};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 #[test]
@@ -190,6 +190,55 @@ fn a_full_queue_gives_up_qos_0_first_and_then_takes_no_more() {
     let counters = world.engine.counters();
     assert_eq!(counters.dropped_queue_full_qos_0.load(std::sync::atomic::Ordering::Relaxed), 3);
     assert_eq!(counters.dropped_queue_full.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+/// What is left of a queue with room for four messages after `arriving`, and how many were dropped at QoS 0 and above.
+fn left_in_queue(rule: QueueFull, arriving: &[(&str, crate::mqtt::QoS)]) -> (Vec<String>, u64, u64) {
+    let config = EngineConfig { queue_bytes_max: 4 * 66, queue_full: rule, ..EngineConfig::default() };
+    let mut world = World::with(config);
+    let client = world.connect("a");
+    world.subscribe(&client, "t", ExactlyOnce);
+    client.mailbox.set_room(0);
+    for (payload, qos) in arriving {
+        world.publish("t", payload, *qos);
+        world.engine.check_invariants();
+    }
+    client.mailbox.set_room(10);
+    world.pump(&client);
+    let counters = world.engine.counters();
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    (client.mailbox.payloads(), count(&counters.dropped_queue_full_qos_0), count(&counters.dropped_queue_full))
+}
+
+#[test]
+fn a_full_queue_may_lose_the_oldest_instead() {
+    let arriving = [
+        ("1", AtLeastOnce),
+        ("a", AtMostOnce),
+        ("2", ExactlyOnce),
+        ("b", AtMostOnce),
+        ("c", AtMostOnce),
+        ("3", AtLeastOnce),
+        ("4", AtLeastOnce),
+        ("5", AtLeastOnce),
+        ("d", AtMostOnce),
+        ("6", AtLeastOnce),
+    ];
+    let expect = |payloads: &[&str]| payloads.iter().map(|payload| format!("t={payload}")).collect::<Vec<_>>();
+    assert_eq!(left_in_queue(QueueFull::DropOldest, &arriving), (expect(&["3", "4", "5", "6"]), 4, 2));
+    assert_eq!(left_in_queue(QueueFull::DropNewest, &arriving), (expect(&["1", "2", "3", "4"]), 4, 2));
+    assert_eq!(left_in_queue(QueueFull::DropOldest, &arriving[..5]), (expect(&["1", "2", "b", "c"]), 1, 0));
+    assert_eq!(left_in_queue(QueueFull::DropNewest, &arriving[..5]), (expect(&["1", "a", "2", "b"]), 1, 0));
+}
+
+#[test]
+fn nothing_is_given_up_for_what_finds_no_room_all_the_same() {
+    let large = "x".repeat(4 * 66);
+    for rule in [QueueFull::DropOldest, QueueFull::DropNewest] {
+        let arriving = [("1", AtLeastOnce), ("a", AtMostOnce), (&*large, AtLeastOnce), ("b", AtMostOnce)];
+        let (left, ..) = left_in_queue(rule, &arriving);
+        assert_eq!(left, ["t=1", "t=a", "t=b"]);
+    }
 }
 
 /// MQTT 5.0 §3.1.2.11.4

@@ -98,6 +98,20 @@ fn a_second_connection_takes_the_session_over() {
 }
 
 #[test]
+fn only_the_connection_that_has_the_session_may_publish() {
+    let mut world = World::new();
+    let first = world.connect_kept("a");
+    assert!(first.attached.publishing().is_some());
+    let second = world.connect_kept("a");
+    assert!(first.attached.publishing().is_none() && second.attached.publishing().is_some());
+    let third = world.connect("a");
+    assert!(second.attached.publishing().is_none() && third.attached.publishing().is_some());
+    world.lose(first);
+    world.lose(second);
+    assert!(third.attached.publishing().is_some());
+}
+
+#[test]
 fn a_session_that_is_not_kept_is_not_resumed_by_takeover() {
     let mut world = World::new();
     let first = world.connect("a");
@@ -236,4 +250,23 @@ fn a_wills_expiry_counts_from_its_publication() {
     world.wait(29);
     let keeper = world.connect_kept("keeper");
     assert_eq!(keeper.mailbox.payloads(), ["w=gone"]);
+}
+
+/// [MQTT-3.1.3-9] speaks of a connection made before the delay has passed.
+#[test]
+fn a_will_whose_time_has_come_is_published_even_if_its_client_is_back_before_the_tick() {
+    for (away_ms, expected) in [(4999, &[][..]), (5000, &["will=gone"])] {
+        let mut world = World::new();
+        let watcher = world.connect("watcher");
+        world.subscribe(&watcher, "will", AtMostOnce);
+        let client = world.connect_with("a", |open| {
+            open.expiry_interval_s = 3600;
+            open.will = Some(will("will", "gone", 5));
+        });
+        world.lose(client);
+        world.now += std::time::Duration::from_millis(away_ms);
+        assert!(world.connect_kept("a").session_present);
+        world.wait(1);
+        assert_eq!(watcher.mailbox.payloads(), expected);
+    }
 }

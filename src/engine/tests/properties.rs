@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::engine::tests::world::{Sent, World, filter};
+use crate::engine::tests::world::{Sent, World};
 use crate::mqtt::QoS::AtMostOnce;
 use crate::mqtt::topic;
 
@@ -39,7 +39,7 @@ proptest! {
                 world.subscribe(client, &text, AtMostOnce);
                 model.insert((text, number));
             } else {
-                let was_there = world.engine.unsubscribe(&client.attached, &filter(&text));
+                let was_there = world.unsubscribe(client, &text);
                 prop_assert_eq!(was_there, model.remove(&(text, number)));
             }
             world.engine.check_invariants();

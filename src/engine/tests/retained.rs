@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::engine::EngineConfig;
-use crate::engine::tests::world::{Sent, World, filter, identifier, message};
+use crate::engine::message::Acknowledgement::PubAck;
+use crate::engine::tests::world::{Sent, World, id, identifier, message};
+use crate::engine::{EngineConfig, Pumped};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::packet::RetainHandling;
 
@@ -132,10 +133,35 @@ fn unsubscribing_stops_what_is_still_to_come() {
     let client = world.connect("a");
     client.mailbox.set_room(1);
     world.subscribe(&client, "t/+", AtMostOnce);
-    world.engine.unsubscribe(&client.attached, &filter("t/+"));
+    world.unsubscribe(&client, "t/+");
     client.mailbox.set_room(10);
     world.pump(&client);
     assert_eq!(client.mailbox.payloads(), ["r:t/1=x"]);
+}
+
+/// An acknowledgement makes room for one message, and takes no longer to find it than a pump.
+#[test]
+fn an_acknowledgement_gives_way_like_a_pump() {
+    let mut world = World::new();
+    world.retain("0/x", "1", AtLeastOnce);
+    world.retain("1/x", "2", AtLeastOnce);
+    for number in 0..20_000 {
+        world.retain(&format!("k{number}/y"), "beside it", AtLeastOnce);
+    }
+    world.retain("z/x", "3", AtLeastOnce);
+    let client = world.connect_with("a", |open| open.receive_maximum = 1);
+    world.subscribe(&client, "+/x", AtLeastOnce);
+    assert_eq!(client.mailbox.payloads(), ["r:0/x=1"]);
+
+    let acknowledge = |world: &mut World, packet_id| {
+        world.engine.acknowledge(world.now, &client.attached, id(packet_id), PubAck, &mut world.round)
+    };
+    assert_eq!(acknowledge(&mut world, 1), Some(Pumped::More));
+    assert_eq!(client.mailbox.payloads(), ["r:1/x=2"]);
+    assert_eq!(acknowledge(&mut world, 2), Some(Pumped::More));
+    world.pump(&client);
+    assert_eq!(client.mailbox.payloads(), ["r:z/x=3"]);
+    assert_eq!(acknowledge(&mut world, 2), None);
 }
 
 #[test]
@@ -163,4 +189,34 @@ fn bounds_refuse_new_ones_but_let_replace_and_clear() {
 
     assert_eq!(client.mailbox.payloads(), ["r:a=2", "r:c=2"]);
     assert_eq!(world.engine.counters().retained_refused.load(Relaxed), 1);
+}
+
+#[test]
+fn what_the_server_says_of_itself_takes_nobodys_room() {
+    let mut world = World::with(EngineConfig { retained_messages_max: 1, ..EngineConfig::default() });
+    let live = world.connect("live");
+    world.subscribe(&live, "$SYS/#", AtLeastOnce);
+    world.subscribe(&live, "#", AtMostOnce);
+    for payload in ["1", "2"] {
+        world.announce("$SYS/broker/uptime", payload);
+        world.announce("$SYS/broker/version", payload);
+    }
+    let spoken = |payload: &str| [format!("$SYS/broker/uptime={payload}"), format!("$SYS/broker/version={payload}")];
+    assert_eq!(live.mailbox.payloads(), [spoken("1"), spoken("2")].concat());
+    for (text, expected) in [("$SYS/#", 2), ("$SYS/broker/uptime", 1), ("#", 0), ("+/broker/+", 0)] {
+        let client = world.connect(text);
+        world.subscribe(&client, text, AtMostOnce);
+        let seen = client.mailbox.payloads();
+        assert_eq!(seen.len(), expected, "{text}");
+        assert!(seen.iter().all(|seen| seen.starts_with("r:$SYS/broker/") && seen.ends_with("=2")), "{seen:?}");
+    }
+    // The one place is still free, and the only one; what is the server's is in no count.
+    world.retain("a", "kept", AtMostOnce);
+    world.retain("b", "refused", AtMostOnce);
+    world.announce("$SYS/broker/clients/total", "5");
+    let counters = world.engine.counters();
+    assert_eq!(counters.retained_messages.load(Relaxed), 1);
+    assert_eq!(counters.retained_refused.load(Relaxed), 1);
+    assert_eq!(counters.messages_received.load(Relaxed), 2);
+    world.engine.retained.read().check_invariants();
 }

@@ -67,7 +67,7 @@ fn take_turn(engine: &Engine, now: Instant, thread: usize, turn: usize) {
             engine.acknowledge(now, &attached, id(packet_id), Acknowledgement::PubAck, &mut round);
         }
     }
-    engine.unsubscribe(&attached, &filter("t/+"));
+    engine.unsubscribe(now, &attached, &filter("t/+"), &mut round);
     engine.tick(now, &mut round);
     round.drain().for_each(|outlet| outlet.flush());
     if !turn.is_multiple_of(4) {

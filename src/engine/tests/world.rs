@@ -1,63 +1,17 @@
-//! What tests of the engine stand on: an outlet that records, and a world with a clock of its own.
+//! Short words for what the tests of the engine do with a [`World`].
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
-
-use crate::engine::message::{
-    Acknowledgement, Closing, Delivered, Delivery, Message, OpenError, OpenSession, Outlet, Round, SessionWill,
-    SubscribeRequest,
+use crate::engine::message::{Closing, OpenSession, SessionWill, SubscribeRequest};
+pub(crate) use crate::engine::model::world::{
+    Client, Copy, Mailbox, OnlyTopic, Sent, World, filter, id, message, request,
 };
-use crate::engine::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
-use crate::mqtt::packet::SubscribeOptions;
-use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
-
-/// What an outlet was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    Publish(Copy),
-    PubRel(u16),
-}
-
-/// A PUBLISH as its receiver sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Copy {
-    pub(crate) topic: String,
-    pub(crate) payload: String,
-    pub(crate) qos: u8,
-    pub(crate) retain: bool,
-    pub(crate) dup: bool,
-    pub(crate) packet_id: Option<u16>,
-    pub(crate) identifiers: Vec<u32>,
-}
-
-/// An outlet that records.
-#[derive(Debug)]
-pub(crate) struct Mailbox(Mutex<MailboxState>);
-
-#[derive(Debug, Default)]
-struct MailboxState {
-    sent: Vec<Sent>,
-    /// PUBLISHes it takes before it is full.
-    room: usize,
-    too_large_from: Option<usize>,
-    is_closed: bool,
-    closed_with: Option<ReasonCode>,
-    awaits_flush: bool,
-}
+use crate::engine::{EngineConfig, Published};
+use crate::mqtt::QoS;
 
 impl Mailbox {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(MailboxState { room: usize::MAX, ..MailboxState::default() })))
-    }
-
-    /// Takes what was sent.
-    pub(crate) fn take(&self) -> Vec<Sent> {
-        std::mem::take(&mut self.0.lock().sent)
-    }
-
     /// Takes what was published, in short: `topic=payload`, with `!` for DUP and `r` for RETAIN in front.
     pub(crate) fn payloads(&self) -> Vec<String> {
         let short = |sent| match sent {
@@ -72,83 +26,6 @@ impl Mailbox {
         };
         self.take().into_iter().map(short).collect()
     }
-
-    pub(crate) fn set_room(&self, room: usize) {
-        self.0.lock().room = room;
-    }
-
-    /// Refuses payloads of that many bytes and more.
-    pub(crate) fn set_too_large_from(&self, bytes: usize) {
-        self.0.lock().too_large_from = Some(bytes);
-    }
-
-    pub(crate) fn set_closed(&self) {
-        self.0.lock().is_closed = true;
-    }
-
-    pub(crate) fn closed_with(&self) -> Option<ReasonCode> {
-        self.0.lock().closed_with
-    }
-
-    fn append(state: &mut MailboxState, sent: Sent) -> Delivered {
-        state.sent.push(sent);
-        Delivered::Appended { first: !std::mem::replace(&mut state.awaits_flush, true) }
-    }
-}
-
-impl Outlet for Mailbox {
-    fn deliver(&self, _now: Instant, delivery: &Delivery<'_>) -> Delivered {
-        let mut state = self.0.lock();
-        if state.is_closed {
-            return Delivered::Closed;
-        }
-        if state.too_large_from.is_some_and(|bytes| delivery.message.payload().len() >= bytes) {
-            return Delivered::TooLarge;
-        }
-        if state.room == 0 {
-            return Delivered::Full;
-        }
-        state.room -= 1;
-        let copy = Copy {
-            topic: delivery.message.topic().to_owned(),
-            payload: String::from_utf8_lossy(delivery.message.payload()).into_owned(),
-            qos: delivery.qos as u8,
-            retain: delivery.retain,
-            dup: delivery.dup,
-            packet_id: delivery.packet_id.map(PacketId::get),
-            identifiers: delivery.subscription_identifiers.iter().map(|identifier| identifier.get()).collect(),
-        };
-        Self::append(&mut state, Sent::Publish(copy))
-    }
-
-    fn release(&self, packet_id: PacketId) -> Delivered {
-        let mut state = self.0.lock();
-        if state.is_closed { Delivered::Closed } else { Self::append(&mut state, Sent::PubRel(packet_id.get())) }
-    }
-
-    fn close(&self, reason: ReasonCode) {
-        let mut state = self.0.lock();
-        state.is_closed = true;
-        state.closed_with = Some(reason);
-    }
-
-    fn flush(&self) {
-        self.0.lock().awaits_flush = false;
-    }
-}
-
-/// An engine, a clock that only tests move, and short words for everything.
-pub(crate) struct World {
-    pub(crate) engine: Engine,
-    pub(crate) now: Instant,
-    pub(crate) round: Round,
-}
-
-/// A connected client.
-pub(crate) struct Client {
-    pub(crate) attached: Attached,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) session_present: bool,
 }
 
 impl World {
@@ -157,8 +34,7 @@ impl World {
     }
 
     pub(crate) fn with(config: EngineConfig) -> Self {
-        let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
-        Self { engine: Engine::new(config, hasher), now: Instant::now(), round: Round::default() }
+        Self::starting(config, Instant::now())
     }
 
     /// Connects with a clean start and no kept session.
@@ -178,29 +54,6 @@ impl World {
         let client = self.open(client_id, change).expect("the session opens");
         self.pump(&client);
         client
-    }
-
-    /// Connects without the first pump.
-    pub(crate) fn open(&mut self, client_id: &str, change: impl FnOnce(&mut OpenSession)) -> Result<Client, OpenError> {
-        let mailbox = Mailbox::new();
-        let mut open = OpenSession {
-            client_id: ClientId::new(client_id),
-            owner: "owner".into(),
-            clean_start: true,
-            expiry_interval_s: 0,
-            receive_maximum: 65_535,
-            will: None,
-            outlet: Arc::clone(&mailbox) as Arc<dyn Outlet>,
-        };
-        change(&mut open);
-        let Opened { session, session_present } = self.engine.open(self.now, open, &mut self.round)?;
-        self.flush();
-        Ok(Client { attached: session, mailbox, session_present })
-    }
-
-    pub(crate) fn pump(&mut self, client: &Client) {
-        while self.engine.pump(self.now, &client.attached, &mut self.round) == Pumped::More {}
-        self.flush();
     }
 
     /// Subscribes at `qos` and pumps.
@@ -223,17 +76,11 @@ impl World {
         self.publish_message(None, message(topic, payload, qos, true))
     }
 
-    pub(crate) fn publish_message(&mut self, from: Option<&Client>, message: Message) -> Published {
-        let from = from.map(|client| &client.attached);
-        let published = self.engine.publish(self.now, from, &Arc::new(message), &mut self.round);
+    /// The server's own word, retained.
+    pub(crate) fn announce(&mut self, topic: &str, payload: &str) {
+        let message = Arc::new(message(topic, payload, QoS::AtMostOnce, true));
+        self.engine.announce(self.now, &message, &mut self.round);
         self.flush();
-        published
-    }
-
-    pub(crate) fn acknowledge(&mut self, client: &Client, packet_id: u16, what: Acknowledgement) -> bool {
-        let is_known = self.engine.acknowledge(self.now, &client.attached, id(packet_id), what, &mut self.round);
-        self.flush();
-        is_known
     }
 
     /// Closes as after a loss: with the Will.
@@ -245,45 +92,11 @@ impl World {
     pub(crate) fn disconnect(&mut self, client: Client) {
         self.close(client, Closing { publish_will: false, expiry_interval_s: None });
     }
-
-    pub(crate) fn close(&mut self, client: Client, closing: Closing) {
-        self.engine.close(self.now, client.attached, closing, &mut self.round);
-        self.flush();
-    }
-
-    /// Lets `seconds` pass and ticks.
-    pub(crate) fn wait(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
-        self.engine.tick(self.now, &mut self.round);
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        for outlet in self.round.drain() {
-            outlet.flush();
-        }
-    }
-}
-
-pub(crate) fn message(topic: &str, payload: &str, qos: QoS, retain: bool) -> Message {
-    Message::new(&TopicName::parse(topic).expect("a valid name"), &[], payload.as_bytes(), qos, retain)
 }
 
 pub(crate) fn will(topic: &str, payload: &str, delay_interval_s: u32) -> SessionWill {
     let message = Arc::new(message(topic, payload, QoS::AtMostOnce, false));
     SessionWill { message, delay_interval_s, message_expiry_interval_s: None }
-}
-
-pub(crate) fn filter(text: &str) -> TopicFilter {
-    TopicFilter::parse(text).expect("a valid filter")
-}
-
-pub(crate) fn request(text: &str) -> SubscribeRequest {
-    SubscribeRequest { filter: filter(text), options: SubscribeOptions::default(), identifier: None, check: None }
-}
-
-pub(crate) fn id(packet_id: u16) -> PacketId {
-    PacketId::new(packet_id).expect("not 0")
 }
 
 pub(crate) fn identifier(value: u32) -> Option<NonZeroU32> {

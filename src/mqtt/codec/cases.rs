@@ -13,6 +13,17 @@ pub enum Expected {
     Refused(u8, &'static str),
 }
 
+/// What a running server does about a well-formed packet of a client that is connected and asked for nothing special.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It serves on.
+    Taken,
+    /// It ends the connection with this Reason Code: what the packet says does not fit what was said before.
+    Refused(u8),
+    /// It closes, as it was asked to.
+    Farewell,
+}
+
 /// One row: a whole packet, or the start of one that shows its fault already.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -22,18 +33,26 @@ pub struct Case {
     pub is_from_server: bool,
     pub bytes: &'static [u8],
     pub expected: Expected,
+    pub served: Served,
 }
 
 const fn ok(version: u8, name: &'static str, bytes: &'static [u8]) -> Case {
-    Case { name, version, is_from_server: false, bytes, expected: Expected::Packet }
+    Case { name, version, is_from_server: false, bytes, expected: Expected::Packet, served: Served::Taken }
 }
 
 const fn respelled(version: u8, name: &'static str, bytes: &'static [u8]) -> Case {
-    Case { name, version, is_from_server: false, bytes, expected: Expected::Respelled }
+    Case { name, version, is_from_server: false, bytes, expected: Expected::Respelled, served: Served::Taken }
 }
 
 const fn no(version: u8, name: &'static str, bytes: &'static [u8], reason: u8, clause: &'static str) -> Case {
-    Case { name, version, is_from_server: false, bytes, expected: Expected::Refused(reason, clause) }
+    Case {
+        name,
+        version,
+        is_from_server: false,
+        bytes,
+        expected: Expected::Refused(reason, clause),
+        served: Served::Taken,
+    }
 }
 
 impl Case {
@@ -41,11 +60,17 @@ impl Case {
         self.is_from_server = true;
         self
     }
+
+    const fn served(mut self, served: Served) -> Self {
+        self.served = served;
+        self
+    }
 }
 
 const MALFORMED: u8 = 0x81;
 const PROTOCOL_ERROR: u8 = 0x82;
 const UNSUPPORTED_VERSION: u8 = 0x84;
+const BAD_METHOD: u8 = 0x8C;
 const FILTER_INVALID: u8 = 0x8F;
 const NAME_INVALID: u8 = 0x90;
 const ALIAS_INVALID: u8 = 0x94;
@@ -69,7 +94,7 @@ pub const CONNECT: &[Case] = &[
     ok(4, "CONNECT 3.1.1, empty user name and password", b"\x10\x11\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x00\x00\x00"),
     ok(3, "CONNECT 3.1, user name without password", b"\x10\x12\x00\x06MQIsdp\x03\x82\x00\x3c\x00\x01a\x00\x01u"),
     ok(5, "CONNECT 5.0, password without user name", b"\x10\x11\x00\x04MQTT\x05\x42\x00\x3c\x00\x00\x01a\x00\x01p"),
-    ok(5, "CONNECT 5.0, every property", b"\x10\x31\x00\x04MQTT\x05\x02\x00\x3c\x23\x11\x00\x00\x00\x0a\x21\x00\x14\x27\x00\x00\x00\x64\x22\x00\x05\x19\x01\x17\x00\x26\x00\x01k\x00\x01v\x15\x00\x01m\x16\x00\x01\xff\x00\x01a"),
+    ok(5, "CONNECT 5.0, every property", b"\x10\x31\x00\x04MQTT\x05\x02\x00\x3c\x23\x11\x00\x00\x00\x0a\x21\x00\x14\x27\x00\x00\x00\x64\x22\x00\x05\x19\x01\x17\x00\x26\x00\x01k\x00\x01v\x15\x00\x01m\x16\x00\x01\xff\x00\x01a").served(Served::Refused(BAD_METHOD)),
     ok(5, "CONNECT 5.0, Will with every property", b"\x10\x41\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x28\x18\x00\x00\x00\x05\x02\x00\x00\x00\x06\x01\x01\x03\x00\x02ct\x08\x00\x02rt\x09\x00\x01\x07\x26\x00\x01k\x00\x01v\x26\x00\x01k\x00\x01w\x00\x01t\x00\x05hello"),
     respelled(3, "CONNECT 3.1, user name flag without user name", b"\x10\x0f\x00\x06MQIsdp\x03\xc2\x00\x3c\x00\x01a"),
     respelled(3, "CONNECT 3.1, bit 0 set", b"\x10\x0f\x00\x06MQIsdp\x03\x03\x00\x3c\x00\x01a"),
@@ -84,7 +109,7 @@ pub const CONNECT: &[Case] = &[
     no(4, "CONNECT, reserved flag in 3.1.1", b"\x10\x0c\x00\x04MQTT\x04\x03\x00\x00\x00\x00", MALFORMED, "[MQTT-3.1.2-3]"),
     no(5, "CONNECT, Will QoS without Will", b"\x10\x0d\x00\x04MQTT\x05\x08\x00\x00\x00\x00\x00", MALFORMED, "[MQTT-3.1.2-11]"),
     no(4, "CONNECT, Will Retain without Will", b"\x10\x0c\x00\x04MQTT\x04\x22\x00\x00\x00\x00", MALFORMED, "[MQTT-3.1.2-11]"),
-    no(5, "CONNECT, Will QoS 3", b"\x10\x14\x00\x04MQTT\x05\x1e\x00\x00\x00\x00\x01a\x00\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-14]"),
+    no(5, "CONNECT, Will QoS 3", b"\x10\x14\x00\x04MQTT\x05\x1e\x00\x00\x00\x00\x01a\x00\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-12]"),
     no(4, "CONNECT 3.1.1, password without user name", b"\x10\x0f\x00\x04MQTT\x04\x42\x00\x3c\x00\x01a\x00\x00", MALFORMED, "3.1.1 [MQTT-3.1.2-22]"),
     no(4, "CONNECT, user name missing", b"\x10\x0d\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a", MALFORMED, "§4.13.1"),
     no(4, "CONNECT, bytes after the payload", b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x01ab", MALFORMED, "§4.13.1"),
@@ -112,6 +137,50 @@ pub const CONNECT: &[Case] = &[
     no(5, "CONNECT, Will Response Topic with wildcard", b"\x10\x18\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01a\x04\x08\x00\x01+\x00\x01t\x00\x00", PROTOCOL_ERROR, "[MQTT-3.3.2-14]"),
     no(5, "CONNECT, fixed header flags", b"\x11\x0d\x00\x04MQTT\x05\x00\x00\x00\x00\x00\x00", MALFORMED, "[MQTT-2.1.3-1]"),
     no(5, "CONNECT from a server", b"\x10", PROTOCOL_ERROR, "§2.1.2").by_server(),
+    ok(5, "CONNECT 5.0, Will at QoS 2, retained, with user name and password", b"\x10\x1e\x00\x04MQTT\x05\xf6\x00\x3c\x00\x00\x01a\x00\x00\x03w/t\x00\x01W\x00\x01u\x00\x02\xff\x00"),
+    ok(5, "CONNECT 5.0, client identifier of 23 characters", b"\x10\x24\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x170123456789ABCDEFabcdefg"),
+    ok(3, "CONNECT 3.1, client identifier of 23 characters", b"\x10\x25\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x170123456789ABCDEFabcdefg"),
+    no(5, "CONNECT, Will Retain without Will in 5.0", b"\x10\x0e\x00\x04MQTT\x05\x22\x00\x3c\x00\x00\x01a", MALFORMED, "[MQTT-3.1.2-11]"),
+    no(4, "CONNECT, Will QoS without Will in 3.1.1", b"\x10\x0d\x00\x04MQTT\x04\x0a\x00\x3c\x00\x01a", MALFORMED, "[MQTT-3.1.2-11]"),
+    no(4, "CONNECT, Will QoS 3 in 3.1.1", b"\x10\x12\x00\x04MQTT\x04\x1e\x00\x3c\x00\x01a\x00\x01t\x00\x00", MALFORMED, "[MQTT-3.1.2-12]"),
+    no(5, "CONNECT, Will flag without Will Properties", b"\x10\x0e\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a", MALFORMED, "[MQTT-2.2.2-1]"),
+    no(4, "CONNECT, Will flag without Will", b"\x10\x0d\x00\x04MQTT\x04\x06\x00\x3c\x00\x01a", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, Will flag without Will Message", b"\x10\x10\x00\x04MQTT\x04\x06\x00\x3c\x00\x01a\x00\x01t", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, user name without its flag", b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a\x00\x01u", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, password flag without password", b"\x10\x11\x00\x04MQTT\x05\xc2\x00\x3c\x00\x00\x01a\x00\x01u", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, bytes after the payload in 5.0", b"\x10\x0f\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01ab", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, no client identifier", b"\x10\x0b\x00\x04MQTT\x05\x02\x00\x3c\x00", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, client identifier is not UTF-8", b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(4, "CONNECT, user name with U+0000", b"\x10\x10\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(4, "CONNECT, Will Topic with U+DFFF", b"\x10\x14\x00\x04MQTT\x04\x06\x00\x3c\x00\x01a\x00\x03\xed\xbf\xbf\x00\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, User Property with U+0000 in its name", b"\x10\x15\x00\x04MQTT\x05\x02\x00\x3c\x07\x26\x00\x01\x00\x00\x01v\x00\x01a", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "CONNECT, User Property whose value is not UTF-8", b"\x10\x15\x00\x04MQTT\x05\x02\x00\x3c\x07\x26\x00\x01k\x00\x01\xc3\x00\x01a", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, Authentication Method is not UTF-8", b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x04\x15\x00\x01\xff\x00\x01a", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, Will Content Type is not UTF-8", b"\x10\x18\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x04\x03\x00\x01\xff\x00\x01t\x00\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, Session Expiry Interval twice", b"\x10\x18\x00\x04MQTT\x05\x02\x00\x3c\x0a\x11\x00\x00\x00\x01\x11\x00\x00\x00\x01\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Maximum Packet Size twice", b"\x10\x18\x00\x04MQTT\x05\x02\x00\x3c\x0a\x27\x00\x00\x01\x00\x27\x00\x00\x01\x00\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Topic Alias Maximum twice", b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x06\x22\x00\x05\x22\x00\x05\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Request Response Information twice", b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x04\x19\x01\x19\x01\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Request Problem Information twice", b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x04\x17\x01\x17\x01\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Authentication Method twice", b"\x10\x16\x00\x04MQTT\x05\x02\x00\x3c\x08\x15\x00\x01\x6d\x15\x00\x01\x6d\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Authentication Data twice", b"\x10\x1a\x00\x04MQTT\x05\x02\x00\x3c\x0c\x15\x00\x01\x6d\x16\x00\x01\x78\x16\x00\x01\x78\x00\x01a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Will Delay Interval twice", b"\x10\x1e\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x0a\x18\x00\x00\x00\x01\x18\x00\x00\x00\x01\x00\x01t\x00\x00", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, Will Content Type twice", b"\x10\x1c\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x08\x03\x00\x01\x63\x03\x00\x01\x63\x00\x01t\x00\x00", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "CONNECT, a Will property among its own", b"\x10\x13\x00\x04MQTT\x05\x02\x00\x3c\x05\x18\x00\x00\x00\x01\x00\x01a", MALFORMED, "§2.2.2.2"),
+    no(5, "CONNECT, Session Expiry Interval among the Will Properties", b"\x10\x19\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x05\x11\x00\x00\x00\x01\x00\x01t\x00\x00", MALFORMED, "§2.2.2.2"),
+    no(4, "CONNECT, Remaining Length of five bytes", b"\x10\x80\x80\x80\x80\x01", MALFORMED, "§1.5.5"),
+    no(4, "CONNECT, fixed header flags 2 in 3.1.1", b"\x12\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "CONNECT, fixed header flags 4 in 3.1.1", b"\x14\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "CONNECT, fixed header flags 8 in 3.1.1", b"\x18\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "CONNECT, password without its flag", b"\x10\x13\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u\x00\x01p", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, user name and password without their flags", b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01a\x00\x01u\x00\x01p", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, password flag without password in 3.1.1", b"\x10\x10\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01u", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, no client identifier in 3.1.1", b"\x10\x0a\x00\x04MQTT\x04\x02\x00\x3c", MALFORMED, "§4.13.1"),
+    no(5, "CONNECT, user name is not UTF-8 in 5.0", b"\x10\x11\x00\x04MQTT\x05\x82\x00\x3c\x00\x00\x01a\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, Will Topic is not UTF-8", b"\x10\x14\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x00\x00\x01\xff\x00\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "CONNECT, client identifier with U+0000 in 5.0", b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "CONNECT, user name missing in 5.0", b"\x10\x0e\x00\x04MQTT\x05\x82\x00\x3c\x00\x00\x01a", MALFORMED, "§4.13.1"),
+    no(4, "CONNECT, protocol name mqtt in 3.1.1", b"\x10\x0d\x00\x04mqtt\x04\x02\x00\x3c\x00\x01a", UNSUPPORTED_VERSION, "[MQTT-3.1.2-1]"),
 ];
 
 #[rustfmt::skip]
@@ -146,7 +215,7 @@ pub const PUBLISH: &[Case] = &[
     ok(4, "PUBLISH to $ and BOM", b"\x30\x08\x00\x06$/\xef\xbb\xbfa"),
     ok(4, "PUBLISH to a topic of one slash", b"\x30\x03\x00\x01/"),
     ok(4, "PUBLISH to a topic with a noncharacter", b"\x30\x05\x00\x03\xef\xbf\xbf"),
-    ok(5, "PUBLISH, alias for an empty topic", b"\x30\x07\x00\x00\x03\x23\x00\x05!"),
+    ok(5, "PUBLISH, alias for an empty topic", b"\x30\x07\x00\x00\x03\x23\x00\x05!").served(Served::Refused(PROTOCOL_ERROR)),
     ok(5, "PUBLISH, every property in our order", b"\x30\x29\x00\x01a\x24\x23\x00\x05\x02\x00\x00\x00\x3c\x01\x01\x03\x00\x02ct\x08\x00\x02rt\x09\x00\x01\x07\x26\x00\x01k\x00\x01v\x26\x00\x00\x00\x00!"),
     ok(5, "PUBLISH, Subscription Identifiers", b"\x30\x0d\x00\x01a\x08\x0b\x01\x0b\x02\x0b\xff\xff\x03!").by_server(),
     respelled(5, "PUBLISH, alias between forwarded properties", b"\x30\x14\x00\x01a\x0f\x26\x00\x01k\x00\x01v\x23\x00\x05\x03\x00\x02ct\x01"),
@@ -178,6 +247,30 @@ pub const PUBLISH: &[Case] = &[
     no(5, "PUBLISH, a property of CONNECT", b"\x30\x07\x00\x01a\x03\x21\x00\x01", MALFORMED, "§2.2.2.2"),
     no(5, "PUBLISH, Subscription Identifier from a client", b"\x30\x06\x00\x01a\x02\x0b\x01", PROTOCOL_ERROR, "[MQTT-3.3.4-6]"),
     no(5, "PUBLISH, Subscription Identifier 0", b"\x30\x06\x00\x01a\x02\x0b\x00", PROTOCOL_ERROR, "§3.8.2.1.2").by_server(),
+    ok(5, "PUBLISH, said to be text and is none", b"\x30\x07\x00\x01a\x02\x01\x01\xff"),
+    ok(5, "PUBLISH, a User Property name three times", b"\x30\x19\x00\x01a\x15\x26\x00\x01k\x00\x012\x26\x00\x01k\x00\x011\x26\x00\x01k\x00\x012"),
+    ok(4, "PUBLISH QoS 2, highest Packet Identifier", b"\x34\x05\x00\x01a\xff\xff"),
+    no(5, "PUBLISH, QoS 3 in 5.0", b"\x36\x06\x00\x01a\x00\x07\x00", MALFORMED, "[MQTT-3.3.1-4]"),
+    no(5, "PUBLISH, DUP at QoS 0 in 5.0", b"\x38\x04\x00\x01a\x00", MALFORMED, "[MQTT-3.3.1-2]"),
+    no(5, "PUBLISH, Packet Identifier 0 at QoS 2", b"\x34\x06\x00\x01a\x00\x00\x00", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
+    no(5, "PUBLISH to +/a", b"\x30\x06\x00\x03+/a\x00", NAME_INVALID, "[MQTT-3.3.2-2]"),
+    no(5, "PUBLISH, topic with U+0000 in 5.0", b"\x30\x05\x00\x02\x61\x00\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "PUBLISH, topic with U+D800", b"\x30\x06\x00\x03\xed\xa0\x80\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(4, "PUBLISH, topic with an overlong slash", b"\x30\x05\x00\x03\x61\xc0\xaf", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(4, "PUBLISH, topic beyond U+10FFFF", b"\x30\x06\x00\x04\xf4\x90\x80\x80", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "PUBLISH, Message Expiry Interval twice", b"\x30\x0e\x00\x01a\x0a\x02\x00\x00\x00\x01\x02\x00\x00\x00\x01", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBLISH, Content Type twice", b"\x30\x0c\x00\x01a\x08\x03\x00\x01\x63\x03\x00\x01\x63", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBLISH, Response Topic twice", b"\x30\x0c\x00\x01a\x08\x08\x00\x01\x72\x08\x00\x01\x72", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBLISH, Correlation Data twice", b"\x30\x0c\x00\x01a\x08\x09\x00\x01\x78\x09\x00\x01\x78", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBLISH, Content Type is not UTF-8", b"\x30\x08\x00\x01a\x04\x03\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "PUBLISH, Response Topic is not UTF-8", b"\x30\x08\x00\x01a\x04\x08\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "PUBLISH, User Property whose name is not UTF-8", b"\x30\x0b\x00\x01a\x07\x26\x00\x01\xff\x00\x01v", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "PUBLISH, User Property with U+0000 in its value", b"\x30\x0b\x00\x01a\x07\x26\x00\x01k\x00\x01\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "PUBLISH, Session Expiry Interval", b"\x30\x09\x00\x01a\x05\x11\x00\x00\x00\x01", MALFORMED, "§2.2.2.2"),
+    no(5, "PUBLISH, Reason String", b"\x30\x08\x00\x01a\x04\x1f\x00\x01\x72", MALFORMED, "§2.2.2.2"),
+    no(5, "PUBLISH, Will Delay Interval", b"\x30\x09\x00\x01a\x05\x18\x00\x00\x00\x01", MALFORMED, "§2.2.2.2"),
+    no(5, "PUBLISH, an unknown property", b"\x30\x06\x00\x01a\x02\x7e\x00", MALFORMED, "§2.2.2.2"),
+    no(5, "PUBLISH, Property Length not minimal", b"\x30\x05\x00\x01a\x80\x00", MALFORMED, "[MQTT-1.5.5-1]"),
 ];
 
 #[rustfmt::skip]
@@ -212,6 +305,66 @@ pub const ACKS: &[Case] = &[
     no(5, "PUBREL, Reason Code of PUBACK", b"\x62\x03\x00\x07\x97", PROTOCOL_ERROR, "§2.4"),
     no(4, "PUBREL, flags 0", b"\x60\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
     no(5, "PUBCOMP, flags 2", b"\x72\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    ok(5, "PUBREC, no matching subscribers", b"\x50\x03\x00\x07\x10").by_server(),
+    ok(5, "PUBREC 5.0 with properties", b"\x50\x0f\x00\x07\x80\x0b\x1f\x00\x01r\x26\x00\x01k\x00\x01v"),
+    ok(5, "PUBREL 5.0 with properties", b"\x62\x08\x00\x07\x92\x04\x1f\x00\x01r"),
+    ok(5, "PUBCOMP 5.0 with properties", b"\x70\x08\x00\x07\x92\x04\x1f\x00\x01r"),
+    no(4, "PUBACK, flags 2 in 3.1.1", b"\x42\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBACK, flags 8 in 3.1.1", b"\x48\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBACK, flags 10 in 3.1.1", b"\x4a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREC, flags 1 in 3.1.1", b"\x51\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREC, flags 2 in 3.1.1", b"\x52\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREC, flags 8 in 3.1.1", b"\x58\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREC, flags 10 in 3.1.1", b"\x5a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREL, flags 1 in 3.1.1", b"\x61\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREL, flags 3 in 3.1.1", b"\x63\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREL, flags 8 in 3.1.1", b"\x68\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREL, flags 10 in 3.1.1", b"\x6a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBCOMP, flags 1 in 3.1.1", b"\x71\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBCOMP, flags 2 in 3.1.1", b"\x72\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBCOMP, flags 8 in 3.1.1", b"\x78\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBCOMP, flags 10 in 3.1.1", b"\x7a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBACK, flags 1 in 5.0", b"\x41\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBACK, flags 2 in 5.0", b"\x42\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBACK, flags 8 in 5.0", b"\x48\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBACK, flags 10 in 5.0", b"\x4a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREC, flags 1 in 5.0", b"\x51\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREC, flags 2 in 5.0", b"\x52\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREC, flags 8 in 5.0", b"\x58\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREC, flags 10 in 5.0", b"\x5a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREL, flags 0 in 5.0", b"\x60\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREL, flags 1 in 5.0", b"\x61\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREL, flags 3 in 5.0", b"\x63\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREL, flags 8 in 5.0", b"\x68\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBREL, flags 10 in 5.0", b"\x6a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBCOMP, flags 1 in 5.0", b"\x71\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBCOMP, flags 8 in 5.0", b"\x78\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PUBCOMP, flags 10 in 5.0", b"\x7a\x02\x00\x07", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PUBREC 3.1.1, trailing byte", b"\x50\x03\x00\x07\x00", MALFORMED, "§4.13.1"),
+    no(5, "PUBREC, trailing byte", b"\x50\x05\x00\x07\x00\x00\x00", MALFORMED, "§4.13.1"),
+    no(4, "PUBREC, Packet Identifier 0", b"\x50\x02\x00\x00", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
+    no(5, "PUBREC, one byte", b"\x50\x01\x00", MALFORMED, "§4.13.1"),
+    no(5, "PUBREC, unknown Reason Code", b"\x50\x03\x00\x07\x7f", PROTOCOL_ERROR, "§2.4"),
+    no(5, "PUBREC, Reason String twice", b"\x50\x0c\x00\x07\x80\x08\x1f\x00\x01\x72\x1f\x00\x01\x72", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBREC, Content Type", b"\x50\x08\x00\x07\x80\x04\x03\x00\x01\x63", MALFORMED, "§2.2.2.2"),
+    no(4, "PUBREL 3.1.1, trailing byte", b"\x62\x03\x00\x07\x00", MALFORMED, "§4.13.1"),
+    no(5, "PUBREL, trailing byte", b"\x62\x05\x00\x07\x00\x00\x00", MALFORMED, "§4.13.1"),
+    no(4, "PUBREL, Packet Identifier 0", b"\x62\x02\x00\x00", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
+    no(5, "PUBREL, one byte", b"\x62\x01\x00", MALFORMED, "§4.13.1"),
+    no(5, "PUBREL, unknown Reason Code", b"\x62\x03\x00\x07\x7f", PROTOCOL_ERROR, "§2.4"),
+    no(5, "PUBREL, Reason String twice", b"\x62\x0c\x00\x07\x92\x08\x1f\x00\x01\x72\x1f\x00\x01\x72", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBREL, Content Type", b"\x62\x08\x00\x07\x92\x04\x03\x00\x01\x63", MALFORMED, "§2.2.2.2"),
+    no(4, "PUBCOMP 3.1.1, trailing byte", b"\x70\x03\x00\x07\x00", MALFORMED, "§4.13.1"),
+    no(5, "PUBCOMP, trailing byte", b"\x70\x05\x00\x07\x00\x00\x00", MALFORMED, "§4.13.1"),
+    no(4, "PUBCOMP, Packet Identifier 0", b"\x70\x02\x00\x00", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
+    no(5, "PUBCOMP, one byte", b"\x70\x01\x00", MALFORMED, "§4.13.1"),
+    no(5, "PUBCOMP, unknown Reason Code", b"\x70\x03\x00\x07\x7f", PROTOCOL_ERROR, "§2.4"),
+    no(5, "PUBCOMP, Reason String twice", b"\x70\x0c\x00\x07\x92\x08\x1f\x00\x01\x72\x1f\x00\x01\x72", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "PUBCOMP, Content Type", b"\x70\x08\x00\x07\x92\x04\x03\x00\x01\x63", MALFORMED, "§2.2.2.2"),
+    no(5, "PUBREC, no matching subscribers from a client", b"\x50\x03\x00\x07\x10", PROTOCOL_ERROR, "§2.4"),
+    no(5, "PUBCOMP, Reason Code of PUBREC", b"\x70\x03\x00\x07\x97", PROTOCOL_ERROR, "§2.4"),
+    no(5, "PUBACK, Reason String is not UTF-8", b"\x40\x08\x00\x07\x80\x04\x1f\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "PUBACK, Property Length past the packet", b"\x40\x05\x00\x07\x80\x05\x1f", MALFORMED, "§2.2.2.1"),
 ];
 
 #[rustfmt::skip]
@@ -244,6 +397,35 @@ pub const SUBSCRIBE: &[Case] = &[
     no(5, "SUBSCRIBE to $share/g", b"\x82\x0e\x00\x01\x00\x00\x08$share/g\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
     no(5, "SUBSCRIBE to $share/+/a", b"\x82\x10\x00\x01\x00\x00\x0a$share/+/a\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
     no(4, "SUBSCRIBE from a server", b"\x82", PROTOCOL_ERROR, "§2.1.2").by_server(),
+    ok(5, "SUBSCRIBE, every wildcard in its place", b"\x82\x14\x00\x01\x00\x00\x03+/+\x00\x00\x04/+/#\x01\x00\x01#\x02"),
+    ok(4, "SUBSCRIBE 3.1.1 to what 5.0 shares", b"\x82\x0f\x00\x01\x00\x0a$share/g/#\x01"),
+    no(4, "SUBSCRIBE, flags 1 in 3.1.1", b"\x81\x06\x00\x01\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "SUBSCRIBE, flags 3 in 3.1.1", b"\x83\x06\x00\x01\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "SUBSCRIBE, flags 8 in 3.1.1", b"\x88\x06\x00\x01\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "SUBSCRIBE, flags 10 in 3.1.1", b"\x8a\x06\x00\x01\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "SUBSCRIBE, flags 0 in 5.0", b"\x80\x07\x00\x01\x00\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "SUBSCRIBE, flags 1 in 5.0", b"\x81\x07\x00\x01\x00\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "SUBSCRIBE, flags 3 in 5.0", b"\x83\x07\x00\x01\x00\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "SUBSCRIBE, flags 8 in 5.0", b"\x88\x07\x00\x01\x00\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "SUBSCRIBE, flags 10 in 5.0", b"\x8a\x07\x00\x01\x00\x00\x01a\x01", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "SUBSCRIBE, Packet Identifier 0 in 5.0", b"\x82\x07\x00\x00\x00\x00\x01a\x01", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
+    no(5, "SUBSCRIBE, the other reserved option bit", b"\x82\x07\x00\x01\x00\x00\x01a\x80", MALFORMED, "[MQTT-3.8.3-5]"),
+    no(4, "SUBSCRIBE 3.1.1, highest reserved bit", b"\x82\x06\x00\x01\x00\x01a\x81", MALFORMED, "[MQTT-3.8.3-5]"),
+    no(4, "SUBSCRIBE, the second filter without options", b"\x82\x09\x00\x01\x00\x01a\x01\x00\x01b", MALFORMED, "§4.13.1"),
+    no(5, "SUBSCRIBE to nothing in 5.0", b"\x82\x06\x00\x01\x00\x00\x00\x00", FILTER_INVALID, "[MQTT-4.7.3-1]"),
+    no(5, "SUBSCRIBE to a#", b"\x82\x08\x00\x01\x00\x00\x02a#\x00", FILTER_INVALID, "[MQTT-4.7.1-1]"),
+    no(5, "SUBSCRIBE to a/+b", b"\x82\x0a\x00\x01\x00\x00\x04a/+b\x00", FILTER_INVALID, "[MQTT-4.7.1-1]"),
+    no(5, "SUBSCRIBE, filter with U+D800", b"\x82\x09\x00\x01\x00\x00\x03\xed\xa0\x80\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(4, "SUBSCRIBE, filter is not UTF-8", b"\x82\x08\x00\x01\x00\x03\x61\x2f\xff\x00", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(5, "SUBSCRIBE to $share/", b"\x82\x0d\x00\x01\x00\x00\x07$share/\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
+    no(5, "SUBSCRIBE to $share/g/", b"\x82\x0f\x00\x01\x00\x00\x09$share/g/\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
+    no(5, "SUBSCRIBE to $share/#/a", b"\x82\x10\x00\x01\x00\x00\x0a$share/#/a\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
+    no(5, "SUBSCRIBE to $share/g+/a", b"\x82\x11\x00\x01\x00\x00\x0b$share/g+/a\x00", FILTER_INVALID, "[MQTT-4.8.2-1]"),
+    no(5, "SUBSCRIBE to $share/g/a+", b"\x82\x11\x00\x01\x00\x00\x0b$share/g/a+\x00", FILTER_INVALID, "[MQTT-4.7.1-1]"),
+    no(5, "SUBSCRIBE, Topic Alias", b"\x82\x0a\x00\x01\x03\x23\x00\x01\x00\x01a\x00", MALFORMED, "§2.2.2.2"),
+    no(5, "SUBSCRIBE, no Property Length", b"\x82\x02\x00\x01", MALFORMED, "[MQTT-2.2.2-1]"),
+    no(5, "SUBSCRIBE, filter with U+0000 in 5.0", b"\x82\x08\x00\x01\x00\x00\x02\x61\x00\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "SUBSCRIBE to #/a in 5.0", b"\x82\x09\x00\x01\x00\x00\x03#/a\x00", FILTER_INVALID, "[MQTT-4.7.1-1]"),
 ];
 
 #[rustfmt::skip]
@@ -260,6 +442,8 @@ pub const SUBACK: &[Case] = &[
     no(4, "UNSUBACK 3.1.1, trailing byte", b"\xb0\x03\x00\x01\x00", MALFORMED, "§4.13.1").by_server(),
     no(5, "SUBACK from a client", b"\x90\x04\x00\x01\x00\x00", PROTOCOL_ERROR, "§2.1.2"),
     no(4, "UNSUBACK from a client", b"\xb0\x02\x00\x01", PROTOCOL_ERROR, "§2.1.2"),
+    no(4, "SUBACK from a client of 3.1.1", b"\x90\x03\x00\x01\x00", PROTOCOL_ERROR, "§2.1.2"),
+    no(5, "UNSUBACK from a client of 5.0", b"\xb0\x04\x00\x01\x00\x00", PROTOCOL_ERROR, "§2.1.2"),
 ];
 
 #[rustfmt::skip]
@@ -274,6 +458,23 @@ pub const UNSUBSCRIBE: &[Case] = &[
     no(4, "UNSUBSCRIBE, half a filter", b"\xa2\x05\x00\x01\x00\x02a", MALFORMED, "§4.13.1"),
     no(4, "UNSUBSCRIBE from a/#/b", b"\xa2\x09\x00\x01\x00\x05a/#/b", FILTER_INVALID, "[MQTT-4.7.1-1]"),
     no(5, "UNSUBSCRIBE, Subscription Identifier", b"\xa2\x08\x00\x01\x02\x0b\x01\x00\x01a", MALFORMED, "§2.2.2.2"),
+    ok(5, "UNSUBSCRIBE, shared", b"\xa2\x0f\x00\x01\x00\x00\x0a$share/g/#"),
+    no(4, "UNSUBSCRIBE, flags 1 in 3.1.1", b"\xa1\x05\x00\x01\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "UNSUBSCRIBE, flags 3 in 3.1.1", b"\xa3\x05\x00\x01\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "UNSUBSCRIBE, flags 8 in 3.1.1", b"\xa8\x05\x00\x01\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "UNSUBSCRIBE, flags 10 in 3.1.1", b"\xaa\x05\x00\x01\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "UNSUBSCRIBE, flags 0 in 5.0", b"\xa0\x06\x00\x01\x00\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "UNSUBSCRIBE, flags 1 in 5.0", b"\xa1\x06\x00\x01\x00\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "UNSUBSCRIBE, flags 3 in 5.0", b"\xa3\x06\x00\x01\x00\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "UNSUBSCRIBE, flags 8 in 5.0", b"\xa8\x06\x00\x01\x00\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "UNSUBSCRIBE, flags 10 in 5.0", b"\xaa\x06\x00\x01\x00\x00\x01a", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "UNSUBSCRIBE from nothing", b"\xa2\x05\x00\x01\x00\x00\x00", FILTER_INVALID, "[MQTT-4.7.3-1]"),
+    no(5, "UNSUBSCRIBE from $share//a", b"\xa2\x0e\x00\x01\x00\x00\x09$share//a", FILTER_INVALID, "[MQTT-4.8.2-1]"),
+    no(4, "UNSUBSCRIBE, filter is not UTF-8", b"\xa2\x05\x00\x01\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
+    no(4, "UNSUBSCRIBE, filter with U+0000", b"\xa2\x05\x00\x01\x00\x01\x00", MALFORMED, "[MQTT-1.5.4-2]"),
+    no(5, "UNSUBSCRIBE, Packet Identifier 0 in 5.0", b"\xa2\x06\x00\x00\x00\x00\x01a", PROTOCOL_ERROR, "[MQTT-2.2.1-3]"),
+    no(5, "UNSUBSCRIBE, Reason String", b"\xa2\x0a\x00\x01\x04\x1f\x00\x01\x72\x00\x01a", MALFORMED, "§2.2.2.2"),
+    no(5, "UNSUBSCRIBE, filter is not UTF-8 in 5.0", b"\xa2\x06\x00\x01\x00\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
 ];
 
 #[rustfmt::skip]
@@ -284,19 +485,32 @@ pub const PING: &[Case] = &[
     no(4, "PINGREQ, flags", b"\xc1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "PINGRESP from a client", b"\xd0\x00", PROTOCOL_ERROR, "§2.1.2"),
     no(4, "PINGREQ from a server", b"\xc0\x00", PROTOCOL_ERROR, "§2.1.2").by_server(),
+    ok(3, "PINGREQ 3.1", b"\xc0\x00"),
+    ok(5, "PINGREQ 5.0", b"\xc0\x00"),
+    no(4, "PINGREQ, flags 2 in 3.1.1", b"\xc2\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PINGREQ, flags 4 in 3.1.1", b"\xc4\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PINGREQ, flags 8 in 3.1.1", b"\xc8\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "PINGREQ, flags 15 in 3.1.1", b"\xcf\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PINGREQ, flags 1 in 5.0", b"\xc1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PINGREQ, flags 2 in 5.0", b"\xc2\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PINGREQ, flags 4 in 5.0", b"\xc4\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PINGREQ, flags 8 in 5.0", b"\xc8\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PINGREQ, flags 15 in 5.0", b"\xcf\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "PINGREQ 5.0 with a body", b"\xc0\x01\x00", MALFORMED, "§4.13.1"),
+    no(5, "PINGRESP from a client of 5.0", b"\xd0\x00", PROTOCOL_ERROR, "§2.1.2"),
 ];
 
 #[rustfmt::skip]
 pub const DISCONNECT: &[Case] = &[
-    ok(4, "DISCONNECT", b"\xe0\x00"),
-    ok(3, "DISCONNECT 3.1", b"\xe0\x00"),
-    ok(5, "DISCONNECT 5.0 in no bytes", b"\xe0\x00"),
-    ok(5, "DISCONNECT 5.0 in one byte", b"\xe0\x01\x04"),
-    ok(5, "DISCONNECT 5.0 from a client with every property", b"\xe0\x12\x00\x10\x11\x00\x00\x00\x0a\x1f\x00\x01r\x26\x00\x01k\x00\x01v"),
+    ok(4, "DISCONNECT", b"\xe0\x00").served(Served::Farewell),
+    ok(3, "DISCONNECT 3.1", b"\xe0\x00").served(Served::Farewell),
+    ok(5, "DISCONNECT 5.0 in no bytes", b"\xe0\x00").served(Served::Farewell),
+    ok(5, "DISCONNECT 5.0 in one byte", b"\xe0\x01\x04").served(Served::Farewell),
+    ok(5, "DISCONNECT 5.0 from a client with every property", b"\xe0\x12\x00\x10\x11\x00\x00\x00\x0a\x1f\x00\x01r\x26\x00\x01k\x00\x01v").served(Served::Farewell),
     ok(5, "DISCONNECT 5.0 from a server with Server Reference", b"\xe0\x07\x9c\x05\x1c\x00\x02sr").by_server(),
     ok(5, "DISCONNECT, bad authentication method", b"\xe0\x01\x8c").by_server(),
-    respelled(5, "DISCONNECT 5.0, success in one byte", b"\xe0\x01\x00"),
-    respelled(5, "DISCONNECT 5.0, no properties in two bytes", b"\xe0\x02\x04\x00"),
+    respelled(5, "DISCONNECT 5.0, success in one byte", b"\xe0\x01\x00").served(Served::Farewell),
+    respelled(5, "DISCONNECT 5.0, no properties in two bytes", b"\xe0\x02\x04\x00").served(Served::Farewell),
     no(4, "DISCONNECT 3.1.1 with a body", b"\xe0\x01\x00", MALFORMED, "§4.13.1"),
     no(5, "DISCONNECT, trailing byte", b"\xe0\x03\x00\x00\x00", MALFORMED, "§4.13.1"),
     no(5, "DISCONNECT, flags", b"\xe1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
@@ -306,12 +520,20 @@ pub const DISCONNECT: &[Case] = &[
     no(5, "DISCONNECT, Server Reference from a client", b"\xe0\x07\x00\x05\x1c\x00\x02sr", PROTOCOL_ERROR, "§3.14.2.2.5"),
     no(5, "DISCONNECT, Session Expiry Interval from a server", b"\xe0\x07\x8b\x05\x11\x00\x00\x00\x0a", PROTOCOL_ERROR, "[MQTT-3.14.2-2]").by_server(),
     no(5, "DISCONNECT, Session Expiry Interval twice", b"\xe0\x0c\x00\x0a\x11\x00\x00\x00\x0a\x11\x00\x00\x00\x0a", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(4, "DISCONNECT, flags 1 in 3.1.1", b"\xe1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "DISCONNECT, flags 2 in 3.1.1", b"\xe2\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(4, "DISCONNECT, flags 8 in 3.1.1", b"\xe8\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "DISCONNECT, flags 2 in 5.0", b"\xe2\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "DISCONNECT, flags 8 in 5.0", b"\xe8\x00", MALFORMED, "[MQTT-2.1.3-1]"),
+    no(5, "DISCONNECT, Reason String twice", b"\xe0\x0a\x00\x08\x1f\x00\x01\x72\x1f\x00\x01\x72", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "DISCONNECT, Topic Alias", b"\xe0\x05\x00\x03\x23\x00\x01", MALFORMED, "§2.2.2.2"),
+    no(5, "DISCONNECT, Reason String is not UTF-8", b"\xe0\x06\x00\x04\x1f\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
 ];
 
 #[rustfmt::skip]
 pub const AUTH: &[Case] = &[
-    ok(5, "AUTH, every property", b"\xf0\x15\x18\x13\x15\x00\x01m\x16\x00\x01\xff\x1f\x00\x01r\x26\x00\x01k\x00\x01v"),
-    ok(5, "AUTH, re-authenticate", b"\xf0\x06\x19\x04\x15\x00\x01m"),
+    ok(5, "AUTH, every property", b"\xf0\x15\x18\x13\x15\x00\x01m\x16\x00\x01\xff\x1f\x00\x01r\x26\x00\x01k\x00\x01v").served(Served::Refused(PROTOCOL_ERROR)),
+    ok(5, "AUTH, re-authenticate", b"\xf0\x06\x19\x04\x15\x00\x01m").served(Served::Refused(PROTOCOL_ERROR)),
     ok(5, "AUTH, success in no bytes", b"\xf0\x00").by_server(),
     respelled(5, "AUTH, success written out", b"\xf0\x02\x00\x00").by_server(),
     no(5, "AUTH, success from a client", b"\xf0\x00", PROTOCOL_ERROR, "§2.4"),
@@ -322,6 +544,11 @@ pub const AUTH: &[Case] = &[
     no(5, "AUTH, flags", b"\xf1\x00", MALFORMED, "[MQTT-2.1.3-1]"),
     no(4, "AUTH in 3.1.1", b"\xf0\x00", MALFORMED, "§2.1.2"),
     no(3, "AUTH in 3.1", b"\xf0\x00", MALFORMED, "§2.1.2"),
+    no(5, "AUTH, unknown Reason Code", b"\xf0\x02\x17\x00", PROTOCOL_ERROR, "§2.4"),
+    no(5, "AUTH, data twice", b"\xf0\x0e\x18\x0c\x15\x00\x01\x6d\x16\x00\x01\x78\x16\x00\x01\x78", PROTOCOL_ERROR, "§2.2.2.2"),
+    no(5, "AUTH, Session Expiry Interval", b"\xf0\x0b\x18\x09\x15\x00\x01\x6d\x11\x00\x00\x00\x01", MALFORMED, "§2.2.2.2"),
+    no(5, "AUTH, trailing byte", b"\xf0\x07\x18\x04\x15\x00\x01\x6d\x00", MALFORMED, "§4.13.1"),
+    no(5, "AUTH, method is not UTF-8", b"\xf0\x06\x18\x04\x15\x00\x01\xff", MALFORMED, "[MQTT-1.5.4-1]"),
 ];
 
 #[rustfmt::skip]
@@ -330,4 +557,7 @@ pub const FRAMING: &[Case] = &[
     no(4, "Remaining Length not minimal", b"\xc0\x80\x00", MALFORMED, "[MQTT-1.5.5-1]"),
     no(4, "Remaining Length of five bytes", b"\x30\xff\xff\xff\xff\x01", MALFORMED, "§1.5.5"),
     no(4, "Remaining Length past every limit", b"\x30\xff\xff\xff\x7f", 0x95, "[MQTT-3.2.2-15]"),
+    no(4, "packet type 0 in 3.1.1", b"\x00", MALFORMED, "§2.1.2"),
+    no(5, "Remaining Length of five bytes in 5.0", b"\xc0\x80\x80\x80\x80", MALFORMED, "§1.5.5"),
+    no(5, "Remaining Length not minimal in 5.0", b"\xc0\x80\x00", MALFORMED, "[MQTT-1.5.5-1]"),
 ];

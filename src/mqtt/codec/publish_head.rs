@@ -42,7 +42,8 @@ impl PublishHead<'_> {
     pub fn write(&self, payload_len: usize, out: &mut Vec<u8>) {
         let properties_len = self.properties_len();
         let remaining = self.remaining_len(properties_len, payload_len);
-        out.reserve(5 + remaining);
+        // The payload may never be appended here: a large one is shared between receivers.
+        out.reserve(5 + remaining - payload_len);
         let flags = u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain);
         out.push(PacketType::Publish.first_byte() | flags);
         fields::vbi(out, remaining);
@@ -94,5 +95,30 @@ impl PublishHead<'_> {
         let identifiers: usize =
             self.subscription_identifiers.iter().map(|identifier| 1 + fields::vbi_len(identifier.get() as usize)).sum();
         alias + expiry + identifiers + self.forwarded.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_takes_no_room_for_its_payload() {
+        let head = PublishHead {
+            version: Version::V5,
+            topic: b"t",
+            qos: QoS::AtMostOnce,
+            retain: false,
+            dup: false,
+            packet_id: None,
+            topic_alias: None,
+            message_expiry_interval_s: None,
+            subscription_identifiers: &[],
+            forwarded: &[],
+        };
+        let mut out = Vec::new();
+        head.write(1 << 20, &mut out);
+        assert_eq!(out.len(), 8);
+        assert!(out.capacity() < 64, "{}", out.capacity());
     }
 }

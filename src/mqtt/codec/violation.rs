@@ -86,7 +86,7 @@ violations! {
     UnsupportedVersion: UnsupportedProtocolVersion, "[MQTT-3.1.2-2]", "a protocol version other than 3.1, 3.1.1 and 5.0";
     ConnectReservedFlag: MalformedPacket, "[MQTT-3.1.2-3]", "a CONNECT whose reserved flag is set";
     WillFlagsWithoutWill: MalformedPacket, "[MQTT-3.1.2-11]", "Will QoS or Will Retain without a Will";
-    WillQoS3: MalformedPacket, "[MQTT-3.1.2-14]", "a Will QoS of 3";
+    WillQoS3: MalformedPacket, "[MQTT-3.1.2-12]", "a Will QoS of 3";
     PasswordWithoutUserName: MalformedPacket, "3.1.1 [MQTT-3.1.2-22]", "a password without a user name";
     ConnAckReservedFlags: MalformedPacket, "[MQTT-3.2.2-1]", "CONNACK flags whose reserved bits are set";
     SessionPresentOnFailure: ProtocolError, "[MQTT-3.2.2-6]", "Session Present together with a failure";

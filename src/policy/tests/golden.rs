@@ -33,7 +33,7 @@ fn every_file_says_what_comes_out() {
 /// The faults of the policy, or the answers to the questions in `expected`.
 fn answers(input: &str, expected: &str) -> String {
     let mut out = String::new();
-    match Policy::parse(input, "policy.yaml") {
+    match Policy::parse_with(input, "policy.yaml", &key_file) {
         Err(faults) => faults.iter().for_each(|fault| writeln!(out, "{fault}").unwrap()),
         Ok(policy) => {
             for line in expected.lines().filter(|line| line.starts_with("> ")) {
@@ -45,6 +45,16 @@ fn answers(input: &str, expected: &str) -> String {
         }
     }
     out
+}
+
+/// The key files that a golden policy can name.
+fn key_file(name: &str) -> Result<KeyFileText, String> {
+    let text = match name {
+        "sound.key" => "dev-1:000102030405060708090a0b0c0d0e0f\ndev-2:101112131415161718191a1b1c1d1e1f\n",
+        "faulty.key" => "dev-1:secret\ndev-2 101112131415161718191a1b1c1d1e1f\n",
+        _ => return Err(format!("{name}: no such file")),
+    };
+    Ok(KeyFileText { origin: name.to_owned(), text: text.to_owned() })
 }
 
 /// `USER [client_id=ID] [claim.NAME=VALUE] [qos=N] [retain] [bytes=N] publish|subscribe TOPIC`

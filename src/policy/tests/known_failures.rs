@@ -124,6 +124,17 @@ fn system_topics_need_a_rule_of_their_own() {
     let narrow = access(&everybody(r#"[ { topic: "$SYS/#", rw: r } ]"#), "u");
     assert!(may_subscribe(&narrow, "$SYS/#") && may_subscribe(&narrow, "$SYS/broker") && !may_subscribe(&narrow, "#"));
     assert!(!may_subscribe(&narrow, "$OTHER/#") && !may_publish(&narrow, "$SYS/broker"));
+    // What the server says of itself cannot be forged, whatever a rule grants.
+    // A rule that would grant it is a fault; one in which it shows at bind only does not hold.
+    let generous =
+        r##"[ { topic: "#", rw: rw }, { topic: "$S${username}/#", rw: rw }, { topic: "$SYSTEM/#", rw: rw } ]"##;
+    let generous = access(&everybody(generous), "YS");
+    for topic in ["$SYS", "$SYS/", "$SYS/broker/version"] {
+        let verdict = generous.publish(topic, QoS::AtMostOnce, true, 0);
+        assert_eq!((verdict.allow, verdict.reason), (false, Reason::ServerOwned), "{topic}");
+        assert!(generous.receive(topic).allow, "{topic}");
+    }
+    assert!(may_publish(&generous, "$SYSTEM/x") && may_publish(&generous, "a/$SYS"));
 }
 
 #[test]

@@ -3,14 +3,20 @@
 //! Not here: anything that a single theme needs.
 
 pub mod certificates;
+pub mod cutter;
 pub mod http;
+pub mod issuer;
 pub mod json;
+pub mod mosquitto;
 pub mod mqtt;
 pub mod puppet;
+pub mod random;
 pub mod server;
 pub mod transport;
 
+pub use cutter::Cutter;
 pub use json::JsonClient;
+pub use mosquitto::Mosquitto;
 pub use mqtt::Client;
 pub use puppet::Puppet;
 pub use server::{Server, Setup};

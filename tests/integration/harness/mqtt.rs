@@ -1,6 +1,7 @@
 //! An MQTT client that says exactly what it is told to, packet by packet.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::time::Instant;
 
@@ -93,7 +94,20 @@ impl Client {
     /// Opens the transport, up to where CONNECT would come.
     pub fn open(server: &Server, over: Over, version: Version) -> Self {
         let subprotocol = if version == Version::V3 { "mqttv3.1" } else { "mqtt" };
-        let transport = Transport::open(server, over, "/mqtt", subprotocol);
+        Self::over(Transport::open(server, over, "/mqtt", subprotocol), over, version)
+    }
+
+    /// Opens a TCP connection to any broker.
+    pub fn open_at(address: SocketAddr, version: Version) -> Self {
+        Self::over(Transport::tcp(address), Over::Tcp, version)
+    }
+
+    /// Opens a WebSocket at `path` and sends `connect`; whatever the answer is, it comes back.
+    pub fn try_connect_at(server: &Server, over: Over, path: &str, connect: Connect) -> (Self, ConnAck) {
+        Self::over(Transport::open(server, over, path, "mqtt"), over, connect.version).say(connect)
+    }
+
+    fn over(transport: Transport, over: Over, version: Version) -> Self {
         let limits = Limits { packet_bytes_max: 16 << 20, user_properties_max: 20_000, ..Limits::default() };
         let decoder = Decoder::with_version(Sender::Server, limits, version);
         Self { transport, over, version, decoder, stream: Vec::new(), put_aside: VecDeque::new(), next_packet_id: 1 }
@@ -101,10 +115,13 @@ impl Client {
 
     /// Opens and sends `connect`; whatever the answer is, it comes back.
     pub fn try_connect(server: &Server, over: Over, connect: Connect) -> (Self, ConnAck) {
-        let mut client = Self::open(server, over, connect.version);
-        client.send(&Packet::Connect(Box::new(connect)));
-        match client.receive() {
-            Packet::ConnAck(answer) => (client, *answer),
+        Self::open(server, over, connect.version).say(connect)
+    }
+
+    fn say(mut self, connect: Connect) -> (Self, ConnAck) {
+        self.send(&Packet::Connect(Box::new(connect)));
+        match self.receive() {
+            Packet::ConnAck(answer) => (self, *answer),
             other => panic!("{other:?} instead of CONNACK"),
         }
     }

@@ -91,6 +91,14 @@ impl Puppet {
         writeln!(commands, "{line}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
+    /// Ends its standard input and waits until it has ended itself.
+    pub fn finish(mut self) {
+        self.commands = None;
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        let status = self.child.wait().expect("a child of this process");
+        assert!(status.success(), "{}: {status}", self.name);
+    }
+
     /// Opens `url` in a page of the browser called `page`.
     pub fn open(&mut self, page: &str, url: &str) {
         self.tell(&json!({ "do": "open", "page": page, "url": url }));

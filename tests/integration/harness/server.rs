@@ -219,14 +219,17 @@ impl Server {
     pub fn wait_for_metric(&self, series: &str, is_wanted: impl Fn(f64) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let body = super::http::get(self.address("admin"), "/metrics").body;
-            let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-            let value = line.unwrap_or_else(|| panic!("no {series} in\n{body}"));
-            if is_wanted(value.trim().parse().expect("a number")) {
+            let value = self.metric(series);
+            if is_wanted(value) {
                 return;
             }
             assert!(Instant::now() < deadline, "{series} is {value}");
         }
+    }
+
+    /// The value of the series of this full name on the metrics page.
+    pub fn metric(&self, series: &str) -> f64 {
+        metric(self.address("admin"), series)
     }
 
     /// Anonymous resident memory in bytes, as the kernel counts it.
@@ -243,6 +246,14 @@ impl Drop for Server {
             eprintln!("---- the server printed:\n{}----", self.printed());
         }
     }
+}
+
+/// The value of a series on the metrics page of this admin listener.
+pub fn metric(admin: SocketAddr, series: &str) -> f64 {
+    let body = super::http::get(admin, "/metrics").body;
+    let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = line.unwrap_or_else(|| panic!("no {series} in\n{body}"));
+    value.trim().parse().expect("a number")
 }
 
 struct Process {
@@ -286,7 +297,7 @@ impl Drop for Process {
 }
 
 /// Takes a port without listening: connections are refused, the system gives it to nobody, and a server may still listen on it.
-fn hold(address: SocketAddr) -> Socket {
+pub(super) fn hold(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("a TCP socket");
     socket.bind(&address.into()).expect("the port that the server has just left");
@@ -316,7 +327,7 @@ pub fn tidegate() -> Command {
 
 /// What a process prints, line by line as it comes.
 #[derive(Default)]
-struct Output {
+pub(super) struct Output {
     state: Mutex<OutputState>,
     changed: Condvar,
 }
@@ -328,7 +339,7 @@ struct OutputState {
 }
 
 impl Output {
-    fn collect(self: &Arc<Self>, stream: impl Read + Send + 'static) {
+    pub(super) fn collect(self: &Arc<Self>, stream: impl Read + Send + 'static) {
         self.state.lock().expect("no panic while held").open_streams += 1;
         let output = Arc::clone(self);
         std::thread::spawn(move || {
@@ -343,12 +354,12 @@ impl Output {
         });
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.state.lock().expect("no panic while held").text.clone()
     }
 
     /// Waits until `find` finds what it looks for in everything printed so far.
-    fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>, what: &str) -> T {
+    pub(super) fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>, what: &str) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.state.lock().expect("no panic while held");
         loop {

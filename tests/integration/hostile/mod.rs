@@ -12,7 +12,7 @@ use tidegate::mqtt::{QoS, Version};
 use crate::harness::{Client, Over, Server};
 
 /// The server runs, has not grown by more than `bytes_max` beyond `before`, and serves a newcomer.
-fn unharmed(server: &mut Server, before: u64, bytes_max: u64) {
+pub fn unharmed(server: &mut Server, before: u64, bytes_max: u64) {
     assert!(server.is_running(), "it printed:\n{}", server.printed());
     assert!(!server.printed().contains("panicked at"), "it printed:\n{}", server.printed());
     let mut newcomer = Client::connect(server, Over::Wss, Version::V5, "newcomer");
@@ -24,4 +24,4 @@ fn unharmed(server: &mut Server, before: u64, bytes_max: u64) {
 }
 
 /// Memory that an allocator may keep for itself without anything being wrong.
-const ALLOCATOR_SLACK: u64 = 16 << 20;
+pub const ALLOCATOR_SLACK: u64 = 16 << 20;

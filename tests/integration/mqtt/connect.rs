@@ -121,7 +121,7 @@ fn an_empty_identifier_needs_a_clean_session_before_mqtt_5() {
     let mut connect = mqtt::connect(Version::V4, "");
     connect.clean_start = false;
     let (mut client, answer) = Client::try_connect(&server, Over::Tcp, connect);
-    assert_eq!(answer.reason, ReasonCode::ClientIdentifierNotValid, "[MQTT-3.1.3-8]");
+    assert_eq!(answer.reason, ReasonCode::ClientIdentifierNotValid, "3.1.1 [MQTT-3.1.3-8]");
     client.expect_closed();
 }
 

@@ -16,7 +16,7 @@ fn the_last_retained_message_waits_for_whoever_subscribes() {
         let mut subscriber = Client::connect(&server, Over::Wss, version, "subscriber");
         subscriber.subscribe("r/1", QoS::ExactlyOnce);
         let message = subscriber.expect_message("r/1", b"new");
-        assert!(message.retain, "[MQTT-3.3.1-8]");
+        assert!(message.retain, "3.1.1 [MQTT-3.3.1-8]");
         assert_eq!(message.qos, QoS::AtLeastOnce);
         subscriber.expect_nothing();
     }

@@ -31,7 +31,8 @@ impl Handshake {
         let origins = Origins::new(&OriginRule::Same).expect("the rule is sound");
         let own_origin = Origin::new("https", b"tide.example");
         let requirements = Requirements { origins: &origins, own_origin: own_origin.as_ref(), subprotocols };
-        check(&self.0, &requirements).map_err(|refusal| (refusal.status.as_u16(), refusal.cause))
+        let checked = check(&self.0, &requirements);
+        checked.map(|checked| checked.subprotocol).map_err(|refusal| (refusal.status.as_u16(), refusal.cause))
     }
 }
 

@@ -36,9 +36,11 @@ pub(super) fn publish(publish: &Publish<'_>, version: Version, out: &mut Vec<u8>
         subscription_identifiers: &properties.subscription_identifiers,
         forwarded: &properties.forwarded,
     };
-    if head.packet_len(publish.payload.len()) > VBI_MAX as usize {
+    let packet_len = head.packet_len(publish.payload.len());
+    if packet_len > VBI_MAX as usize {
         return Err(EncodeError::TooLong);
     }
+    out.reserve(packet_len);
     head.write(publish.payload.len(), out);
     out.extend_from_slice(&publish.payload);
     Ok(())

@@ -1,7 +1,7 @@
 //! Every row of the packet table, decoded and encoded.
 
 use super::*;
-use crate::mqtt::codec::cases::{self, Case, Expected};
+use crate::mqtt::codec::cases::{self, Case, Expected, Served};
 
 fn version(case: &Case) -> Version {
     match case.version {
@@ -74,6 +74,16 @@ fn no_row_is_judged_before_its_bytes_are_there() {
         for end in 0..case.bytes.len() {
             assert_eq!(decoder(case).decode(&case.bytes[..end]), Ok(None), "{} cut to {end}", case.name);
         }
+    }
+}
+
+#[test]
+fn every_row_has_a_name_of_its_own_and_a_server_answers_only_clients() {
+    let mut names = std::collections::BTreeSet::new();
+    for case in cases::all() {
+        assert!(names.insert(case.name), "{} twice", case.name);
+        let is_clients = !case.is_from_server && !matches!(case.expected, Expected::Refused(..));
+        assert!(case.served == Served::Taken || is_clients, "{} is never served", case.name);
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::shared::{Eligible, Losses, SharedDues};
+use super::world::{Copy, Sent};
 use crate::engine::message::{Acknowledgement, SubscribeRequest};
-use crate::engine::tests::world::{Copy, Sent};
 use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{QoS, topic};
 
-pub(super) struct Model {
+#[derive(Debug)]
+pub(super) struct Ledger {
     now: Instant,
     sessions: BTreeMap<&'static str, Session>,
     /// By topic, NUL for `/`, which is the order they are sent in.
@@ -16,35 +18,62 @@ pub(super) struct Model {
     sessions_made: u64,
     /// Counts publications, Wills included.
     sequence: u64,
-    queues_may_overflow: bool,
-    /// Copies that sessions were entitled to by publications.
+    losses: Losses,
+    shared: SharedDues,
+    /// Copies that sessions and groups were entitled to by publications.
     pub(super) entitled_count: u64,
     pub(super) live_sent_count: u64,
     pub(super) retained_sent_count: u64,
+    /// How many of the live ones may have been retained ones.
+    pub(super) ambiguous_count: u64,
     /// Unacknowledged messages of sessions when they ended: sent, and counted as dropped as well.
     pub(super) ended_in_flight_count: u64,
+    /// Messages that no member of a group was entitled to see.
+    pub(super) denied_count: u64,
 }
 
-#[derive(Clone)]
+/// From this payload size on, the client [`SMALL`] takes nothing.
+pub(super) const LARGE: usize = 20;
+pub(super) const SMALL: &str = "small";
+
+/// A Will: published under its number as payload.
+#[derive(Clone, Debug)]
+pub(super) struct Will {
+    pub(super) number: u32,
+    pub(super) topic: &'static str,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) delay_s: u32,
+    pub(super) expiry_s: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
 struct Retained {
     topic: &'static str,
     payload: String,
     qos: QoS,
     expires_at: Option<Instant>,
     sequence: u64,
+    /// In a backlog: whether a copy that was taken for a live one may have been this.
+    may_be_here: bool,
 }
 
+#[derive(Debug)]
 struct Session {
     number: u64,
     is_connected: bool,
+    /// Whether the transport is gone and the engine does not know.
+    is_broken: bool,
     /// Until the first pump nothing may be sent.
     is_held: bool,
     expiry_s: u32,
     ends_at: Option<Instant>,
-    will: Option<(u32, &'static str, u32)>,
+    will: Option<Will>,
     will_at: Option<Instant>,
     window: usize,
     subscriptions: BTreeMap<String, SubscribeRequest>,
+    /// The Shared Subscriptions it ever had, each with the last publication before it was removed, if it was.
+    shared: BTreeMap<String, (SubscribeRequest, Option<u64>)>,
     /// Live copies that were not yet sent, by publication.
     due: BTreeMap<u64, Due>,
     last_sent_sequence: u64,
@@ -55,22 +84,27 @@ struct Session {
     receiving: BTreeSet<u16>,
 }
 
+#[derive(Debug)]
 struct Due {
     copy: Copy,
     expires_at: Option<Instant>,
     is_too_large: bool,
 }
 
+#[derive(Debug)]
 struct Backlog {
     request: SubscribeRequest,
     entries: VecDeque<Retained>,
 }
 
+#[derive(Debug)]
 struct InFlight {
     packet_id: u16,
     copy: Copy,
     owed: Owed,
     was_sent_here: bool,
+    /// The number of its [`SharedDues`], if it came by a Shared Subscription.
+    shared: Option<u64>,
 }
 
 /// What the client owes for a message.
@@ -91,19 +125,22 @@ pub(super) struct Publication<'a> {
     pub(super) expires_at: Option<Instant>,
 }
 
-impl Model {
-    pub(super) fn new(now: Instant, queues_may_overflow: bool) -> Self {
+impl Ledger {
+    pub(super) fn new(now: Instant, losses: Losses) -> Self {
         Self {
             now,
             sessions: BTreeMap::new(),
             retained: BTreeMap::new(),
             sessions_made: 0,
             sequence: 0,
-            queues_may_overflow,
+            losses,
+            shared: SharedDues::default(),
             entitled_count: 0,
             live_sent_count: 0,
             retained_sent_count: 0,
+            ambiguous_count: 0,
             ended_in_flight_count: 0,
+            denied_count: 0,
         }
     }
 
@@ -114,8 +151,8 @@ impl Model {
 
     /// Another owner came and went, after the session's time was over.
     pub(super) fn forget(&mut self, client_id: &'static str) {
-        if let Some((_, will)) = self.end(client_id) {
-            self.publish_will(client_id, will);
+        if let Some(will) = self.end(client_id) {
+            self.publish_will(client_id, &will);
         }
         self.sessions_made += 1;
     }
@@ -127,30 +164,31 @@ impl Model {
         clean_start: bool,
         expiry_s: u32,
         window: usize,
-        will: Option<(u32, &'static str, u32)>,
+        will: Option<Will>,
     ) -> bool {
         let goes_on = !clean_start
             && self.has_session(client_id)
             && self.sessions.get(client_id).is_some_and(|session| session.expiry_s > 0);
         let mut old_will = None;
         if !goes_on {
-            old_will = self.end(client_id).map(|(_, will)| will);
+            old_will = self.end(client_id);
             self.sessions_made += 1;
             self.sessions.insert(client_id, Session::new(self.sessions_made));
         }
         let Some(session) = self.sessions.get_mut(client_id) else { return false };
         if goes_on && session.is_connected {
             session.disconnect();
-            old_will = session.will.take().filter(|(_, _, delay_s)| *delay_s == 0);
+            old_will = session.will.take().filter(|will| will.delay_s == 0);
         }
         session.is_connected = true;
+        session.is_broken = false;
         session.is_held = true;
         session.expiry_s = expiry_s;
         session.window = window;
         session.will = will;
         (session.ends_at, session.will_at) = (None, None);
         if let Some(will) = old_will {
-            self.publish_will(client_id, will);
+            self.publish_will(client_id, &will);
         }
         goes_on
     }
@@ -161,41 +199,51 @@ impl Model {
         session.disconnect();
         session.is_connected = false;
         session.expiry_s = expiry_s.unwrap_or(session.expiry_s);
-        session.will = session.will.filter(|_| publish_will);
+        session.will = session.will.take().filter(|_| publish_will);
         let seconds = |count: u32| Duration::from_secs(count.into());
         let mut will = None;
         if session.expiry_s == 0 {
-            will = self.end(client_id).map(|(_, will)| will);
+            will = self.end(client_id);
         } else {
             session.ends_at = Some(now + seconds(session.expiry_s));
-            match session.will {
-                Some((_, _, 0)) => will = session.will.take(),
-                Some((_, _, delay_s)) => session.will_at = Some(now + seconds(delay_s)),
+            match session.will.as_ref().map(|will| will.delay_s) {
+                Some(0) => will = session.will.take(),
+                Some(delay_s) => session.will_at = Some(now + seconds(delay_s)),
                 None => {}
             }
         }
         if let Some(will) = will {
-            self.publish_will(client_id, will);
+            self.publish_will(client_id, &will);
         }
     }
 
-    /// Ends the session. Returns its Will, if that is due then, and when it was due.
-    fn end(&mut self, client_id: &'static str) -> Option<(u64, (u32, &'static str, u32))> {
-        let session = self.sessions.remove(client_id)?;
-        self.ended_in_flight_count += session.in_flight.len() as u64;
-        session.will.map(|will| (session.number, will))
+    /// The transport of `client_id` is gone without a word.
+    pub(super) fn break_transport(&mut self, client_id: &str) {
+        if let Some(session) = self.sessions.get_mut(client_id) {
+            session.is_broken = true;
+        }
     }
 
-    fn publish_will(&mut self, client_id: &'static str, (number, topic, _): (u32, &'static str, u32)) {
-        let payload = number.to_string();
-        let from = Some(client_id);
+    /// Ends the session. Returns its Will, which is due then.
+    fn end(&mut self, client_id: &'static str) -> Option<Will> {
+        let session = self.sessions.remove(client_id)?;
+        self.ended_in_flight_count += session.in_flight.len() as u64;
+        for entry in &session.in_flight {
+            if let Some(number) = entry.shared {
+                self.shared.session_ended(number, entry.owed == Owed::PubAck);
+            }
+        }
+        session.will
+    }
+
+    fn publish_will(&mut self, client_id: &'static str, will: &Will) {
         self.publish(&Publication {
-            from,
-            topic,
-            payload: &payload,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            expires_at: None,
+            from: Some(client_id),
+            topic: will.topic,
+            payload: &will.number.to_string(),
+            qos: will.qos,
+            retain: will.retain,
+            expires_at: will.expiry_s.map(|seconds| self.now + Duration::from_secs(seconds.into())),
         });
     }
 
@@ -215,11 +263,11 @@ impl Model {
             let Some(session) = self.sessions.get_mut(client_id) else { continue };
             let is_over = session.ends_at.is_some_and(|ends_at| ends_at <= now);
             session.will_at = None;
-            let will = if is_over { self.end(client_id).map(|(_, will)| will) } else { session.will.take() };
+            let will = if is_over { self.end(client_id) } else { session.will.take() };
             wills.extend(will.map(|will| (client_id, will)));
         }
         for (client_id, will) in wills {
-            self.publish_will(client_id, will);
+            self.publish_will(client_id, &will);
         }
         self.retained.retain(|_, retained| retained.expires_at.is_none_or(|at| at > now));
     }
@@ -238,6 +286,7 @@ impl Model {
                     qos: publication.qos,
                     expires_at: publication.expires_at,
                     sequence: self.sequence,
+                    may_be_here: false,
                 };
                 self.retained.insert(key, retained);
             }
@@ -250,16 +299,46 @@ impl Model {
             if copy.qos == 0 && !session.is_connected {
                 continue;
             }
-            let is_too_large = *client_id == "small" && copy.payload.len() >= super::LARGE;
+            let is_too_large = *client_id == SMALL && copy.payload.len() >= LARGE;
             session.due.insert(self.sequence, Due { copy, expires_at: publication.expires_at, is_too_large });
         }
+        receivers + self.share(publication)
+    }
+
+    /// Notes what the groups are owed. Says how many there are.
+    fn share(&mut self, publication: &Publication<'_>) -> usize {
+        let requests = self.sessions.values().flat_map(|session| session.subscriptions.values());
+        let shared = requests.filter(|request| request.filter.share_name().is_some());
+        let matching = shared.filter(|request| topic::matches(request.filter.filter(), publication.topic));
+        let texts = matching.map(|request| request.filter.as_str().to_owned()).collect::<BTreeSet<_>>();
+        let mut receivers = 0;
+        for text in texts {
+            if eligible(&self.sessions, &text, publication.topic).count == 0 {
+                self.denied_count += 1;
+                continue;
+            }
+            receivers += 1;
+            self.entitled_count += 1;
+            self.shared.add(&text, self.sequence, publication, publication.payload.len() >= LARGE);
+        }
         receivers
+    }
+
+    /// To be called after each operation, before what it sent is shown.
+    pub(super) fn review(&mut self) {
+        let sessions = &self.sessions;
+        self.shared.review(self.losses, |text, topic| eligible(sessions, text, topic));
     }
 
     pub(super) fn subscribe(&mut self, client_id: &str, request: &SubscribeRequest) {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         let text = request.filter.as_str().to_owned();
         let is_new = session.subscriptions.insert(text.clone(), request.clone()).is_none();
+        if request.filter.share_name().is_some() {
+            // Nothing retained is sent for it.
+            session.shared.insert(text, (request.clone(), None));
+            return;
+        }
         let is_wanted = match request.options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,
@@ -275,6 +354,9 @@ impl Model {
     pub(super) fn unsubscribe(&mut self, client_id: &str, text: &str) -> bool {
         let Some(session) = self.sessions.get_mut(client_id) else { return false };
         session.backlogs.retain(|backlog| backlog.request.filter.as_str() != text);
+        if let Some((_, left_at)) = session.shared.get_mut(text).filter(|(_, left_at)| left_at.is_none()) {
+            *left_at = Some(self.sequence);
+        }
         session.subscriptions.remove(text).is_some()
     }
 
@@ -303,21 +385,28 @@ impl Model {
         here.map(|entry| (entry.packet_id, entry.owed)).collect()
     }
 
+    /// Whether the Packet Identifier is that of a message on its way to the client, sent on this connection or an earlier one.
+    pub(super) fn uses(&self, client_id: &str, packet_id: u16) -> bool {
+        let session = self.sessions.get(client_id);
+        session.is_some_and(|session| session.in_flight.iter().any(|entry| entry.packet_id == packet_id))
+    }
+
     pub(super) fn acknowledge(&mut self, client_id: &str, packet_id: u16, what: Acknowledgement) {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         let in_flight = &mut session.in_flight;
         let Some(index) = in_flight.iter().position(|entry| entry.packet_id == packet_id) else { return };
         if what == Acknowledgement::PubRec {
             in_flight[index].owed = Owed::PubComp;
-        } else {
-            in_flight.remove(index);
+        } else if let Some(number) = in_flight.remove(index).shared {
+            self.shared.acknowledged(number);
         }
     }
 
     /// Judges what the outlet of `client_id` was given.
     pub(super) fn observe(&mut self, client_id: &str, sent: &Sent) {
         let session = self.sessions.get_mut(client_id).expect("only sessions send");
-        assert!(session.is_connected && !session.is_held, "{client_id} was sent {sent:?} too early");
+        let may_send = session.is_connected && !session.is_held && !session.is_broken;
+        assert!(may_send, "{client_id} was sent {sent:?} too early, or too late");
         match sent {
             Sent::PubRel(packet_id) => {
                 let entry = session.in_flight.iter_mut().find(|entry| entry.packet_id == *packet_id);
@@ -329,8 +418,15 @@ impl Model {
             Sent::Publish(copy) => {
                 session.observe_packet_id(copy);
                 let copy = Copy { packet_id: None, ..copy.clone() };
-                if session.take_due(&copy, self.now, self.queues_may_overflow) {
+                if let Some((request, left_at)) = session.shared_of(&copy) {
+                    let number = self.shared.take(&copy, &request, left_at, self.now);
+                    if let Some(entry) = session.in_flight.last_mut().filter(|_| copy.qos > 0) {
+                        entry.shared = number;
+                    }
                     self.live_sent_count += 1;
+                } else if session.take_due(&copy, self.now, self.losses.queues_may_overflow) {
+                    self.live_sent_count += 1;
+                    self.ambiguous_count += u64::from(session.excuse_backlog(&copy, self.now, &self.retained));
                 } else {
                     session.take_backlog(&copy, self.now, &self.retained);
                     self.retained_sent_count += 1;
@@ -346,20 +442,54 @@ impl Model {
     pub(super) fn check_nothing_owing(&mut self, client_id: &str) {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         assert!(session.in_flight.is_empty(), "all in flight was sent again");
-        if !self.queues_may_overflow {
+        if !self.losses.queues_may_overflow {
             let now = self.now;
             let lost = session.due.values().find(|due| due.is_promised(now));
             assert!(lost.is_none(), "{client_id} never got {:?}", lost.map(|due| &due.copy));
         }
         session.due.clear();
         while let Some(backlog) = session.backlogs.pop_front() {
-            let left = backlog.entries.iter().find(|entry| entry.is_current(&self.retained, self.now));
+            let is_left = |entry: &&Retained| entry.is_current(&self.retained, self.now) && !entry.may_be_here;
+            let left = backlog.entries.iter().find(is_left);
             assert!(left.is_none(), "{client_id} never got what is retained for {:?}", left.map(|entry| entry.topic));
         }
     }
+
+    /// Everybody who is connected has read and acknowledged everything; `waiting`: what the engine keeps by Shared Subscriptions for the
+    /// others, by payload.
+    pub(super) fn check_shared(&self, waiting: BTreeMap<String, usize>) {
+        self.shared.check_waiting(waiting, self.now);
+    }
+}
+
+/// Who of the group `text` may see `topic`.
+fn eligible(sessions: &BTreeMap<&'static str, Session>, text: &str, topic: &str) -> Eligible {
+    let mut found = Eligible { count: 0, live_count: 0, lowest_qos: QoS::ExactlyOnce };
+    for session in sessions.values() {
+        let Some(request) = session.subscriptions.get(text) else { continue };
+        if request.check.as_ref().is_some_and(|check| !check.allows(topic)) {
+            continue;
+        }
+        found.count += 1;
+        found.live_count += usize::from(session.is_connected && !session.is_broken);
+        found.lowest_qos = found.lowest_qos.min(request.options.maximum_qos);
+    }
+    found
 }
 
 impl Retained {
+    fn as_seen_by(&self, request: &SubscribeRequest) -> Copy {
+        Copy {
+            topic: self.topic.to_owned(),
+            payload: self.payload.clone(),
+            qos: self.qos.min(request.options.maximum_qos) as u8,
+            retain: true,
+            dup: false,
+            packet_id: None,
+            identifiers: request.identifier.map(|identifier| identifier.get()).into_iter().collect(),
+        }
+    }
+
     /// Whether it is still what is retained for its topic.
     fn is_current(&self, retained: &BTreeMap<String, Self>, now: Instant) -> bool {
         self.expires_at.is_none_or(|at| at > now)
@@ -379,6 +509,7 @@ impl Session {
         Self {
             number,
             is_connected: false,
+            is_broken: false,
             is_held: false,
             expiry_s: 0,
             ends_at: None,
@@ -386,6 +517,7 @@ impl Session {
             will_at: None,
             window: 0,
             subscriptions: BTreeMap::new(),
+            shared: BTreeMap::new(),
             due: BTreeMap::new(),
             last_sent_sequence: 0,
             backlogs: VecDeque::new(),
@@ -397,7 +529,8 @@ impl Session {
     /// What this session is to see of `publication`.
     fn copy_of(&self, client_id: &str, publication: &Publication<'_>) -> Option<Copy> {
         let matching = self.subscriptions.values().filter(|request| {
-            topic::matches(request.filter.as_str(), publication.topic)
+            request.filter.share_name().is_none()
+                && topic::matches(request.filter.as_str(), publication.topic)
                 && !(request.options.no_local && publication.from == Some(client_id))
         });
         let matching = matching.collect::<Vec<_>>();
@@ -417,6 +550,13 @@ impl Session {
             packet_id: None,
             identifiers,
         })
+    }
+
+    /// The Shared Subscription by which `copy` came: each has a Subscription Identifier that no other one has.
+    fn shared_of(&self, copy: &Copy) -> Option<(SubscribeRequest, Option<u64>)> {
+        let [identifier] = copy.identifiers[..] else { return None };
+        let is_it = |request: &SubscribeRequest| request.identifier.is_some_and(|own| own.get() == identifier);
+        self.shared.values().find(|(request, _)| is_it(request)).cloned()
     }
 
     /// The Network Connection is gone: QoS 0 goes with it, the rest stays.
@@ -446,7 +586,7 @@ impl Session {
         assert!(self.in_flight.iter().all(|entry| entry.was_sent_here), "what was left goes first");
         let owed = if copy.qos == 1 { Owed::PubAck } else { Owed::PubRec };
         let copy = Copy { packet_id: None, ..copy.clone() };
-        self.in_flight.push(InFlight { packet_id, copy, owed, was_sent_here: true });
+        self.in_flight.push(InFlight { packet_id, copy, owed, was_sent_here: true, shared: None });
     }
 
     /// Takes a live copy off what is due, if it is one; nothing promised may have been passed over for it.
@@ -473,20 +613,24 @@ impl Session {
                 self.backlogs.pop_front();
                 continue;
             };
-            if !entry.is_current(retained, now) {
-                continue;
+            let is_it = entry.as_seen_by(&backlog.request) == *copy;
+            if entry.is_current(retained, now) && (is_it || !entry.may_be_here) {
+                assert!(is_it, "{:?} was to come before {copy:?}", entry.topic);
+                return;
             }
-            let expected = Copy {
-                topic: entry.topic.to_owned(),
-                payload: entry.payload,
-                qos: entry.qos.min(backlog.request.options.maximum_qos) as u8,
-                retain: true,
-                dup: false,
-                packet_id: None,
-                identifiers: backlog.request.identifier.map(|identifier| identifier.get()).into_iter().collect(),
-            };
-            assert_eq!(*copy, expected);
-            return;
         }
+    }
+
+    /// `copy` was taken for a live one. Where a retained one would look the same, it may have been that. Says whether there is one.
+    fn excuse_backlog(&mut self, copy: &Copy, now: Instant, retained: &BTreeMap<String, Retained>) -> bool {
+        let mut is_ambiguous = false;
+        for Backlog { request, entries } in self.backlogs.iter_mut().filter(|_| copy.retain) {
+            let same = |entry: &&mut Retained| entry.as_seen_by(request) == *copy && entry.is_current(retained, now);
+            for entry in entries.iter_mut().filter(same) {
+                entry.may_be_here = true;
+                is_ambiguous = true;
+            }
+        }
+        is_ambiguous
     }
 }

@@ -1,0 +1,26 @@
+//! Tokens that somebody else signed: JWTs (RFC 7519) in their compact form, verified by keys of a JWK Set (RFC 7517).
+//!
+//! | file | |
+//! |---|---|
+//! | [`key`], [`key_set`] | keys, each for one algorithm alone |
+//! | [`token`] | what a token has to satisfy; pure |
+//! | `keyring` | the key file, read again when it changes |
+//! | [`verifier`] | the three together: token → [`Principal`](super::Principal) |
+//!
+//! Not here: where a token came from (`edge`, `dialect`), and what becomes of a connection whose token expires (`connection`).
+//!
+//! Invariants: the key decides the algorithm, never the token; nothing of a token is believed before its signature is; no part of a token
+//! or of a key is in a log line, an error or a `Debug`.
+
+pub mod key;
+pub mod key_set;
+mod keyring;
+pub mod token;
+pub mod verifier;
+
+pub use key_set::KeySet;
+pub use token::{Rejected, Rules, Verified};
+pub use verifier::{JwtConfig, TokenCounters, Verifier};
+
+#[cfg(test)]
+pub(crate) mod tests;
