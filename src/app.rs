@@ -4,7 +4,6 @@
 //! accepting, tell every client, wait until they have heard it or a deadline has passed, exit.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -23,6 +22,7 @@ use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
 use crate::mqtt::{QoS, ReasonCode, TopicName};
+use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
 use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
@@ -44,7 +44,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 /// Everything that would keep the server from starting with `config`, short of taking its addresses.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Fault> {
-    let policy = load_policy(config.policy.as_deref()).map(drop);
+    let policy = load_policy(config).map(drop);
     let authenticator = Authenticator::new(config.auth.clone()).map(drop);
     let edge = Edge::check(&config.edge);
     [policy, authenticator, edge].into_iter().filter_map(Result::err).flatten().collect()
@@ -109,7 +109,7 @@ fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
 
 /// What is built before anything listens.
 fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
-    let policy = load_policy(config.policy.as_deref());
+    let policy = load_policy(config);
     let authenticator = Authenticator::new(config.auth.clone());
     let (policy, authenticator) = match (policy, authenticator) {
         (Ok(policy), Ok(authenticator)) => (policy, authenticator),
@@ -117,24 +117,39 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
             return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
         }
     };
+    let authenticator = Arc::new(authenticator);
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
         policy: ArcSwap::from_pointee(policy),
         config: config.connection.clone(),
         counters: Default::default(),
-        envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s),
+        envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
         random,
     };
-    Ok(Connections::new(environment, Arc::new(authenticator), Instant::now()))
+    Ok(Connections::new(environment, authenticator, Instant::now()))
+}
+
+/// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.
+fn subjects(authenticator: &Arc<Authenticator>) -> Box<SubjectOf> {
+    let authenticator = Arc::clone(authenticator);
+    Box::new(move |token| {
+        let tokens = authenticator.tokens()?;
+        let answer = tokens.verify(token.as_bytes(), None);
+        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+        Some(answer.ok()?.username)
+    })
 }
 
 /// The policy, which must pass its own tests before it judges anybody. Without a file everything is allowed; the configuration
 /// grants that to loopback listeners only.
-fn load_policy(path: Option<&Path>) -> Result<Policy, Vec<Fault>> {
-    let Some(path) = path else { return Ok(Policy::allow_all()) };
+fn load_policy(config: &Config) -> Result<Policy, Vec<Fault>> {
+    let Some(path) = &config.policy else { return Ok(Policy::allow_all()) };
     let policy = policy::load::policy(path)?;
-    let failures = policy.run_tests();
-    if failures.is_empty() { Ok(policy) } else { Err(failures.into_iter().map(|failure| failure.fault).collect()) }
+    let mut faults: Vec<Fault> = policy.run_tests().into_iter().map(|failure| failure.fault).collect();
+    if config.auth.jwt.is_none() {
+        faults.extend(policy.faults_without_jwt());
+    }
+    if faults.is_empty() { Ok(policy) } else { Err(faults) }
 }
 
 /// Drives every deadline of connections and sessions.

@@ -26,7 +26,7 @@
 //!
 //! ```text
 //! socket ─▶ connection::task reads what there is (transport) ─▶ inbound: WebSocket frames, then mqtt::codec or dialect::json
-//!        ─▶ connection::core: state, alias, quota, gate (policy)   ← a Reason Code is chosen here, a verdict is made here
+//!        ─▶ connection::core: state, alias, quota, gate (envelope, policy) ← a Reason Code is chosen here, a verdict is made here
 //!        ─▶ engine.publish: Subscriptions trie ─▶ each session: window or queue ─▶ its Outlet (connection::link)
 //!        ─▶ wire: spelled in the receiver's dialect, appended to its outbox, the outlet noted in the Round
 //! end of the round: every noted outlet is flushed once (link ─▶ transport)                                ← bytes leave here

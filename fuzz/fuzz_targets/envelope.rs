@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let rule = ACCESS.envelope("t").expect("the entry");
     let mut window = ReplayWindow::new(NOW_S - 100, 10);
-    match (rule.open(payload, NOW_S), Envelope::parse(payload)) {
+    match (rule.open(payload, NOW_S, &|_| None), Envelope::parse(payload)) {
         (Ok(opened), Ok(envelope)) => {
             assert_eq!(opened.client_id, "a");
             assert_eq!(opened.payload, envelope.stripped());

@@ -97,11 +97,16 @@ fn test(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     if !faults.is_empty() {
         return Ok(cli::report(&faults, json));
     }
-    let (tests_count, rules_count) = (policy.tests_count(), policy.rules_count());
+    let (tests_count, rules_count, envelopes_count) =
+        (policy.tests_count(), policy.rules_count(), policy.envelopes_count());
     if json {
-        cli::answer(serde_json::json!({ "faults": [], "tests": tests_count, "rules": rules_count }))?;
+        let counts = serde_json::json!({
+            "faults": [], "tests": tests_count, "rules": rules_count, "envelopes": envelopes_count,
+        });
+        cli::answer(counts)?;
     } else {
-        cli::answer(format_args!("{}: {rules_count} rules, {tests_count} tests passed", file.display()))?;
+        let envelopes = if envelopes_count > 0 { format!(", {envelopes_count} envelopes") } else { String::new() };
+        cli::answer(format_args!("{}: {rules_count} rules{envelopes}, {tests_count} tests passed", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

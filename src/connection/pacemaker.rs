@@ -152,3 +152,25 @@ impl Life {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_warned_of_once_then_due_and_a_later_one_starts_anew() {
+        const WARNING: Duration = Duration::from_secs(60);
+        const GRACE: Duration = Duration::from_secs(30);
+        let life = Life::new(1000, Duration::from_secs(10));
+        assert_eq!((life.expires_ms(), life.expiry_due_ms(WARNING, GRACE)), (None, u64::MAX));
+        life.set_expiry(100_000);
+        assert_eq!(life.expiry_due_ms(WARNING, GRACE), 40_000);
+        assert!(life.warn() && !life.warn());
+        assert_eq!(life.expiry_due_ms(WARNING, GRACE), 130_000);
+        life.set_expiry(400_000);
+        assert_eq!((life.expires_ms(), life.expiry_due_ms(WARNING, GRACE)), (Some(400_000), 340_000));
+        // A token that lasts no longer than the warning is warned of at once.
+        life.set_expiry(1500);
+        assert_eq!(life.expiry_due_ms(WARNING, GRACE), 0);
+    }
+}

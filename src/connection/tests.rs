@@ -33,7 +33,7 @@ impl House {
             policy: ArcSwap::from_pointee(Policy::allow_all()),
             config: ConnectionConfig::default(),
             counters: Arc::default(),
-            envelopes: Envelopes::new(1, || 0),
+            envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
             random: || 7,
         };
         let authenticator = Authenticator::new(AuthConfig { anonymous: true, ..Default::default() }).unwrap();

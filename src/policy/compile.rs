@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::auth::Principal;
+use crate::document::Place;
 use crate::fault::Fault;
 
 use super::access::Access;
@@ -61,6 +62,8 @@ pub(super) struct Envelopes {
     pub(super) rules: Vec<EnvelopeRule>,
     pub(super) trie: Trie,
     uses: Vec<Use>,
+    /// Which of them take JSON Web Tokens, and where they say so.
+    jwt_entries: Vec<(String, Place)>,
 }
 
 /// A key file's text, and how it is named in faults.
@@ -110,14 +113,18 @@ impl Policy {
         let mut key_faults = Vec::new();
         let mut key_rings = Vec::new();
         for entry in &rules.envelopes {
-            match read_key_file(&entry.key_file.text) {
+            let Some(key_file) = &entry.key_file else {
+                key_rings.push(KeyRing::default());
+                continue;
+            };
+            match read_key_file(&key_file.text) {
                 Ok(file) => match KeyRing::parse(&file.text, &file.origin) {
                     Ok(keys) => key_rings.push(keys),
                     Err(found) => key_faults.extend(found),
                 },
                 Err(error) => {
                     let key = format!("{}.key_file", entry.path);
-                    let (found, place) = (format!("cannot be read: {error}"), entry.key_file.place);
+                    let (found, place) = (format!("cannot be read: {error}"), key_file.place);
                     let fault = Fault::new(origin, key, found, "a key file; its path is relative to the policy file");
                     faults.push(fault.at(place.line, place.column));
                 }
@@ -180,6 +187,17 @@ impl Policy {
     #[must_use]
     pub fn rules_count(&self) -> usize {
         self.compiled.rules.len()
+    }
+
+    /// What is wrong with it where nobody verifies JSON Web Tokens: every entry of `envelope` that takes them.
+    #[must_use]
+    pub fn faults_without_jwt(&self) -> Vec<Fault> {
+        let allowed = "auth.jwt in the configuration, whose keys and rules hold for these tokens too";
+        let fault = |(path, place): &(String, Place)| {
+            let key = format!("{path}.jwt");
+            Fault::new(self.origin(), key, "asks for tokens that nobody verifies", allowed).at(place.line, place.column)
+        };
+        self.compiled.envelopes.jwt_entries.iter().map(fault).collect()
     }
 
     /// How many entries `envelope` has.
@@ -293,10 +311,12 @@ impl Envelopes {
         // NODES_MAX keeps the number of entries far below u32::MAX.
         let trie = Trie::new((0..).zip(entries.iter().map(|entry| &entry.rule)));
         let uses = uses(entries.iter().map(|entry| &entry.rule));
-        let rules = entries.into_iter().zip(key_rings).map(|(EnvelopeEntry { rule, max_age_s, .. }, keys)| {
-            EnvelopeRule { origin: rule.origin, line: rule.line, text: rule.text, keys, max_age_s, keep_s }
+        let jwt_entries = entries.iter().filter_map(|entry| Some((entry.path.clone(), entry.jwt?))).collect();
+        let rules = entries.into_iter().zip(key_rings).map(|(EnvelopeEntry { rule, max_age_s, jwt, .. }, keys)| {
+            let takes_jwt = jwt.is_some();
+            EnvelopeRule { origin: rule.origin, line: rule.line, text: rule.text, keys, takes_jwt, max_age_s, keep_s }
         });
-        Self { rules: rules.collect(), trie, uses }
+        Self { rules: rules.collect(), trie, uses, jwt_entries }
     }
 }
 

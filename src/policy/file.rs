@@ -95,8 +95,11 @@ pub(super) struct WrittenEnvelope {
     /// `envelope[0]`
     pub(super) path: String,
     pub(super) topic: Text,
-    pub(super) key_file: Text,
+    /// Whose tokens are HMACs; this, [`Self::jwt`] or both.
+    pub(super) key_file: Option<Text>,
     pub(super) max_age_s: u64,
+    /// Where it is said that JSON Web Tokens are taken.
+    pub(super) jwt: Option<Place>,
 }
 
 /// An entry of `tests`.
@@ -415,21 +418,25 @@ fn read_envelope(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Wri
     const SHAPE: &str = "an entry such as {topic: \"/single/${username}\", key_file: envelope.key}";
     const KEY_FILE: &str = "a file with a line CLIENT_ID:KEY for each client";
     let [topic, key_file, max_age, jwt] = reader.fields(node, path, ["topic", "key_file", "max_age", "jwt"], SHAPE)?;
-    if let Some(jwt) = jwt {
-        // To ignore it would refuse every such token, or worse, not.
-        let allowed = "key_file: tokens are HMAC-SHA256 under a client's key";
-        reader.fault(jwt.place, &join(path, "jwt"), "is not enforced by this version", allowed);
-    }
-    let mut text = |value, key, allowed| {
-        let value = reader.required(value, node, path, key, allowed)?;
-        reader.text(value, &join(path, key), allowed)
+    let topic = reader
+        .required(topic, node, path, "topic", "a Topic Filter")
+        .and_then(|topic| reader.text(topic, &join(path, "topic"), "a Topic Filter"));
+    let takes_jwt = jwt.is_some_and(|jwt| reader.bool(jwt, &join(path, "jwt")).unwrap_or_default());
+    let key_file = match key_file {
+        Some(key_file) => Some(reader.text(key_file, &join(path, "key_file"), KEY_FILE)?),
+        None if takes_jwt => None,
+        None => {
+            let allowed = format!("{KEY_FILE}, or jwt: true");
+            reader.fault(node.place, &join(path, "key_file"), "is missing", allowed);
+            return None;
+        }
     };
-    let (topic, key_file) = (text(topic, "topic", "a Topic Filter"), text(key_file, "key_file", KEY_FILE));
     let max_age_s = match max_age {
         Some(max_age) => read_max_age(reader, max_age, &join(path, "max_age"))?,
         None => MAX_AGE_DEFAULT_S,
     };
-    Some(WrittenEnvelope { place: node.place, path: path.to_owned(), topic: topic?, key_file: key_file?, max_age_s })
+    let jwt = jwt.filter(|_| takes_jwt).map(|jwt| jwt.place);
+    Some(WrittenEnvelope { place: node.place, path: path.to_owned(), topic: topic?, key_file, max_age_s, jwt })
 }
 
 fn read_max_age(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u64> {

@@ -3,8 +3,8 @@
 //! Text → rules → compiled matcher are three things: `file` reads what is written, with the place of every value (`reader` is its
 //! YAML and its notes of faults); `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
 //! `access` joins one identity to its roles' tries; `decide` walks them. [`explain`] and `testing` (the tests written in the
-//! file) go through the same walk. [`diff`] compares two policies by what they mean. A [`verdict`] says what came out and why.
-//! An [`envelope`] says for a message whom it is from.
+//! file) go through the same walk. [`diff`] compares two policies by what they mean. A [`verdict`] says what came out and why. An
+//! [`envelope`] says for a message whom it is from.
 //!
 //! Not here: who somebody is (`auth`), what a refused client is told (`connection`), when a policy is replaced (`app`).
 //!

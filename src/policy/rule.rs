@@ -87,8 +87,9 @@ pub(super) struct EnvelopeEntry {
     pub(super) rule: Rule,
     /// `envelope[0]`
     pub(super) path: String,
-    pub(super) key_file: Text,
+    pub(super) key_file: Option<Text>,
     pub(super) max_age_s: u64,
+    pub(super) jwt: Option<Place>,
 }
 
 /// The whole policy, resolved.
@@ -253,7 +254,7 @@ impl<'a> Resolver<'a> {
                 maximum_qos: QoS::ExactlyOnce,
             };
             let (path, key_file) = (written.path.clone(), written.key_file.clone());
-            envelopes.push(EnvelopeEntry { rule, path, key_file, max_age_s: written.max_age_s });
+            envelopes.push(EnvelopeEntry { rule, path, key_file, max_age_s: written.max_age_s, jwt: written.jwt });
         }
         envelopes
     }

@@ -261,6 +261,58 @@ tests: [ { as: u, may: publish, topic: "a/+" } ]
 }
 
 #[test]
+fn envelopes_are_asked_for_by_topic_as_rules_are() {
+    let text = r##"version: 1
+roles: { all: [ { topic: "#", rw: w }, { topic: "own/${clientid}", rw: w } ] }
+users: { "*": [all] }
+envelope:
+  - { topic: "single/${username}", key_file: k }
+  - { topic: "single/+/deep/#", key_file: k, max_age: 5m }
+  - { topic: "site/${claim.site}", key_file: k }
+  - { topic: "${clientid}/x", key_file: k }
+  - { topic: "#", key_file: k }
+"##;
+    let bind = |text: &str, who: &Principal, client_id: &str| {
+        let keys = |_: &str| Ok(KeyFileText { origin: "k".to_owned(), text: format!("dev:{}\n", "5a".repeat(16)) });
+        Policy::parse_with(text, "p.yaml", &keys).unwrap().bind(who, client_id)
+    };
+    let line = |access: &Access, topic: &str| access.envelope(topic).map(|rule| rule.line);
+    let access = bind(text, &Principal::user("u"), "c").unwrap();
+    for (topic, expected) in [
+        ("single/u", Some(5)),
+        ("single/v", Some(9)),
+        ("single/v/deep", Some(6)),
+        ("single/v/deep/x/y", Some(6)),
+        ("site/north", Some(9)),
+        ("c/x", Some(8)),
+        ("single/u/deep", Some(6)),
+        // No wildcard matches a leading $.
+        ("$x", None),
+    ] {
+        assert_eq!(line(&access, topic), expected, "{topic}");
+    }
+    let narrow = text.replace("  - { topic: \"#\", key_file: k }\n", "");
+    let mut north = Principal::user("u");
+    north.claims.insert("site".to_owned(), "north".to_owned());
+    for (who, expected) in [(&north, Some(7)), (&Principal::user("u"), None)] {
+        let access = bind(&narrow, who, "c").unwrap();
+        assert_eq!(line(&access, "site/north"), expected);
+        assert_eq!(line(&access, "site/"), None);
+        assert_eq!(line(&access, "other"), None);
+    }
+    // What cannot stand as a level is refused, as to leave the entry out would leave a topic open.
+    for (username, client_id) in [("a/b", "c"), ("#", "c"), ("u", "+"), ("u", "$c"), ("u", "")] {
+        assert!(bind(&narrow, &Principal::user(username), client_id).is_err(), "{username} {client_id}");
+    }
+    // As whom a message is from, the same identity has other topics and the same envelopes.
+    let device = access.as_client("dev").unwrap();
+    assert!(may_publish(&device, "own/dev") && line(&device, "single/u") == Some(5));
+    assert!(access.as_client("a/b").is_err() && access.as_client("").is_err());
+    let plain = bind("version: 1\n", &Principal::user("u"), "c").unwrap();
+    assert!(plain.envelope("single/u").is_none() && plain.as_client("a/b").is_ok(), "no rule would use it");
+}
+
+#[test]
 fn tests_in_the_file_say_what_came_out() {
     let text = ARTICLES.to_owned()
         + r##"tests:

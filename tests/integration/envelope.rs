@@ -10,6 +10,7 @@ use tidegate::auth::Principal;
 use tidegate::mqtt::{QoS, ReasonCode, Version};
 use tidegate::policy::{KeyFileText, Policy};
 
+use crate::harness::issuer::{self, Issuer};
 use crate::harness::server::tidegate;
 use crate::harness::{Client, JsonClient, Over, Puppet, Server, Setup, mqtt, puppet};
 
@@ -220,10 +221,15 @@ fn a_refusal_says_why_and_no_log_says_a_token() {
     receive(&mut backend);
     backend.expect_nothing();
 
-    server.wait_for_line("envelope: this message was sent before");
-    server.wait_for_line("envelope: the token is not one of this client_id");
-    let line = server.wait_for_line("envelope: the payload is not JSON");
+    server.wait_for_line("this message was sent before");
+    server.wait_for_line("the token is not one of this client_id");
+    let line = server.wait_for_line("the payload is not JSON");
     assert!(line.contains("/single/site") && line.contains("publish denied"), "{line}");
+    // The entry stands in line 14 of the policy.
+    assert!(line.contains("policy.yaml:14"), "{line}");
+    let sealed = sealed("sensor-2", "{}");
+    site.publish("/devices/sensor-1/up", sealed.as_bytes(), QoS::AtLeastOnce, false);
+    server.wait_for_line("as client \\\"sensor-2\\\"");
     let printed = server.printed();
     let token = payload.rsplit("\"token\":\"").next().expect("a token").trim_end_matches("\"}");
     assert_eq!(token.len(), 64);
@@ -249,14 +255,15 @@ fn the_example_of_the_documentation_can_be_computed() {
     let access =
         Policy::parse_with(policy, "p", &keys).expect("a policy").bind(&Principal::user("u"), "c").expect("bound");
     let rule = access.envelope("t").expect("an entry");
-    let opened = rule.open(message.as_bytes(), 1_700_000_060).expect("sound and fresh");
+    let nobody = |_: &str| None;
+    let opened = rule.open(message.as_bytes(), 1_700_000_060, &nobody).expect("sound and fresh");
     assert_eq!(opened.payload, blocks.last().expect("what goes on").trim_end());
     assert_eq!(
-        rule.open(said("payload").as_bytes(), 1_700_000_000),
+        rule.open(said("payload").as_bytes(), 1_700_000_000, &nobody),
         Ok(opened),
         "the script's spelling is another, its meaning not"
     );
-    assert!(rule.open(message.as_bytes(), 1_700_000_061).is_err());
+    assert!(rule.open(message.as_bytes(), 1_700_000_061, &nobody).is_err());
 }
 
 #[test]
@@ -283,4 +290,48 @@ fn the_commands_read_the_keys_and_show_none() {
     let (_, text) = run(&explain);
     assert!(text.contains("site may publish") && text.contains("envelope: \"/devices/+/up\", max_age 60s"), "{text}");
     assert!(!text.contains("000102"), "{text}");
+}
+
+#[test]
+fn a_jwt_proves_whom_a_message_is_from_as_it_proves_who_connects() {
+    let issuer = Issuer::new();
+    let policy = POLICY.replace("key_file: keys/devices }", "jwt: true }");
+    let setup = setup().policy(&policy).file("jwks.json", issuer.jwks());
+    let config = "{ passwords: passwords, jwt: { keys: jwks.json, audience: tidegate } }";
+    let server = setup.section("auth", config).start();
+    let mut backend = backend(&server);
+    let mut site = log_in(&server, Version::V5, "site", "password");
+    let mut publish = |client_id: &str, token: &str, n: u32| {
+        let timestamp = issuer::now_s().to_string();
+        let payload = json!({
+            "timestamp": timestamp, "client_id": client_id, "message_type": "reading", "data": { "n": n }, "token": token,
+        });
+        let topic = format!("/devices/{client_id}/up");
+        site.publish(&topic, payload.to_string().as_bytes(), QoS::AtLeastOnce, false)
+    };
+    let token = issuer.token("sensor-9");
+    assert_eq!(publish("sensor-9", &token, 1), ReasonCode::Success);
+    assert_eq!(publish("sensor-9", &token, 2), ReasonCode::Success, "it proves the client, and not one message");
+    assert_eq!(publish("sensor-8", &token, 3), ReasonCode::NotAuthorized);
+    assert_eq!(publish("sensor-9", &issuer.token_for("sensor-9", -3600), 4), ReasonCode::NotAuthorized);
+    assert_eq!(publish("sensor-9", &Issuer::new().token("sensor-9"), 5), ReasonCode::NotAuthorized);
+    assert_eq!(receive(&mut backend), reading("sensor-9", json!({ "n": 1 })));
+    assert_eq!(receive(&mut backend), reading("sensor-9", json!({ "n": 2 })));
+    backend.expect_nothing();
+    server.wait_for_metric("tidegate_connection_envelopes_refused_total{reason=\"token\"}", |value| value == 3.0);
+    assert!(!server.printed().contains(&token), "the token is in the log");
+}
+
+#[test]
+fn a_policy_that_takes_jwts_needs_somebody_to_verify_them() {
+    let setup = setup().policy(&POLICY.replace("key_file: keys/devices }", "jwt: true }"));
+    let config = "policy: policy.yaml\nauth: { passwords: passwords }\nlisten: [\"mqtt://127.0.0.1:0\"]\n";
+    std::fs::write(setup.directory().join("alone.yaml"), config).expect("a writable file");
+    for command in ["check", "run"] {
+        let arguments = [command, "-c", "alone.yaml"];
+        let output = tidegate().current_dir(setup.directory()).args(arguments).output().expect("the tidegate binary");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("policy.yaml:14:42: envelope[0].jwt: asks for tokens that nobody verifies"), "{text}");
+    }
 }

@@ -65,7 +65,7 @@ impl Core {
         {
             refusal.count(&environment.counters);
             let words = format!("Will Message: {}", refusal.words());
-            let verdict = gate.describe_refusal(&refusal);
+            let verdict = gate.describe_refusal(&refusal, &will.topic);
             tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }

@@ -72,14 +72,14 @@ impl Gate {
             let access = self.access.as_client(&opened.client_id)?;
             let verdict = access.publish(topic, qos, retain, opened.payload.len());
             if !verdict.allow {
-                return Err(Refusal::Verdict(verdict));
+                return Err(Refusal::Verdict { verdict, sealed_by: Some(opened.client_id) });
             }
             environment.envelopes.admit(&opened, &environment.counters)?;
             return Ok(Some(opened.payload));
         }
         let verdict = self.access.publish(topic, qos, retain, payload_bytes);
         if !verdict.allow {
-            return Err(Refusal::Verdict(verdict));
+            return Err(Refusal::Verdict { verdict, sealed_by: None });
         }
         if topic.len() <= ALLOWED_TOPIC_BYTES_MAX {
             self.remember(Allowed { topic: topic.into(), qos, retain, payload_bytes });
@@ -87,12 +87,16 @@ impl Gate {
         Ok(None)
     }
 
-    /// A refusal in words for the log, with the rule that made it.
-    pub(super) fn describe_refusal(&self, refusal: &Refusal) -> String {
+    /// Why a message to `topic` was refused, for the log: with the rule that made it, and whom an envelope was from.
+    pub(super) fn describe_refusal(&self, refusal: &Refusal, topic: &str) -> String {
+        let rule = self.access.envelope(topic).map(ToString::to_string).unwrap_or_default();
         match refusal {
-            Refusal::Verdict(verdict) => self.describe(*verdict).to_string(),
-            Refusal::Envelope(fault) => format!("envelope: {fault}"),
-            Refusal::Client(error) => format!("envelope: {error}"),
+            Refusal::Verdict { verdict, sealed_by: None } => self.describe(*verdict).to_string(),
+            Refusal::Verdict { verdict, sealed_by: Some(client_id) } => {
+                format!("{}; as client {client_id:?}", self.describe(*verdict))
+            }
+            Refusal::Envelope(fault) => format!("{fault}: {rule}"),
+            Refusal::Client(error) => format!("{error}: {rule}"),
             Refusal::Token(words) => format!("token: {words}"),
         }
     }
@@ -133,7 +137,11 @@ impl Gate {
 /// Why a message does not go on.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    Verdict(Verdict),
+    Verdict {
+        verdict: Verdict,
+        /// Whom it is from, if it came in an envelope: as who it was judged.
+        sealed_by: Option<String>,
+    },
     Envelope(EnvelopeFault),
     /// Whom the envelope is from cannot stand in a rule that would use it.
     Client(BindError),
@@ -147,14 +155,14 @@ impl Refusal {
         match self {
             Self::Envelope(EnvelopeFault::Shape(_)) => ReasonCode::PayloadFormatInvalid,
             Self::Envelope(EnvelopeFault::WindowFull) => ReasonCode::QuotaExceeded,
-            Self::Verdict(_) | Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
+            Self::Verdict { .. } | Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
         }
     }
 
     /// What the client is told: what it may not do, and nothing of what it could.
     pub(super) fn words(&self) -> Cow<'static, str> {
         match self {
-            Self::Verdict(verdict) => denial_of_publish(*verdict).into(),
+            Self::Verdict { verdict, .. } => denial_of_publish(*verdict).into(),
             Self::Envelope(fault) => fault.to_string().into(),
             Self::Client(_) => "this client_id cannot stand in a topic, which the server needs it for".into(),
             Self::Token(words) => (*words).into(),
@@ -169,7 +177,7 @@ impl Refusal {
     pub(super) fn count(&self, counters: &ConnectionCounters) {
         match self {
             Self::Envelope(fault) => envelopes::count(*fault, counters),
-            Self::Verdict(_) | Self::Client(_) | Self::Token(_) => {
+            Self::Verdict { .. } | Self::Client(_) | Self::Token(_) => {
                 ConnectionCounters::count(&counters.publishes_denied)
             }
         }

@@ -148,7 +148,7 @@ impl Established {
             }
             Err(refusal) => {
                 refusal.count(&environment.counters);
-                let verdict = self.gate.describe_refusal(&refusal);
+                let verdict = self.gate.describe_refusal(&refusal, &topic);
                 tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
                 if dup && refusal.is_replay() {
                     // An honest client that has missed our PUBACK: its message went on the first time, and does not again.

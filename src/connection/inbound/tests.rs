@@ -173,7 +173,7 @@ fn shared() -> Arc<Shared> {
         policy: arc_swap::ArcSwap::from_pointee(Policy::allow_all()),
         config: ConnectionConfig::default(),
         counters: Arc::<ConnectionCounters>::default(),
-        envelopes: crate::connection::Envelopes::new(1, || 0),
+        envelopes: crate::connection::Envelopes::new(1, || 0, Box::new(|_| None)),
         random: || 7,
     };
     let authenticator = Arc::new(crate::auth::Authenticator::with_passwords(true, None, 1));

@@ -345,7 +345,7 @@ impl Outgoing {
                 let walk = Walk {
                     filter: backlog.filter.filter(),
                     stored_before: backlog.stored_before,
-                    count_max: RETAINED_AT_ONCE,
+                    count_max: self.retained_at_once(backlog.maximum_qos),
                 };
                 retained.read().walk(&walk, flow.now, &mut backlog.cursor, &mut visits_left, &mut found);
             }
@@ -362,6 +362,15 @@ impl Outgoing {
             }
         }
         Pumped::Done
+    }
+
+    /// Retained messages to be looked for: no more than the window takes, where it may be asked, as what finds no room was found in vain.
+    fn retained_at_once(&self, maximum_qos: QoS) -> usize {
+        if maximum_qos == QoS::AtMostOnce {
+            return RETAINED_AT_ONCE;
+        }
+        let taken = self.pending.as_ref().map_or(0, |pending| pending.in_flight.len());
+        usize::from(self.window).saturating_sub(taken).clamp(1, RETAINED_AT_ONCE)
     }
 
     /// Sends `found`, moving the cursor back to the first that finds no room. Says whether all found room.

@@ -176,9 +176,12 @@ impl Ledger {
             self.sessions.insert(client_id, Session::new(self.sessions_made));
         }
         let Some(session) = self.sessions.get_mut(client_id) else { return false };
+        if goes_on {
+            let is_due = session.will_at.is_some_and(|will_at| will_at <= self.now);
+            old_will = session.will.take().filter(|will| will.delay_s == 0 || is_due);
+        }
         if goes_on && session.is_connected {
             session.disconnect();
-            old_will = session.will.take().filter(|will| will.delay_s == 0);
         }
         session.is_connected = true;
         session.is_broken = false;
@@ -245,6 +248,11 @@ impl Ledger {
             retain: will.retain,
             expires_at: will.expiry_s.map(|seconds| self.now + Duration::from_secs(seconds.into())),
         });
+    }
+
+    /// Time passes without a tick: what is due stays as it is for the time being.
+    pub(super) fn pass_time_unseen(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
     }
 
     pub(super) fn pass_time(&mut self, seconds: u64) {

@@ -17,7 +17,8 @@ const KEY_BYTES_MAX: usize = 64;
 /// What is compared with the token of a client that there is not.
 const DECOY: [u8; 32] = [0; 32];
 
-/// The keys of one file. Its `Debug` shows how many, and no key.
+/// The keys of one file; without one, none. Its `Debug` shows how many, and no key.
+#[derive(Default)]
 pub struct KeyRing {
     key_by_client_id: BTreeMap<Box<str>, Box<[u8]>>,
 }

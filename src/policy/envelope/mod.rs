@@ -4,6 +4,7 @@
 //!  {"timestamp":"<unix s>","client_id":"…","message_type":"…","data":{…},"token":"…"}
 //!
 //!  token = hex( HMAC-SHA256( key of client_id,  timestamp . client_id . message_type . canonical data ) )
+//!       | a JSON Web Token whose subject is client_id, where the entry takes them
 //! ```
 //! `message` takes a payload apart and puts together what was signed and what goes on; `canonical` is JSON as RFC 8785 writes it; `keys`
 //! are the clients' keys; `rule` is an entry of a policy's `envelope`, and opens envelopes; `replay` remembers what was seen.
@@ -31,7 +32,7 @@ pub use canonical::{JsonFault, canonical};
 pub use keys::KeyRing;
 pub use message::{Envelope, ShapeFault};
 pub use replay::ReplayWindow;
-pub use rule::{EnvelopeRule, Opened};
+pub use rule::{EnvelopeRule, Opened, SubjectOf};
 
 /// Why a message on an envelope's topic does not go on. What it says, the sender may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -17,6 +17,7 @@ pub struct EnvelopeRule {
     /// `envelope: "/single/${username}", max_age 60s`.
     pub text: Box<str>,
     pub(in crate::policy) keys: KeyRing,
+    pub(in crate::policy) takes_jwt: bool,
     /// How far a timestamp may be from the clock, to either side.
     pub(in crate::policy) max_age_s: u64,
     /// The longest `max_age_s` of the policy: the topic is not signed, so a message might be sent again under another entry.
@@ -38,14 +39,17 @@ pub struct Opened {
 }
 
 impl EnvelopeRule {
-    /// Opens a payload at `now_s`, seconds since the epoch. Whether it was seen before is [`super::ReplayWindow`]'s to say.
+    /// Opens a payload at `now_s`, seconds since the epoch; `subject_of` verifies JSON Web Tokens. Whether it was seen before is [`super::ReplayWindow`]'s to say.
     ///
     /// # Errors
     /// Why it does not go on. That it is stale is said only to who has the key.
-    pub fn open(&self, payload: &[u8], now_s: u64) -> Result<Opened, EnvelopeFault> {
+    pub fn open(&self, payload: &[u8], now_s: u64, subject_of: &SubjectOf) -> Result<Opened, EnvelopeFault> {
         let envelope = Envelope::parse(payload)?;
         let signed = envelope.signed();
-        if !self.keys.verify(&envelope.client_id, &signed, &envelope.token) {
+        // What proves the message first: it is the cheaper one, and a JWT is never its hex.
+        let is_proven = self.keys.verify(&envelope.client_id, &signed, &envelope.token)
+            || (self.takes_jwt && subject_of(&envelope.token).is_some_and(|subject| *subject == *envelope.client_id));
+        if !is_proven {
             return Err(EnvelopeFault::Token);
         }
         if now_s.abs_diff(envelope.timestamp_s) > self.max_age_s {
@@ -62,13 +66,10 @@ impl EnvelopeRule {
             client_id: envelope.client_id,
         })
     }
-
-    /// How many clients have a key.
-    #[must_use]
-    pub fn clients_count(&self) -> usize {
-        self.keys.clients_count()
-    }
 }
+
+/// Verifies a JSON Web Token and gives its subject; `None` for whatever is no right token.
+pub type SubjectOf = dyn Fn(&str) -> Option<Arc<str>> + Send + Sync;
 
 impl fmt::Display for EnvelopeRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

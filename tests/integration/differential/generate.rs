@@ -23,7 +23,7 @@ const OLD_VERSIONS: [Version; 2] = [Version::V3, Version::V4];
 
 /// The script of this seed: so many operations among three clients.
 pub fn script(seed: u64, operations: usize) -> Script {
-    let script = Script::new(&format!("seed {seed}"));
+    let script = Script::new(&format!("seed {seed}")).without_hints();
     let mut random = Random::new(seed);
     let qos_min = u64::from(random.one_in(3));
     let new_count = random.below(ACTORS.len() as u64 + 1) as usize;

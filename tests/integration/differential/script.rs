@@ -16,6 +16,8 @@ pub struct Script {
     pub steps: Vec<(Actor, Step)>,
     /// Which member of a group gets a message is the broker's choice: all actors' messages are compared together.
     pub is_shared: bool,
+    /// Whether it does not matter here which answers say that nobody listens.
+    pub is_without_hints: bool,
 }
 
 /// Who does something: at most one connection at a time.
@@ -86,7 +88,7 @@ impl std::fmt::Display for Script {
 
 impl Script {
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), steps: Vec::new(), is_shared: false }
+        Self { name: name.to_owned(), steps: Vec::new(), is_shared: false, is_without_hints: false }
     }
 
     pub fn step(mut self, actor: Actor, step: Step) -> Self {
@@ -196,6 +198,11 @@ impl Script {
 
     pub fn shared(mut self) -> Self {
         self.is_shared = true;
+        self
+    }
+
+    pub fn without_hints(mut self) -> Self {
+        self.is_without_hints = true;
         self
     }
 

@@ -2,8 +2,9 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
-use tidegate::mqtt::packet::{Ack, Connect, Publish, RetainHandling, SubscribeOptions, Will};
-use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
+use tidegate::mqtt::packet::{Ack, Connect, Publish, RetainHandling, Subscribe, SubscribeOptions, Will};
+use tidegate::mqtt::property::SubscribeProperties;
+use tidegate::mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
 
 use super::script::{Script, ack, kept, message, options};
 use crate::harness::mqtt::{connect, packet_id, will};
@@ -47,6 +48,12 @@ pub fn all(version: Version) -> Vec<Script> {
         long_identifier(version),
         queued_in_order(version),
         own_messages(version),
+        several_filters(version),
+        packets_of_a_server(version),
+        trailing_bytes(version),
+        too_large_by_its_length(version),
+        text_that_is_none(version),
+        dup_without_qos(version),
     ];
     if version != Version::V3 {
         scripts.push(empty_subscribe(version));
@@ -87,6 +94,9 @@ pub fn all(version: Version) -> Vec<Script> {
             wills_of_disconnect(),
             auth_without_method(),
             old_and_new(),
+            unknown_reasons(),
+            properties_out_of_place(),
+            beyond_the_servers_receive_maximum(),
         ]);
     }
     scripts
@@ -560,7 +570,108 @@ fn own_messages(version: Version) -> Script {
         .retain("a", "t", "kept", 1)
 }
 
+fn several_filters(version: Version) -> Script {
+    let filters = [("a", 2), ("b/+", 1), ("a", 0), ("c/#", 2)];
+    let packet = Packet::Subscribe(Subscribe {
+        packet_id: packet_id(7),
+        properties: SubscribeProperties::default(),
+        filters: filters
+            .map(|(filter, qos)| (TopicFilter::parse(filter).expect("a valid filter"), options(qos)))
+            .to_vec(),
+    });
+    Script::new("several_filters")
+        .connect_clean("p", version)
+        .connect_clean("s", version)
+        .retain("p", "c/d", "kept", 1)
+        .send("s", packet)
+        .publish("p", "a", "the last of both counts", 2)
+        .publish("p", "b/x", "one", 2)
+        .publish("p", "c", "two", 2)
+}
+
+fn packets_of_a_server(version: Version) -> Script {
+    let mut script = Script::new("packets_of_a_server");
+    let packets: [(&str, &[u8]); 4] = [
+        ("connack", if version == Version::V5 { &[0x20, 3, 0, 0, 0] } else { &[0x20, 2, 0, 0] }),
+        ("suback", if version == Version::V5 { &[0x90, 4, 0, 1, 0, 0] } else { &[0x90, 3, 0, 1, 0] }),
+        ("unsuback", if version == Version::V5 { &[0xB0, 4, 0, 1, 0, 0] } else { &[0xB0, 2, 0, 1] }),
+        ("pingresp", &[0xD0, 0]),
+    ];
+    for (actor, packet) in packets {
+        script = script.connect_clean(actor, version).bytes(actor, packet);
+    }
+    script
+}
+
+fn trailing_bytes(version: Version) -> Script {
+    let mut script = Script::new("trailing_bytes");
+    // Behind a reason and an empty list of properties; the older versions have neither.
+    for (actor, first) in [("puback", 0x40), ("pubrec", 0x50), ("pubrel", 0x62), ("pubcomp", 0x70)] {
+        script = script.connect_clean(actor, version).bytes(actor, &[first, 5, 0, 1, 0, 0, 0]);
+    }
+    script.connect_clean("pingreq", version).bytes("pingreq", &[0xC0, 1, 0])
+}
+
+fn too_large_by_its_length(version: Version) -> Script {
+    Script::new("too_large_by_its_length")
+        .connect_clean("a", version)
+        .bytes("a", &[0x30, 0xFF, 0xFF, 0xFF, 0x7F])
+        .connect_clean("b", version)
+        .bytes("b", &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F])
+}
+
+fn text_that_is_none(version: Version) -> Script {
+    let mut script = Script::new("text_that_is_none");
+    // A NUL, half a surrogate pair, a byte that begins nothing, and an overlong slash.
+    for (actor, text) in [("nul", &b"a\0"[..]), ("half", b"\xed\xa0\x80"), ("stray", b"\x80"), ("long", b"\xc0\xaf")] {
+        let mut bytes = vec![0x30, 2 + text.len() as u8 + u8::from(version == Version::V5), 0, text.len() as u8];
+        bytes.extend(text);
+        bytes.extend((version == Version::V5).then_some(0));
+        script = script.connect_clean(actor, version).bytes(actor, &bytes);
+    }
+    script
+}
+
+fn dup_without_qos(version: Version) -> Script {
+    let mut bytes = raw_publish(version, "t");
+    bytes[0] |= 0x08;
+    Script::new("dup_without_qos").connect_clean("a", version).subscribe("a", "t", 0).bytes("a", &bytes)
+}
+
 const V5: Version = Version::V5;
+
+fn unknown_reasons() -> Script {
+    let mut script = Script::new("unknown_reasons");
+    for (actor, first) in [("puback", 0x40), ("pubrec", 0x50), ("pubrel", 0x62), ("pubcomp", 0x70)] {
+        script = script.connect_clean(actor, V5).bytes(actor, &[first, 3, 0, 1, 0x7E]);
+    }
+    script.connect_clean("disconnect", V5).bytes("disconnect", &[0xE0, 1, 0x7E])
+}
+
+fn properties_out_of_place() -> Script {
+    let mut script = Script::new("properties_out_of_place");
+    let properties: [(&str, &[u8]); 5] = [
+        ("of a CONNECT", &[0x11, 0, 0, 0, 1]),
+        ("twice", &[0x01, 0, 0x01, 0]),
+        ("unknown", &[0x7E, 0]),
+        ("format 2", &[0x01, 2]),
+        ("identifier", &[0x0B, 1]),
+    ];
+    for (actor, properties) in properties {
+        let length = properties.len() as u8;
+        let bytes = [&[0x30, 4 + length, 0, 1, b't', length], properties].concat();
+        script = script.connect_clean(actor, V5).bytes(actor, &bytes);
+    }
+    script
+}
+
+fn beyond_the_servers_receive_maximum() -> Script {
+    let mut script = Script::new("beyond_the_servers_receive_maximum").without_hints().connect_clean("p", V5).hold("p");
+    for index in 0..21 {
+        script = script.publish("p", "t", &format!("{index}"), 2);
+    }
+    script
+}
 
 fn handling(retain_handling: RetainHandling) -> SubscribeOptions {
     SubscribeOptions { retain_handling, ..options(1) }

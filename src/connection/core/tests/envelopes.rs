@@ -18,6 +18,7 @@ roles:
     - { topic: "single/${username}", rw: w }
     - { topic: "devices/${clientid}/up", rw: w }
     - { topic: "reports/+", rw: w, max_qos: 1 }
+    - { topic: "tokens/#", rw: w }
   listener:
     - { topic: "#", rw: r }
 limits:
@@ -26,6 +27,8 @@ envelope:
   - { topic: "single/${username}", key_file: k }
   - { topic: "devices/+/up", key_file: k }
   - { topic: "reports/#", key_file: k, max_age: 2m }
+  - { topic: "tokens/both", key_file: k, jwt: true }
+  - { topic: "tokens/#", jwt: true }
 "##;
 
 const NOW_S: u64 = 1_700_000_000;
@@ -279,4 +282,29 @@ fn a_will_is_opened_when_it_is_made() {
     let gone = r#"{"client_id":"dev-1","data":{},"message_type":"reading","timestamp":"1700000000"}"#;
     assert_eq!(witness.said(), [format!("PUBLISH single/site {gone} q0 r0 d0")]);
     assert_eq!(mortal(payload), refused, "a Will is sent once like any other message");
+}
+
+#[test]
+fn a_jwt_is_taken_where_the_entry_says_so_and_from_its_subject() {
+    let house = house();
+    let (witness, mut gateway) = (witness(&house), gateway(&house));
+    let by_jwt = |subject: &str, client_id: &str, data: &str| {
+        format!(
+            r#"{{"timestamp":"{NOW_S}","client_id":"{client_id}","message_type":"t","data":{data},"token":"jwt of {subject}"}}"#
+        )
+    };
+    let denied = "PUBACK 1 Not authorized";
+    let sound = by_jwt("dev-9", "dev-9", "{}");
+    assert_eq!(ask(&mut gateway, "single/site", &sound), denied, "not under this entry");
+    assert_eq!(ask(&mut gateway, "tokens/a", &by_jwt("dev-9", "dev-8", "{}")), denied);
+    assert_eq!(ask(&mut gateway, "tokens/a", &sound.replace("jwt of", "forged:")), denied);
+    assert_eq!(ask(&mut gateway, "tokens/a", &sealed("dev-1", NOW_S, "{}")), denied, "it has no keys");
+    let counters = &house.environment.counters;
+    assert_eq!(counters.envelopes_bad_token.load(Ordering::Relaxed), 4);
+    assert_eq!(ask(&mut gateway, "tokens/a", &sound), "PUBACK 1 Success");
+    assert_eq!(ask(&mut gateway, "tokens/both", &sound), denied);
+    assert_eq!(counters.envelopes_replayed.load(Ordering::Relaxed), 1);
+    assert_eq!(ask(&mut gateway, "tokens/both", &by_jwt("dev-9", "dev-9", r#"{"n":1}"#)), "PUBACK 1 Success");
+    assert_eq!(ask(&mut gateway, "tokens/both", &sealed("dev-1", NOW_S, "{}")), "PUBACK 1 Success");
+    assert!(witness.said().iter().all(|line| !line.contains("jwt of")));
 }
