@@ -32,6 +32,16 @@ pub struct Diff {
     pub old: String,
     pub new: String,
     pub differences: Vec<Difference>,
+    /// Entries of `envelope` that only one of them has: what a message on their topics must carry, whoever publishes it.
+    pub envelopes: Vec<EnvelopeChange>,
+}
+
+/// An entry of `envelope` that is asked for no more, or from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EnvelopeChange {
+    /// Whether the new policy has it; else the old one.
+    pub is_new: bool,
+    pub rule: RuleShown,
 }
 
 /// What some identities may do under one policy and not under the other.
@@ -97,7 +107,21 @@ pub fn diff(old: &Policy, new: &Policy) -> Diff {
         }
     }
     let differences = found.into_values().collect();
-    Diff { old: old.origin().to_owned(), new: new.origin().to_owned(), differences }
+    let mut envelopes = envelopes_beyond(old, new, false);
+    envelopes.extend(envelopes_beyond(new, old, true));
+    Diff { old: old.origin().to_owned(), new: new.origin().to_owned(), differences, envelopes }
+}
+
+/// The entries of `envelope` that `policy` has and `other` has not, in the same words.
+fn envelopes_beyond(policy: &Policy, other: &Policy, is_new: bool) -> Vec<EnvelopeChange> {
+    let known: BTreeSet<&str> = other.compiled().envelopes.rules.iter().map(|rule| &*rule.text).collect();
+    let beyond = policy.compiled().envelopes.rules.iter().filter(|rule| !known.contains(&*rule.text));
+    beyond
+        .map(|rule| EnvelopeChange {
+            is_new,
+            rule: RuleShown { origin: rule.origin.to_string(), line: rule.line, text: rule.text.to_string() },
+        })
+        .collect()
 }
 
 /// What makes two identities' differences the same: all but the example.
@@ -383,12 +407,16 @@ fn written(level: &Level, placeholders: &[Placeholder]) -> String {
 
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.differences.is_empty() {
+        if self.differences.is_empty() && self.envelopes.is_empty() {
             return write!(f, "{} and {}: nobody gains or loses anything", self.old, self.new);
         }
         for difference in &self.differences {
             let other = if difference.change == Change::Loses { &self.new } else { &self.old };
             difference.show(f, other)?;
+        }
+        for EnvelopeChange { is_new, rule } in &self.envelopes {
+            let when = if *is_new { "from now on" } else { "no longer" };
+            writeln!(f, "whoever publishes: an envelope is asked for {when} by {rule}")?;
         }
         let count = |change| self.differences.iter().filter(|difference| difference.change == change).count();
         write!(f, "{} to {}: {} lost, {} gained", self.old, self.new, count(Change::Loses), count(Change::Gains))

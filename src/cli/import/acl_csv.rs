@@ -67,7 +67,7 @@ pub fn import(text: &str, origin: &str, dialect: Dialect) -> Result<Imported, Ve
             }
         }
     }
-    Ok(draft.finish(importer.notes))
+    Ok(draft.finish(origin, importer.notes))
 }
 
 impl Dialect {

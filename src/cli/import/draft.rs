@@ -18,6 +18,8 @@ pub(super) const EVERY_USER: &str = "*";
 pub(super) struct Draft {
     /// What was imported: `aclfile, an acl_file of mosquitto`.
     pub(super) source: String,
+    /// The file, for notes.
+    pub(super) origin: String,
     /// Lines about the whole, for the top of the file.
     pub(super) remarks: Vec<String>,
     /// `partial: filter`: SUBSCRIBE is granted where a part of it may be read, and each delivery is checked.
@@ -102,7 +104,9 @@ impl Draft {
     }
 
     /// Prints it.
-    pub(super) fn finish(mut self, mut notes: Vec<Note>) -> Imported {
+    pub(super) fn finish(mut self, origin: &str, mut notes: Vec<Note>) -> Imported {
+        self.origin = origin.to_owned();
+        notes.extend(self.withdraw_system_topics());
         notes.sort_by_key(|note| note.line);
         self.split_by_retain();
         let mut out = heading(&self.source, &self.remarks, &notes);
@@ -120,6 +124,33 @@ impl Draft {
             }
         }
         Imported { yaml: out, notes }
+    }
+
+    /// Takes back what lets clients publish under $SYS, where the server alone does. A deny says there what holds anyway.
+    fn withdraw_system_topics(&mut self) -> Vec<Note> {
+        let is_system = |topic: &str| topic == "$SYS" || topic.starts_with("$SYS/");
+        let mut withdrawn = Vec::new();
+        for rule in self.roles.iter_mut().flat_map(|role| &mut role.rules).filter(|rule| is_system(&rule.topic)) {
+            if rule.can_write && !rule.is_deny {
+                withdrawn.push((rule.line, rule.topic.clone()));
+            }
+            rule.can_write = false;
+        }
+        for row in self.rows.iter_mut().filter(|row| row.can_write && is_system(&row.topic)) {
+            withdrawn.push((row.line, row.topic.clone()));
+            row.can_write = false;
+        }
+        for role in &mut self.roles {
+            role.rules.retain(|rule| rule.can_read || rule.can_write);
+        }
+        let note = |(line, topic)| Note {
+            origin: self.origin.clone(),
+            line: Some(line),
+            what: format!("{topic:?}"),
+            why: "the server alone publishes under $SYS".to_owned(),
+            instead: "publishing left out".to_owned(),
+        };
+        withdrawn.into_iter().map(note).collect()
     }
 
     /// `retain: false` is a limit of a role, so that rules under it need one of their own.

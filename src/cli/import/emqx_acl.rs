@@ -454,7 +454,7 @@ impl Importer<'_> {
             let role = draft.role(name, rules(&own));
             draft.give(name, role);
         }
-        draft.finish(self.notes)
+        draft.finish(self.origin, self.notes)
     }
 }
 

@@ -28,7 +28,7 @@ pub fn import(text: &str, origin: &str) -> Result<Imported, Vec<Fault>> {
     }
     let draft = importer.draft(&root);
     importer.faults.sort_by_key(|fault| (fault.line, fault.column));
-    if importer.faults.is_empty() { Ok(draft.finish(importer.notes)) } else { Err(importer.faults) }
+    if importer.faults.is_empty() { Ok(draft.finish(origin, importer.notes)) } else { Err(importer.faults) }
 }
 
 struct Importer<'a> {

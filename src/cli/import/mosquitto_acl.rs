@@ -250,7 +250,7 @@ impl Importer<'_> {
             let role = draft.role("every_user", of_users);
             draft.give(EVERY_USER, role);
         }
-        draft.finish(self.notes)
+        draft.finish(self.origin, self.notes)
     }
 }
 

@@ -160,3 +160,25 @@ fn large_policies_are_compared_at_once() {
     let told = diff(&policy(&text(1)), &policy(&text(1_999)));
     assert_eq!(told.differences.len(), 8, "{told}");
 }
+
+#[test]
+fn an_envelope_more_or_less_is_told() {
+    let keys = |_: &str| {
+        Ok(KeyFileText { origin: "keys".to_owned(), text: "dev:000102030405060708090a0b0c0d0e0f\n".to_owned() })
+    };
+    let with = "version: 1\nenvelope: [ { topic: a, key_file: keys } ]\n";
+    let with = Policy::parse_with(with, "p.yaml", &keys).unwrap();
+    let without = policy("version: 1\n");
+    assert_eq!(diff(&with, &with).to_string(), "p.yaml and p.yaml: nobody gains or loses anything");
+    let told = |old, new| diff(old, new).to_string();
+    assert!(
+        told(&without, &with).contains("an envelope is asked for from now on by p.yaml:2: envelope: \"a\""),
+        "{}",
+        told(&without, &with)
+    );
+    assert!(
+        told(&with, &without).contains("an envelope is asked for no longer by p.yaml:2"),
+        "{}",
+        told(&with, &without)
+    );
+}

@@ -377,6 +377,10 @@ impl Printer<'_> {
                 }
             }
         }
+        if let (Some(placed), Some(value)) = (settings.get("sys_interval"), settings.number("sys_interval")) {
+            let interval = Duration::from_secs(u64::try_from(value).unwrap_or(0));
+            lines.push(self.bounded_duration(placed, "sys_interval", "engine", "sys_interval", interval));
+        }
         if settings.flag("persistence") == Some(true) {
             let path = settings.text("persistence_location").unwrap_or("./data");
             self.later.push(format!("engine: {{ store: {{ path: {} }} }}", quoted(path)));

@@ -127,6 +127,7 @@ fn conf_line() -> impl Strategy<Value = String> {
         "websockets_headers_size",
         "max_queued_messages",
         "max_qos",
+        "sys_interval",
     ]);
     let text = prop::sample::select(vec![
         "certfile",
