@@ -242,8 +242,8 @@ fn a_refusal_says_why_and_no_log_says_a_token() {
 fn the_example_of_the_documentation_can_be_computed() {
     let example = python(&["example"]);
     let said = |member: &str| example[member].as_str().expect("a text");
-    let text =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/envelope.md")).expect("the documentation");
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/envelope.md"))
+        .expect("the documentation");
     assert!(text.contains(said("signed")), "{example}");
     assert!(text.contains(said("token")), "{example}");
     // The first JSON of the text is the message, the last what goes on of it; the policy's key is in the text as well.
