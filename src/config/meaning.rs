@@ -144,6 +144,7 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         idle_timeout: duration(limits, "idle_timeout"),
         close_timeout: duration(limits, "close_timeout"),
         ping_interval: duration(websocket, "ping_interval"),
+        do_pongs_keep_alive: websocket.flag("pongs_keep_alive").unwrap_or(true),
         outbox_bytes_max: size(limits, "outbox_bytes_max"),
         message_bytes_max: size(websocket, "message_bytes_max"),
         packet_bytes_max: size(engine, "packet_bytes_max"),

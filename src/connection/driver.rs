@@ -39,7 +39,7 @@ pub(super) struct Driver {
     phase: Phase,
     /// The client sends and does not read: it is not read either, until it does.
     is_clogged: bool,
-    /// Whether a ping or pong of the WebSocket is a sign of life: not where a Keep Alive asks for packets.
+    /// Whether a ping or pong of the WebSocket is a sign of life.
     heeds_pongs: bool,
     /// Only until CONNECT is accepted.
     opening: Option<Box<Opening>>,
@@ -211,8 +211,7 @@ impl Driver {
     /// Acts on one thing that came in.
     pub(super) fn take(&mut self, now: Instant, speech: &mut Speech, incoming: Incoming<'_>, work: &mut Work) -> Flow {
         let was_opening = self.is_opening();
-        // Until CONNECT nothing extends the time there is for it. A browser answers pings for a page that has long stopped working, so
-        // Keep Alive counts MQTT Control Packets and nothing else (MQTT 5.0 [MQTT-3.1.2-22]).
+        // Until CONNECT nothing extends the time there is for it.
         let is_frame = matches!(incoming, Incoming::Ping(_) | Incoming::Pong);
         work.is_sign_of_life |= !was_opening && (!is_frame || self.heeds_pongs);
         match incoming {
@@ -367,8 +366,8 @@ impl Driver {
 
     fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
         self.opening = None;
-        self.heeds_pongs = keep_alive_s == 0;
         let config = &self.shared.environment.config;
+        self.heeds_pongs = keep_alive_s == 0 || config.do_pongs_keep_alive;
         let silence_max = match keep_alive_s {
             // MQTT 5.0 [MQTT-3.1.2-22]: one and a half times the Keep Alive.
             1.. => Some(Duration::from_millis(u64::from(keep_alive_s) * 1500)),

@@ -223,6 +223,14 @@ const WEBSOCKET: &[Key] = &[
         doc: "How often the server pings, so that proxies which cut what is silent (after 60 s, mostly) keep the connection.",
     },
     Key {
+        name: "pongs_keep_alive",
+        kind: Kind::Flag,
+        default: Some("true"),
+        example: None,
+        doc: "Whether an answered ping counts towards the Keep Alive of MQTT: browsers slow the timers of pages in the background, and \
+              answer pings all the same. false: packets alone count, so that a page that hangs is found.",
+    },
+    Key {
         name: "message_bytes_max",
         kind: Kind::Size { min: 1 << 10, max: 256 << 20 },
         default: Some("2MiB"),
