@@ -116,13 +116,10 @@ impl Engine {
     /// Retains and delivers a message of the server's own, on a topic under `$SYS`: no client sent it, so it is not counted as
     /// received, and no limit of retained messages refuses it or shrinks by it.
     pub fn announce(&self, now: Instant, message: &Arc<Message>, round: &mut Round) {
-        self.retain(now, message);
-        let mut flow = Flow::new(now, &self.config, round);
-        router::route(&self.subscriptions.read(), None, message, &mut flow);
-        flow.tally.add_to(&self.counters);
+        self.retain_and_route(now, None, message, round);
     }
 
-    /// Retains and routes a message from the session `publisher`.
+    /// Counts, retains and routes a message from the session `publisher`.
     pub(super) fn accept(
         &self,
         now: Instant,
@@ -131,6 +128,17 @@ impl Engine {
         round: &mut Round,
     ) -> Published {
         EngineCounters::add(&self.counters.messages_received, 1);
+        Published { receivers: self.retain_and_route(now, publisher, message, round) }
+    }
+
+    /// Returns how many sessions it is for.
+    fn retain_and_route(
+        &self,
+        now: Instant,
+        publisher: Option<u64>,
+        message: &Arc<Message>,
+        round: &mut Round,
+    ) -> usize {
         if message.retain {
             // Before routing: whoever subscribes meanwhile then finds it in one place or the other.
             self.retain(now, message);
@@ -138,7 +146,7 @@ impl Engine {
         let mut flow = Flow::new(now, &self.config, round);
         let receivers = router::route(&self.subscriptions.read(), publisher, message, &mut flow);
         flow.tally.add_to(&self.counters);
-        Published { receivers }
+        receivers
     }
 
     fn retain(&self, now: Instant, message: &Arc<Message>) {
@@ -242,7 +250,7 @@ impl Engine {
             RetainHandling::Never => false,
         };
         // Nothing retained is sent for a Shared Subscription (MQTT 5.0 §4.8.2).
-        if !is_wanted || membership.group != 0 {
+        if !is_wanted || membership.is_shared() {
             return;
         }
         let (is_empty, stored_before) = {
@@ -286,7 +294,7 @@ impl Engine {
         }
         EngineCounters::sub(&self.counters.subscriptions, 1);
         EngineCounters::sub(&self.counters.shared_subscriptions, u64::from(membership.is_shared()));
-        let has_shared = membership.group != 0 && state.outgoing.has_shared();
+        let has_shared = membership.is_shared() && state.outgoing.has_shared();
         drop(state);
         if has_shared {
             let leftovers = self.take_shared(&attached.session, |leftover| leftover.group == membership.group);
