@@ -121,8 +121,11 @@ impl Core {
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;
-        let keep_alive_s = granted_keep_alive_s(&connect, &environment.config);
-        Self::accept(connack, Output::Established { keep_alive_s, expires_at: principal.expires_at }, turn);
+        let keep_alive_s = connack.properties.server_keep_alive_s.unwrap_or(connect.keep_alive_s);
+        super::ConnectionCounters::count(&environment.counters.connected);
+        turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
+        turn.outputs.push_back(Output::Established { keep_alive_s, expires_at: principal.expires_at });
+        turn.outputs.push_back(Output::Pump);
     }
 
     /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
@@ -151,13 +154,6 @@ impl Core {
             ..Default::default()
         };
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
-    }
-
-    fn accept(connack: Box<ConnAck>, established: Output, turn: &mut Turn<'_>) {
-        super::ConnectionCounters::count(&turn.environment.counters.connected);
-        turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
-        turn.outputs.push_back(established);
-        turn.outputs.push_back(Output::Pump);
     }
 }
 
