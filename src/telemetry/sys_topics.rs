@@ -44,7 +44,7 @@ pub struct SysTopics {
     clients_maximum: u64,
     /// By load, then by period.
     averages: [[f64; PERIODS.len()]; LOADS.len()],
-    /// Topic and value, in the order of their first publication.
+    /// The topics with their values, as of the last update.
     said: Vec<(String, String)>,
 }
 
@@ -117,11 +117,14 @@ impl SysTopics {
             let periods = PERIODS.iter().zip(averages);
             values.extend(periods.map(|((period, _), load)| (format!("load/{topic}/{period}"), format!("{load:.2}"))));
         }
-        values.retain_mut(|(topic, value)| {
+        for (topic, _) in &mut values {
             topic.insert_str(0, "$SYS/broker/");
-            self.say(topic, value)
-        });
-        values
+        }
+        // They come in the same order each time.
+        let news = values.iter().enumerate().filter(|&(at, value)| self.said.get(at) != Some(value));
+        let news = news.map(|(_, value)| value.clone()).collect();
+        self.said = values;
+        news
     }
 
     /// Each average moves towards the present rate, the further the more of its period has passed.
@@ -140,21 +143,6 @@ impl SysTopics {
         }
         self.updated = now;
         self.before = *snapshot;
-    }
-
-    /// Whether this is news.
-    fn say(&mut self, topic: &str, value: &str) -> bool {
-        match self.said.iter_mut().find(|(said, _)| said == topic) {
-            Some((_, said)) if said == value => false,
-            Some((_, said)) => {
-                value.clone_into(said);
-                true
-            }
-            None => {
-                self.said.push((topic.to_owned(), value.to_owned()));
-                true
-            }
-        }
     }
 }
 
