@@ -314,21 +314,24 @@ mod tests {
         wire(ConnectProperties { topic_alias_maximum: Some(maximum), ..Default::default() })
     }
 
-    /// Appends a PUBLISH about `topic` to an outbox that has `limit` bytes and no place for a lone frame.
-    fn append(wire: &mut Wire, topic: &str, payload: &[u8], limit: usize) -> Result<Publish<'static>, NotAppended> {
-        let topic = TopicName::parse(topic).unwrap();
-        let message = Arc::new(Message::new(&topic, &[], payload, QoS::AtMostOnce, false));
-        let delivery = Delivery {
-            message: &message,
+    fn delivery_of(message: &Arc<Message>) -> Delivery<'_> {
+        Delivery {
+            message,
             qos: QoS::AtMostOnce,
             retain: false,
             dup: false,
             packet_id: None,
             subscription_identifiers: &[],
-        };
+        }
+    }
+
+    /// Appends a PUBLISH about `topic` to an outbox that has `limit` bytes and no place for a lone frame.
+    fn append(wire: &mut Wire, topic: &str, payload: &[u8], limit: usize) -> Result<Publish<'static>, NotAppended> {
+        let topic = TopicName::parse(topic).unwrap();
+        let message = Arc::new(Message::new(&topic, &[], payload, QoS::AtMostOnce, false));
         let mut outbox = Outbox::default();
         outbox.append(b"x");
-        wire.append_publish(Instant::now(), &delivery, &mut outbox, limit)?;
+        wire.append_publish(Instant::now(), &delivery_of(&message), &mut outbox, limit)?;
         outbox.consume(1);
         let bytes = outbox.front().to_vec();
         let decoder = Decoder::with_version(Sender::Server, Limits::default(), Version::V5);
@@ -447,16 +450,10 @@ mod tests {
     fn a_large_payload_is_not_copied() {
         let topic = TopicName::parse("t").unwrap();
         let message = Arc::new(Message::new(&topic, &[], &vec![0; 1 << 20], QoS::AtMostOnce, false));
-        let delivery = Delivery {
-            message: &message,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            dup: false,
-            packet_id: None,
-            subscription_identifiers: &[],
-        };
         let mut outbox = Outbox::default();
-        Wire::new(Protocol::Mqtt, Version::V5).append_publish(Instant::now(), &delivery, &mut outbox, ROOM).unwrap();
+        Wire::new(Protocol::Mqtt, Version::V5)
+            .append_publish(Instant::now(), &delivery_of(&message), &mut outbox, ROOM)
+            .unwrap();
         let head_len = outbox.front().len();
         assert!(head_len < 16, "the payload is a segment of its own");
         outbox.consume(head_len);
