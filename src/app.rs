@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::connection::{Connections, Envelopes, Environment, TICK};
+use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
@@ -120,7 +119,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
     let authenticator = Arc::new(authenticator);
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
-        policy: ArcSwap::from_pointee(policy),
+        policy: Policies::new(policy),
         config: config.connection.clone(),
         counters: Default::default(),
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::admission::{Handshake, Place};
 use super::core::{Core, Manner, Output, Turn};
 use super::inbound::{Flow, Incoming, Speech};
-use super::link::Link;
+use super::link::{Dismissal, Link};
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
 use crate::auth::{Credentials, Principal, Proof, Refused};
@@ -180,8 +180,11 @@ impl Driver {
                 return self.lose(now, work);
             }
             match (self.phase, attention.dismissal) {
-                (Phase::Serving, Some(reason)) => {
-                    self.with_core(work, |core, turn| core.dismiss(now, reason, turn));
+                (Phase::Serving, Some(dismissal)) => {
+                    self.with_core(work, |core, turn| match dismissal {
+                        Dismissal::Reason(reason) => core.dismiss(now, reason, turn),
+                        Dismissal::Revoked(words) => core.revoke(now, &words, turn),
+                    });
                     self.carry_out(now, speech, work);
                     self.flush(work);
                 }
@@ -313,6 +316,11 @@ impl Driver {
                 Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
                 Output::Renewed { expires_at } => self.renew(now, expires_at),
+                Output::Revoked(filter) => {
+                    self.append(work, |wire, outbox| {
+                        wire.append_revoked(&filter, outbox);
+                    });
+                }
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),

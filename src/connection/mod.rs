@@ -17,6 +17,7 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
@@ -38,17 +39,19 @@ mod links;
 mod outbox;
 mod pacemaker;
 pub mod response_information;
+mod review;
 mod task;
 mod transport;
 mod wire;
 
 pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
-pub use config::ConnectionConfig;
-pub use core::{Envelopes, Environment};
+pub use config::{ConnectionConfig, Revoked};
+pub use core::{Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
+pub use review::Reviewed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,13 +74,21 @@ struct Shared {
     authenticator: Arc<Authenticator>,
     pacemaker: Pacemaker,
     links: Links,
+    /// Held by the review that runs.
+    reviewing: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
     #[must_use]
     pub fn new(environment: Environment, authenticator: Arc<Authenticator>, now: Instant) -> Self {
         let pacemaker = Pacemaker::new(now);
-        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default() }))
+        Self(Arc::new(Shared {
+            environment,
+            authenticator,
+            pacemaker,
+            links: Links::default(),
+            reviewing: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// Takes over a transport: spawns its task and returns at once.

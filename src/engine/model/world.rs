@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::engine::message::{
     Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Message, OpenError, OpenSession, Outlet, Round,
-    SubscribeRequest,
+    SubscribeRequest, Unbound,
 };
 use crate::engine::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
 use crate::mqtt::packet::SubscribeOptions;
@@ -18,6 +18,8 @@ use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
 pub(crate) enum Sent {
     Publish(Copy),
     PubRel(u16),
+    /// The Topic Filter of a Subscription that was lost.
+    Revoked(String),
 }
 
 /// A PUBLISH as its receiver sees it.
@@ -114,6 +116,11 @@ impl Outlet for Mailbox {
         if state.is_closed { Delivered::Closed } else { Self::append(&mut state, Sent::PubRel(packet_id.get())) }
     }
 
+    fn revoked(&self, filter: &TopicFilter) -> Delivered {
+        let mut state = self.0.lock();
+        if state.is_closed { Delivered::Closed } else { Self::append(&mut state, Sent::Revoked(filter.to_string())) }
+    }
+
     fn close(&self, reason: ReasonCode) {
         let mut state = self.0.lock();
         state.is_closed = true;
@@ -149,6 +156,7 @@ pub(crate) struct Client {
     pub(crate) attached: Attached,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) session_present: bool,
+    pub(crate) revoked: Vec<TopicFilter>,
 }
 
 impl World {
@@ -162,7 +170,7 @@ impl World {
         let mailbox = Mailbox::new();
         let mut open = OpenSession {
             client_id: ClientId::new(client_id),
-            owner: "owner".into(),
+            owner: Unbound::named("owner"),
             clean_start: true,
             expiry_interval_s: 0,
             receive_maximum: 65_535,
@@ -170,9 +178,9 @@ impl World {
             outlet: Arc::clone(&mailbox) as Arc<dyn Outlet>,
         };
         change(&mut open);
-        let Opened { session, session_present } = self.engine.open(self.now, open, &mut self.round)?;
+        let Opened { session, session_present, revoked } = self.engine.open(self.now, open, &mut self.round)?;
         self.flush();
-        Ok(Client { attached: session, mailbox, session_present })
+        Ok(Client { attached: session, mailbox, session_present, revoked })
     }
 
     pub(crate) fn pump(&mut self, client: &Client) {

@@ -23,6 +23,7 @@ impl Mailbox {
                 copy.payload
             ),
             Sent::PubRel(packet_id) => format!("PUBREL {packet_id}"),
+            Sent::Revoked(filter) => format!("revoked {filter}"),
         };
         self.take().into_iter().map(short).collect()
     }
