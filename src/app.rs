@@ -21,7 +21,7 @@ use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
-use crate::mqtt::{QoS, ReasonCode, TopicName};
+use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
@@ -84,7 +84,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     readiness.set(Phase::Draining);
     let _ = stop.send(());
-    drain(&connections, edge, config.drain_timeout).await;
+    tokio::select! {
+        () = drain(&connections, edge, &config) => {}
+        // Whoever asks twice means at once.
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Stopping at once"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Stopping at once"),
+    }
     ticker.abort();
     watcher.abort();
     if let Some(sys_topics) = sys_topics {
@@ -219,12 +224,12 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
 }
 
 /// Waits until the last client has heard that the server stops and the last HTTP exchange is over, or the time is up.
-async fn drain(connections: &Connections, edge: JoinHandle<()>, timeout: Duration) {
-    let deadline = Instant::now() + timeout;
+async fn drain(connections: &Connections, edge: JoinHandle<()>, config: &Config) {
+    let deadline = Instant::now() + config.drain_timeout;
     let mut interval = tokio::time::interval(TICK);
+    let mut farewell = connections.begin_farewell(Instant::now(), config.drain_window);
     while (connections.count() > 0 || !edge.is_finished()) && Instant::now() < deadline {
-        // Whoever was accepted while the others were told has not been told yet.
-        connections.dismiss_all(ReasonCode::ServerShuttingDown);
+        farewell.tell(Instant::now());
         interval.tick().await;
     }
     tracing::info!(connections_cut = connections.count(), "Drained");
