@@ -66,7 +66,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let authenticator = Arc::clone(connections.authenticator());
+    let authenticator = connections.authenticator();
     let watcher = tokio::spawn(async move { authenticator.watch().await });
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
@@ -107,7 +107,7 @@ fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
     catalogue::process(&mut metrics);
     catalogue::edge(&mut metrics, edge);
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
-    catalogue::auth(&mut metrics, Arc::clone(connections.authenticator()));
+    catalogue::auth(&mut metrics, connections.authenticator().counters());
     catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
     metrics
 }
@@ -122,7 +122,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
             return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
         }
     };
-    let authenticator = Arc::new(authenticator);
+    let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
         policy: ArcSwap::from_pointee(policy),
@@ -135,9 +135,10 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
 }
 
 /// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.
-fn subjects(authenticator: &Arc<Authenticator>) -> Box<SubjectOf> {
+fn subjects(authenticator: &Arc<ArcSwap<Authenticator>>) -> Box<SubjectOf> {
     let authenticator = Arc::clone(authenticator);
     Box::new(move |token| {
+        let authenticator = authenticator.load();
         let tokens = authenticator.tokens()?;
         let answer = tokens.verify(token.as_bytes(), None);
         tokens.count(answer.as_ref().map_err(|rejected| *rejected));

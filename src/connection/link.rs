@@ -91,7 +91,9 @@ impl Link {
         let config = &shared.environment.config;
         let patience = match protocol {
             // Its client is let in by whatever it says first, and may well have nothing to say for a while.
-            Protocol::JsonWebSocket if has_token || shared.authenticator.admits_anonymous() => config.idle_timeout,
+            Protocol::JsonWebSocket if has_token || shared.authenticator.load().admits_anonymous() => {
+                config.idle_timeout
+            }
             _ => config.connect_timeout,
         };
         Self {
