@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::admission::{Handshake, Place};
 use super::core::{Core, Manner, Output, Turn};
 use super::inbound::{Flow, Incoming, Speech};
-use super::link::{Dismissal, Link};
+use super::link::Link;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
 use crate::auth::{Credentials, Principal, Proof, Refused};
@@ -181,10 +181,7 @@ impl Driver {
             }
             match (self.phase, attention.dismissal) {
                 (Phase::Serving, Some(dismissal)) => {
-                    self.with_core(work, |core, turn| match dismissal {
-                        Dismissal::Reason(reason) => core.dismiss(now, reason, turn),
-                        Dismissal::Revoked(words) => core.revoke(now, &words, turn),
-                    });
+                    self.with_core(work, |core, turn| core.dismiss(now, dismissal, turn));
                     self.carry_out(now, speech, work);
                     self.flush(work);
                 }
@@ -354,10 +351,10 @@ impl Driver {
     }
 
     fn authenticate(&mut self, now: Instant, credentials: Credentials, work: &mut Work) {
-        if let Some(outcome) = self.shared.authenticator.authenticate_now(&credentials) {
+        let authenticator = self.shared.authenticator.load_full();
+        if let Some(outcome) = authenticator.authenticate_now(&credentials) {
             return self.authenticated(now, outcome, work);
         }
-        let authenticator = Arc::clone(&self.shared.authenticator);
         let check = tokio::spawn(async move { authenticator.authenticate(credentials).await });
         if let Some(opening) = &mut self.opening {
             opening.authentication = Some(check);
@@ -367,7 +364,7 @@ impl Driver {
     }
 
     fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
-        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outcome = self.shared.authenticator.load().prove(proof, (self.shared.environment.random)());
         let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 
 use super::accepted::{Protocol, Stream, TlsStream};
 use super::config::Revoked;
+use super::core::Dismissal;
 use super::outbox::Outbox;
 use super::pacemaker::Life;
 use super::transport::{self, Received, Sent};
@@ -55,14 +56,6 @@ struct State {
     dismissal: Option<Dismissal>,
 }
 
-/// Why somebody wants the connection closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Dismissal {
-    Reason(ReasonCode),
-    /// The client has lost what it relied on, as these words tell it.
-    Revoked(Box<str>),
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Opening,
@@ -78,7 +71,7 @@ const ANSWERS_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Attention {
     /// The socket is gone.
     pub(super) is_broken: bool,
-    /// Somebody wants the connection closed, for this reason.
+    /// Somebody wants the connection closed.
     pub(super) dismissal: Option<Dismissal>,
     /// The outbox was full and is empty: the session may have more.
     pub(super) is_hungry: bool,
@@ -99,7 +92,9 @@ impl Link {
         let config = &shared.environment.config;
         let patience = match protocol {
             // Its client is let in by whatever it says first, and may well have nothing to say for a while.
-            Protocol::JsonWebSocket if has_token || shared.authenticator.admits_anonymous() => config.idle_timeout,
+            Protocol::JsonWebSocket if has_token || shared.authenticator.load().admits_anonymous() => {
+                config.idle_timeout
+            }
             _ => config.connect_timeout,
         };
         Self {
@@ -151,8 +146,9 @@ impl Link {
         let mut state = self.state.lock();
         state.phase = Phase::Closing;
         if self.is_websocket {
+            let reason = state.dismissal.as_ref().map(Dismissal::close_reason).unwrap_or_default();
             state.outbox.append_with(128, |out| match code {
-                Some(code) => websocket::write_close(out, code, ""),
+                Some(code) => websocket::write_close(out, code, &reason),
                 None => websocket::write_close_reply(out, None),
             });
         }
@@ -271,10 +267,10 @@ impl Link {
         self.state.lock().wake();
     }
 
-    /// Asks the task to close, for `reason`.
-    pub(super) fn dismiss(&self, reason: ReasonCode) {
+    /// Asks the task to close; of several requests the first holds.
+    pub(super) fn dismiss(&self, dismissal: impl Into<Dismissal>) {
         let mut state = self.state.lock();
-        state.dismissal.get_or_insert(Dismissal::Reason(reason));
+        state.dismissal.get_or_insert(dismissal.into());
         state.wake();
     }
 
@@ -417,7 +413,7 @@ impl Outlet for Link {
         }
         // MQTT 5.0 has no packet for it but DISCONNECT; 3.1 and 3.1.1 have none at all.
         if state.wire.has_disconnect() && self.shared.environment.config.revoked == Revoked::Disconnect {
-            state.dismissal.get_or_insert_with(|| Dismissal::Revoked(revocation(filter)));
+            state.dismissal.get_or_insert_with(|| Dismissal::for_revoked(filter));
             state.wake();
         }
         Delivered::Closed
@@ -431,18 +427,6 @@ impl Outlet for Link {
         self.flush_now();
     }
 }
-
-/// What a client reads that is sent away for the loss of a Subscription.
-fn revocation(filter: &TopicFilter) -> Box<str> {
-    let shown = filter.as_str();
-    match shown.char_indices().nth(SHOWN_CHARACTERS_MAX) {
-        None => format!("no longer authorized to subscribe to {shown}").into(),
-        Some((end, _)) => format!("no longer authorized to subscribe to {}…", &shown[..end]).into(),
-    }
-}
-
-/// Of a Topic Filter in a Reason String.
-const SHOWN_CHARACTERS_MAX: usize = 256;
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
