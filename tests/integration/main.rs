@@ -38,6 +38,7 @@ mod demo;
 mod differential;
 mod drain;
 mod envelope;
+mod handover;
 mod hostile;
 mod import;
 mod judges;
