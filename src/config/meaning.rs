@@ -63,6 +63,7 @@ fn auth(auth: &Written, anonymous: bool, faults: &mut Vec<Fault>) -> AuthConfig 
             },
             refresh: duration(jwt, "refresh"),
         }),
+        certificates: None,
         order: order(auth, faults),
         hashing_max: count(auth, "hashing_max"),
     }

@@ -42,7 +42,7 @@ mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
+pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::ConnectionConfig;
 pub use core::{Envelopes, Environment};

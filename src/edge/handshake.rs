@@ -59,7 +59,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
-    (steps.handoff)(Accepted { stream, early, peer, protocol, token, place, handshake });
+    (steps.handoff)(Accepted { stream, early, peer, protocol, token, certificate: None, place, handshake });
 }
 
 /// The TLS handshake.
