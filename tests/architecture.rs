@@ -43,6 +43,7 @@ const PURE: [&str; 13] = [
     "wheel.rs",
     "outgoing/url.rs",
     "mqtt",
+    "auth/certificate.rs",
     "auth/scram.rs",
     "auth/jwt/key.rs",
     "auth/jwt/key_set.rs",
