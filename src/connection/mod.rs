@@ -46,7 +46,7 @@ mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
+pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::{ConnectionConfig, Revoked};
 pub use core::{Dismissal, Envelopes, Environment, Policies};

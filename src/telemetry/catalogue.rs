@@ -63,6 +63,8 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_handshakes_shed" = handshakes_shed, "Handshakes ended as the oldest when handshaking_max were under way.";
         counter "edge_accept_errors" = accept_errors, "Failures to accept: out of file descriptors or memory.";
         counter "edge_tls_handshakes" = tls_handshakes, "TLS handshakes that succeeded.";
+        counter "edge_client_certificates" = client_certificates, "TLS handshakes that brought a verified client certificate.";
+        gauge "edge_tls_certificate_not_after_seconds" = certificate_not_after_s, "When the first of the server's certificates expires, in seconds since 1970.";
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
@@ -71,6 +73,7 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
     by_label! { metrics, counters, own,
         "edge_tls_handshakes_failed", "TLS handshakes that did not succeed.", "reason";
         "tls" = tls_handshakes_failed;
+        "client_certificate" = client_certificates_refused;
         "timeout" = tls_handshakes_timed_out;
     }
     by_label! { metrics, counters, own, "edge_upgrades_refused", "WebSocket upgrades refused.", "reason";
