@@ -33,7 +33,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 12] = [
+const PURE: [&str; 15] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -46,6 +46,9 @@ const PURE: [&str; 12] = [
     "policy",
     "engine",
     "connection/core",
+    "edge/forwarded.rs",
+    "edge/networks.rs",
+    "edge/proxy_protocol.rs",
 ];
 
 /// The one file of a pure folder that touches the outside, so that all others need not.

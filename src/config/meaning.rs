@@ -11,7 +11,7 @@ use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, JwtConfig, Method};
 use crate::connection::{ConnectionConfig, ResponseInformation};
-use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
+use crate::edge::{EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TlsConfig, TokenSources};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -110,10 +110,16 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
             .get("origins")
             .and_then(|rule| origin_rule(rule, faults))
             .unwrap_or_default(),
+        trusted_proxies: listen::networks(root, "trusted_proxies", faults),
+        forwarded_field: match root.text("forwarded_field") {
+            Some("forwarded") => ForwardedField::Forwarded,
+            _ => ForwardedField::XForwardedFor,
+        },
         limits: EdgeLimits {
             connections_max: count(limits, "connections_max"),
             handshaking_max: count(limits, "handshaking_max"),
             handshake_age_min: duration(limits, "handshake_age_min"),
+            proxy_header_timeout: duration(limits, "proxy_header_timeout"),
             tls_handshake_timeout: duration(limits, "tls_handshake_timeout"),
             http_head_timeout: duration(limits, "http_head_timeout"),
             http_idle_timeout: duration(limits, "http_idle_timeout"),

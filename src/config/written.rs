@@ -226,7 +226,11 @@ impl Reader<'_> {
                 let bytes = parse_size(text?)?;
                 (*min..=*max).contains(&bytes).then_some(Typed::Size(bytes))
             }
-            Kind::Word(words) => text.filter(|text| words.contains(text)).map(|text| Typed::Text(text.to_owned())),
+            // `true` is a word too, where a third one stands beside it.
+            Kind::Word(words) => text
+                .or_else(|| value.to_bool().map(|flag| if flag { "true" } else { "false" }))
+                .filter(|text| words.contains(text))
+                .map(|text| Typed::Text(text.to_owned())),
             Kind::Text(_) => text.filter(|text| !text.is_empty()).map(|text| Typed::Text(text.to_owned())),
             Kind::Path => {
                 let text = text.filter(|text| !text.is_empty() && !text.contains('\0'))?;

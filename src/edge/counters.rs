@@ -16,6 +16,14 @@ pub struct EdgeCounters {
     pub handshakes_shed: AtomicU64,
     /// Failures of `accept` itself: out of file descriptors or memory.
     pub accept_errors: AtomicU64,
+    /// PROXY protocol headers that were taken.
+    pub proxy_headers_accepted: AtomicU64,
+    /// Connections of trusted proxies closed because no sound PROXY protocol header came.
+    pub proxy_headers_malformed: AtomicU64,
+    /// Connections of trusted proxies closed because the header did not come in `proxy_header_timeout`.
+    pub proxy_headers_timed_out: AtomicU64,
+    /// Connections closed because only trusted proxies may connect there.
+    pub proxy_headers_untrusted: AtomicU64,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: AtomicU64,
     /// TLS handshakes that failed: foreign protocol, no common version, broken off.

@@ -8,8 +8,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::config::{EdgeLimits, Scheme};
+use super::config::{EdgeLimits, ProxyProtocol, Scheme};
 use super::http;
+use super::introduction::{self, Proxies};
 use super::refusals::Refusals;
 use super::transport::Transport;
 use super::{EdgeCounters, Handoff, Shown, listener, tls};
@@ -18,6 +19,7 @@ use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
 /// What every connection's steps share.
 pub(crate) struct Steps {
     pub(crate) limits: EdgeLimits,
+    pub(crate) proxies: Proxies,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) handoff: Handoff,
     pub(crate) counters: Arc<EdgeCounters>,
@@ -31,23 +33,30 @@ pub(crate) struct Newcomer {
     pub(crate) place: Place,
     pub(crate) handshake: Handshake,
     pub(crate) scheme: Scheme,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) shown: Shown,
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
 pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
-    let Newcomer { stream, peer, place, mut handshake, scheme, shown } = newcomer;
+    let Newcomer { mut stream, peer, place, mut handshake, scheme, proxy_protocol, shown } = newcomer;
+    let Some(mut visitor) = introduction::hear(&mut stream, peer, proxy_protocol, &mut handshake, &steps).await else {
+        return;
+    };
     let transport = match shown.tls {
         None => Transport::Plain(stream),
-        Some(tls) => match secure(stream, peer, &tls, &mut handshake, &steps).await {
+        Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
             Some(transport) => transport,
             None => return,
         },
     };
     let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
-        let service = http::Service { site: &shown.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
+        let believed = steps.proxies.believed(&visitor);
+        let (site, limits, is_tls) = (&shown.site, &steps.limits, scheme.is_tls());
+        let service = http::Service { site, limits, counters, is_tls, peer: visitor.address.ip(), believed };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
+        visitor.speaks_for(upgraded.client);
         let handshake = match upgraded.handshake {
             Some(handshake) => handshake,
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
@@ -59,6 +68,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
+    let peer = visitor.address;
     (steps.handoff)(Accepted { stream, early, peer, protocol, token, place, handshake });
 }
 

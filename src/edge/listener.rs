@@ -109,7 +109,15 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         if stream.set_nodelay(true).is_err() {
             continue; // gone already
         }
-        let newcomer = Newcomer { stream, peer, place, handshake: seat, scheme: config.scheme, shown: shown.clone() };
+        let newcomer = Newcomer {
+            stream,
+            peer,
+            place,
+            handshake: seat,
+            scheme: config.scheme,
+            proxy_protocol: config.proxy_protocol,
+            shown: shown.clone(),
+        };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
     }
 }

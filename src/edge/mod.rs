@@ -1,19 +1,24 @@
 //! What faces the network: listeners, TLS, HTTP, the WebSocket opening handshake, files and the demo page.
 //!
 //! The edge takes a TCP connection as far as the first byte of a dialect and hands it over as [`Accepted`]: the bare socket, the bare
-//! TLS state, and whatever was read past the last handshake. It answers every HTTP request that is not an upgrade itself.
+//! TLS state, whatever was read past the last handshake, and who is there as far as it is believed. It answers every HTTP request that is not an upgrade itself.
 //!
 //! Not here: what the bytes of a dialect mean (`dialect`), who the client is (`auth`), what it may do (`policy`).
 //!
 //! Invariants: the accept loop awaits no handshake; every step a peer takes part in has a deadline; memory before authentication is
-//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; after the hand-over nothing of HTTP is left.
+//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; nobody speaks
+//! for another's address but [`EdgeConfig::trusted_proxies`]; after the hand-over nothing of HTTP is left.
 
 pub mod config;
 mod counters;
 mod development_certificate;
+pub mod forwarded;
 mod handshake;
 mod http;
+mod introduction;
 mod listener;
+pub mod networks;
+pub mod proxy_protocol;
 mod refusals;
 mod tls;
 mod transport;
@@ -25,13 +30,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use config::{
-    CertificateFiles, EdgeConfig, EdgeLimits, ListenerConfig, OriginRule, PathMatch, RouteAction, RouteConfig, Scheme,
-    TlsConfig, TokenSources,
+    CertificateFiles, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, OriginRule, PathMatch, ProxyProtocol,
+    RouteAction, RouteConfig, Scheme, TlsConfig, TokenSources,
 };
 pub use counters::EdgeCounters;
+pub use networks::{Network, NotNetwork};
 
 use self::handshake::Steps;
 use self::http::Site;
+use self::introduction::Proxies;
 use self::listener::Listener;
 use self::refusals::Refusals;
 use self::tls::Tls;
@@ -67,7 +74,9 @@ impl Edge {
         let listeners = listeners.into_iter().zip(shown).collect();
         let limits = config.limits;
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
-        let steps = Arc::new(Steps { limits, handshakes, handoff, counters, refusals: Refusals::default() });
+        let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
+        let refusals = Refusals::default();
+        let steps = Arc::new(Steps { limits, proxies, handshakes, handoff, counters, refusals });
         Ok(Self { listeners, development_ca, steps })
     }
 

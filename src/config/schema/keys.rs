@@ -6,6 +6,7 @@ use super::{Key, Kind};
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
@@ -29,7 +30,22 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "The certificates of https and mqtts listeners. TLS 1.2 and 1.3 are spoken.",
     },
-    later("trusted_proxies", "Whose PROXY protocol and X-Forwarded-For are believed."),
+    Key {
+        name: "trusted_proxies",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: None,
+        example: Some("[10.0.0.0/8]"),
+        doc: "Networks of the proxies and load balancers before this server: whose PROXY protocol (see `proxy_protocol` under `listen`), \
+              X-Forwarded-For and X-Forwarded-Proto are believed, and nobody else's. The address found so is what limits, policy and logs see.",
+    },
+    Key {
+        name: "forwarded_field",
+        kind: Kind::Word(&["x-forwarded-for", "forwarded"]),
+        default: Some("x-forwarded-for"),
+        example: None,
+        doc: "The field in which trusted proxies say whom an HTTP request is from; it is read from the right, as far as hops are trusted. The other \
+              is not looked at, as a proxy may hand it on as the client wrote it.",
+    },
     Key {
         name: "routes",
         kind: Kind::List(&Kind::Section(ROUTE)),
@@ -107,7 +123,14 @@ const LISTENER: &[Key] = &[
         example: None,
         doc: "Routes of this listener alone, instead of all those under `routes`.",
     },
-    later("proxy_protocol", "Whether a PROXY protocol header comes first."),
+    Key {
+        name: "proxy_protocol",
+        kind: Kind::Word(&["true", "false", "required"]),
+        default: None,
+        example: None,
+        doc: "Whether a PROXY protocol header (version 1 or 2) comes first, before TLS. true: trusted proxies send one, others connect directly. \
+              required: nobody but trusted proxies may connect.",
+    },
 ];
 
 const TLS: &[Key] = &[
@@ -488,6 +511,13 @@ const LIMITS: &[Key] = &[
         default: Some("4096"),
         example: None,
         doc: "Length of each listen backlog, as far as the system allows (net.core.somaxconn).",
+    },
+    Key {
+        name: "proxy_header_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "For a whole PROXY protocol header, where one is due.",
     },
     Key {
         name: "tls_handshake_timeout",

@@ -20,11 +20,14 @@ mod token;
 mod upgrade;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_tungstenite::HyperWebsocket;
@@ -40,6 +43,7 @@ pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
 use crate::edge::EdgeCounters;
 use crate::edge::config::EdgeLimits;
+use crate::edge::forwarded::{self, Believed};
 use crate::edge::transport::Transport;
 
 /// A connection that has become a WebSocket.
@@ -49,6 +53,8 @@ pub(crate) struct Upgraded {
     pub(crate) early: Vec<u8>,
     pub(crate) protocol: Protocol,
     pub(crate) token: Option<Token>,
+    /// Who opened it, through however many trusted proxies.
+    pub(crate) client: IpAddr,
     /// `None` if the seat was given up, because the connection had been a visitor's.
     pub(crate) handshake: Option<Handshake>,
 }
@@ -60,6 +66,10 @@ pub(crate) struct Service<'a> {
     pub(crate) limits: &'a EdgeLimits,
     pub(crate) counters: &'a Arc<EdgeCounters>,
     pub(crate) is_tls: bool,
+    /// Who sends the requests.
+    pub(crate) peer: IpAddr,
+    /// What `peer` may say of whom they are from.
+    pub(crate) believed: Believed<'a>,
 }
 
 /// Serves HTTP until the connection ends (`None`) or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
@@ -74,8 +84,11 @@ pub(crate) async fn serve(
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
-    let handler = service_fn(|request| {
-        let (site, counters, is_tls) = (Arc::clone(service.site), Arc::clone(service.counters), service.is_tls);
+    let handler = service_fn(|mut request: Request<Incoming>| {
+        let (site, counters) = (Arc::clone(service.site), Arc::clone(service.counters));
+        let chain = forwarded::chain(service.peer, request.headers(), service.believed);
+        let (client, is_tls) = (chain.client(), chain.is_tls.unwrap_or(service.is_tls));
+        request.extensions_mut().insert(chain);
         let (timing, upgrade) = (Arc::clone(&timing), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
@@ -86,16 +99,16 @@ pub(crate) async fn serve(
             let mut timing = timing.lock();
             timing.answered |= answer.upgrade.is_none();
             timing.is_last = answer.is_last;
-            *upgrade.lock() = answer.upgrade;
+            *upgrade.lock() = answer.upgrade.map(|opening| (opening, client));
             Ok(answer.response)
         }
     });
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
     let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
-    let Opening { websocket, protocol, token } = upgrade.lock().take()?;
+    let (Opening { websocket, protocol, token }, client) = upgrade.lock().take()?;
     let (transport, early) = take_out(websocket).await?;
-    Some(Upgraded { transport, early, protocol, token, handshake })
+    Some(Upgraded { transport, early, protocol, token, client, handshake })
 }
 
 /// Every default is replaced, or confirmed, on purpose.
