@@ -21,7 +21,7 @@ use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
-use crate::mqtt::{QoS, ReasonCode, TopicName};
+use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
@@ -66,7 +66,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let authenticator = Arc::clone(connections.authenticator());
+    let authenticator = connections.authenticator();
     let watcher = tokio::spawn(async move { authenticator.watch().await });
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
@@ -84,7 +84,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     readiness.set(Phase::Draining);
     let _ = stop.send(());
-    drain(&connections, edge, config.drain_timeout).await;
+    tokio::select! {
+        () = drain(&connections, edge, &config) => {}
+        // Whoever asks twice means at once.
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Stopping at once"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Stopping at once"),
+    }
     ticker.abort();
     watcher.abort();
     if let Some(sys_topics) = sys_topics {
@@ -102,7 +107,7 @@ fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
     catalogue::process(&mut metrics);
     catalogue::edge(&mut metrics, edge);
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
-    catalogue::auth(&mut metrics, Arc::clone(connections.authenticator()));
+    catalogue::auth(&mut metrics, connections.authenticator().counters());
     catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
     metrics
 }
@@ -117,7 +122,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
             return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
         }
     };
-    let authenticator = Arc::new(authenticator);
+    let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
         policy: ArcSwap::from_pointee(policy),
@@ -130,9 +135,10 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
 }
 
 /// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.
-fn subjects(authenticator: &Arc<Authenticator>) -> Box<SubjectOf> {
+fn subjects(authenticator: &Arc<ArcSwap<Authenticator>>) -> Box<SubjectOf> {
     let authenticator = Arc::clone(authenticator);
     Box::new(move |token| {
+        let authenticator = authenticator.load();
         let tokens = authenticator.tokens()?;
         let answer = tokens.verify(token.as_bytes(), None);
         tokens.count(answer.as_ref().map_err(|rejected| *rejected));
@@ -219,12 +225,12 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
 }
 
 /// Waits until the last client has heard that the server stops and the last HTTP exchange is over, or the time is up.
-async fn drain(connections: &Connections, edge: JoinHandle<()>, timeout: Duration) {
-    let deadline = Instant::now() + timeout;
+async fn drain(connections: &Connections, edge: JoinHandle<()>, config: &Config) {
+    let deadline = Instant::now() + config.drain_timeout;
     let mut interval = tokio::time::interval(TICK);
+    let mut farewell = connections.begin_farewell(Instant::now(), config.drain_window);
     while (connections.count() > 0 || !edge.is_finished()) && Instant::now() < deadline {
-        // Whoever was accepted while the others were told has not been told yet.
-        connections.dismiss_all(ReasonCode::ServerShuttingDown);
+        farewell.tell(Instant::now());
         interval.tick().await;
     }
     tracing::info!(connections_cut = connections.count(), "Drained");
