@@ -11,7 +11,9 @@ use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, JwtConfig, Method};
 use crate::connection::{ConnectionConfig, ResponseInformation};
-use crate::edge::{EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TlsConfig, TokenSources};
+use crate::edge::{
+    AddressLimits, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TlsConfig, TokenSources,
+};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -128,6 +130,14 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
             http_idle_timeout: duration(limits, "http_idle_timeout"),
             http_head_bytes_max: size(limits, "http_head_bytes_max"),
             http_headers_max: count(limits, "http_headers_max"),
+            addresses: AddressLimits {
+                connects_per_s: count(limits, "address_connects_per_s"),
+                connects_burst: count(limits, "address_connects_burst"),
+                connections_max: count(limits, "connections_per_address_max"),
+                handshaking_max: count(limits, "handshaking_per_address_max"),
+                exempt: listen::networks(limits, "addresses_exempt", faults),
+                remembered_max: count(limits, "addresses_remembered_max"),
+            },
             backlog: count(limits, "backlog"),
         },
     }

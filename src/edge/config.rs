@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::address_limits::AddressLimits;
 use super::networks::Network;
 
 /// Everything the edge needs to know, resolved and checked.
@@ -223,6 +224,7 @@ pub struct EdgeLimits {
     pub http_head_bytes_max: usize,
     /// Fields in a request head. Count, default 100; more is answered with 431.
     pub http_headers_max: usize,
+    pub addresses: AddressLimits,
     /// Length of each listen backlog, as far as the system allows (`net.core.somaxconn`). Count, default 4,096.
     pub backlog: u32,
 }
@@ -239,6 +241,7 @@ impl Default for EdgeLimits {
             http_idle_timeout: Duration::from_secs(60),
             http_head_bytes_max: 32 * 1024,
             http_headers_max: 100,
+            addresses: AddressLimits::default(),
             backlog: 4096,
         }
     }

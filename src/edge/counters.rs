@@ -12,6 +12,14 @@ pub struct EdgeCounters {
     pub connections_open: Arc<AtomicU64>,
     /// Connections closed at once because `connections_max` were open.
     pub connections_refused_full: AtomicU64,
+    /// Connections refused because their address connects too often.
+    pub addresses_refused_rate: AtomicU64,
+    /// Connections refused because their address has too many open.
+    pub addresses_refused_open: AtomicU64,
+    /// Connections refused because their address has too many handshakes under way.
+    pub addresses_refused_handshaking: AtomicU64,
+    /// Addresses whose rate was forgotten before its time, for want of room.
+    pub addresses_forgotten: AtomicU64,
     /// Handshakes ended because they were the oldest when `handshaking_max` were under way.
     pub handshakes_shed: AtomicU64,
     /// Failures of `accept` itself: out of file descriptors or memory.

@@ -1,13 +1,17 @@
 //! One connection from TCP accept to hand-over: the steps, each with its deadline.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::address_limits::{Addresses, Admitted, Answer, TooMany};
 use super::config::{EdgeLimits, ProxyProtocol, Scheme};
 use super::http;
 use super::introduction::{self, Proxies};
@@ -20,10 +24,42 @@ use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
 pub(crate) struct Steps {
     pub(crate) limits: EdgeLimits,
     pub(crate) proxies: Proxies,
+    pub(crate) addresses: Addresses,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) handoff: Handoff,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) refusals: Refusals,
+}
+
+impl Steps {
+    /// Whether one more connection from `address` may be; a refusal is counted and logged.
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<Option<Admitted>, TooMany> {
+        let Answer { admitted, forgotten } = self.addresses.admit(Instant::now(), address);
+        self.counters.addresses_forgotten.fetch_add(forgotten as u64, Ordering::Relaxed);
+        admitted.inspect_err(|too_many| {
+            let (counter, reason) = match too_many {
+                TooMany::Connects => (&self.counters.addresses_refused_rate, "address_connects"),
+                TooMany::Open => (&self.counters.addresses_refused_open, "address_connections"),
+                TooMany::Handshaking => (&self.counters.addresses_refused_handshaking, "address_handshakes"),
+            };
+            EdgeCounters::add(counter);
+            self.refusals.log(address, reason, &"beyond what limits leave to one address");
+        })
+    }
+}
+
+/// Ties what an address holds to the connection that it holds it for.
+pub(crate) fn hold(admitted: Option<Admitted>, place: Place, handshake: Handshake) -> (Place, Handshake) {
+    match admitted {
+        Some(Admitted { open, handshaking }) => (place.holding(open), handshake.holding(handshaking)),
+        None => (place, handshake),
+    }
+}
+
+/// Has `stream` closed by a reset once it is dropped: a flood leaves no sockets behind that wait for their last acknowledgement.
+pub(crate) fn reset(stream: &TcpStream) {
+    // What fails here is gone already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// A connection that has just been accepted.
@@ -39,10 +75,14 @@ pub(crate) struct Newcomer {
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
 pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
-    let Newcomer { mut stream, peer, place, mut handshake, scheme, proxy_protocol, shown } = newcomer;
+    let Newcomer { mut stream, peer, mut place, mut handshake, scheme, proxy_protocol, shown } = newcomer;
     let Some(mut visitor) = introduction::hear(&mut stream, peer, proxy_protocol, &mut handshake, &steps).await else {
         return;
     };
+    if visitor.address.ip() != peer.ip().to_canonical() {
+        let Ok(admitted) = steps.admit(visitor.address.ip()) else { return reset(&stream) };
+        (place, handshake) = hold(admitted, place, handshake);
+    }
     let transport = match shown.tls {
         None => Transport::Plain(stream),
         Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
@@ -54,14 +94,17 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         let counters = &steps.counters;
         let believed = steps.proxies.believed(&visitor);
         let (site, limits, is_tls) = (&shown.site, &steps.limits, scheme.is_tls());
-        let service = http::Service { site, limits, counters, is_tls, peer: visitor.address.ip(), believed };
+        let service =
+            http::Service { site, limits, counters, is_tls, peer: visitor.address.ip(), believed, steps: &steps };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
         visitor.speaks_for(upgraded.client);
-        let handshake = match upgraded.handshake {
+        let seat = match upgraded.handshake {
             Some(handshake) => handshake,
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
             None => listener::take_seat(&steps).await,
         };
+        let handshake;
+        (place, handshake) = hold(upgraded.admitted, place, seat);
         (upgraded.transport, upgraded.early, upgraded.protocol, upgraded.token, handshake)
     } else {
         (transport, Vec::new(), Protocol::Mqtt, None, handshake)

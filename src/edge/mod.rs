@@ -9,6 +9,7 @@
 //! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; nobody speaks
 //! for another's address but [`EdgeConfig::trusted_proxies`]; after the hand-over nothing of HTTP is left.
 
+mod address_limits;
 pub mod config;
 mod counters;
 mod development_certificate;
@@ -26,16 +27,18 @@ mod transport;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 pub use config::{
-    CertificateFiles, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, OriginRule, PathMatch, ProxyProtocol,
-    RouteAction, RouteConfig, Scheme, TlsConfig, TokenSources,
+    AddressLimits, CertificateFiles, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, OriginRule, PathMatch,
+    ProxyProtocol, RouteAction, RouteConfig, Scheme, TlsConfig, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use networks::{Network, NotNetwork};
 
+use self::address_limits::Addresses;
 use self::handshake::Steps;
 use self::http::Site;
 use self::introduction::Proxies;
@@ -74,9 +77,12 @@ impl Edge {
         let listeners = listeners.into_iter().zip(shown).collect();
         let limits = config.limits;
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
+        let hasher = ahash::RandomState::new();
+        let (exempt, now) = (config.trusted_proxies.clone(), Instant::now());
+        let addresses = Addresses::new(limits.addresses.clone(), exempt, now, &hasher);
         let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
         let refusals = Refusals::default();
-        let steps = Arc::new(Steps { limits, proxies, handshakes, handoff, counters, refusals });
+        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
         Ok(Self { listeners, development_ca, steps })
     }
 

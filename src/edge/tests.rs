@@ -1,5 +1,6 @@
 //! The edge from outside: real sockets, real TLS, ports chosen by the system.
 
+mod addresses;
 mod http;
 mod listener;
 mod proxied;

@@ -506,6 +506,50 @@ const LIMITS: &[Key] = &[
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
     },
     Key {
+        name: "address_connects_per_s",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: Some("50"),
+        example: None,
+        doc: "New connections of one address a second, on average; more are refused before TLS. An address is one of IPv4, or a /64 of IPv6; \
+              behind `trusted_proxies`, the client's. 0: any number.",
+    },
+    Key {
+        name: "address_connects_burst",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("500"),
+        example: None,
+        doc: "New connections of one address at once, before the average counts: all the browsers of an office that come back together.",
+    },
+    Key {
+        name: "connections_per_address_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "Connections of one address at a time.",
+    },
+    Key {
+        name: "handshaking_per_address_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("512"),
+        example: None,
+        doc: "Connections of one address that are not accepted as clients yet, nor answered as visitors; more are refused before TLS.",
+    },
+    Key {
+        name: "addresses_exempt",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: Some("[127.0.0.0/8, \"::1/128\"]"),
+        example: None,
+        doc: "Networks that no limit of one address concerns. `trusted_proxies` are exempt besides, as they speak for many.",
+    },
+    Key {
+        name: "addresses_remembered_max",
+        kind: Kind::Count { min: 2, max: 100_000_000 },
+        default: Some("100000"),
+        example: None,
+        doc: "Addresses whose rates, and whose failed logins, are remembered, at some 40 bytes each; those that were not seen for longest are \
+              forgotten for others.",
+    },
+    Key {
         name: "backlog",
         kind: Kind::Count { min: 1, max: 65_535 },
         default: Some("4096"),
