@@ -126,6 +126,9 @@ pub struct CertificateFiles {
 /// What happens under one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
+    /// The hosts it is limited to: names in lower case, or `*.example` for every host below `example`. None: every host that has no
+    /// route of its own for the path.
+    pub hosts: Vec<String>,
     pub path: PathMatch,
     pub action: RouteAction,
     /// Which pages may open a WebSocket here; `None`: as [`EdgeConfig::origins`] says.
@@ -154,6 +157,8 @@ pub enum RouteAction {
     Files { root: PathBuf, fallback: Option<String> },
     /// An answer of `status` (301, 302, 303, 307 or 308) with Location `to`.
     Redirect { to: String, status: u16 },
+    /// An answer of `status` (200 to 599) with `text` and a newline, to any method.
+    Respond { text: String, status: u16 },
 }
 
 /// Which pages may open a WebSocket: judged by the Origin that browsers send and pages cannot change (RFC 6454 §7).

@@ -85,7 +85,7 @@ impl Running {
 }
 
 fn route(path: &str, action: RouteAction) -> RouteConfig {
-    RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None }
+    RouteConfig { hosts: Vec::new(), path: PathMatch::Prefix(path.into()), action, origins: None }
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {

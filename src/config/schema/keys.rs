@@ -163,6 +163,14 @@ const ROUTE: &[Key] = &[
     },
     Key { name: "exact", kind: Kind::Text(PATH_FORM), default: None, example: None, doc: "Takes this path alone." },
     Key {
+        name: "host",
+        kind: Kind::OneOf(&[Kind::Text(HOST_FORM), Kind::List(&Kind::Text(HOST_FORM))]),
+        default: None,
+        example: None,
+        doc: "Limits the route to these hosts: names, or `*.example` for all below it. A route of the host itself beats one of a wildcard, \
+              and that one without hosts, however long its path; hosts unknown here have the routes without.",
+    },
+    Key {
         name: "serve",
         kind: Kind::Word(&["mqtt", "json", "demo"]),
         default: None,
@@ -185,11 +193,18 @@ const ROUTE: &[Key] = &[
         doc: "Redirects there.",
     },
     Key {
-        name: "status",
-        kind: Kind::Count { min: 301, max: 308 },
+        name: "respond",
+        kind: Kind::Text("a line of text"),
         default: None,
         example: None,
-        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308.",
+        doc: "Answers with this text, whatever the method.",
+    },
+    Key {
+        name: "status",
+        kind: Kind::Count { min: 200, max: 599 },
+        default: None,
+        example: None,
+        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308. With `respond`: 200 unless said.",
     },
     Key {
         name: "origins",
@@ -199,10 +214,10 @@ const ROUTE: &[Key] = &[
         doc: "With `serve: mqtt` or `json`: instead of `websocket.origins`.",
     },
     later("proxy", "The HTTP server to which requests are passed."),
-    later("host", "The virtual host to which the route is limited."),
     later("cors", "Which other origins may read the answers."),
-    later("respond", "A fixed answer."),
 ];
+
+const HOST_FORM: &str = "a host name without port, or *. and one";
 
 const ORIGINS: Kind = Kind::OneOf(&[Kind::Text(ORIGIN_FORM), Kind::List(&Kind::Text(ORIGIN_FORM))]);
 

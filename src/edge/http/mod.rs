@@ -13,6 +13,7 @@ mod exchange;
 mod files;
 mod framing;
 mod origin;
+mod path;
 mod request;
 mod routes;
 mod site;

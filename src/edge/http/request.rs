@@ -7,13 +7,13 @@ use hyper::http::request;
 use hyper::{Method, Version};
 
 use super::origin::{self, Origin};
-use super::routes::decode_path;
+use super::path::RequestPath;
 
 /// What is known of a sound request beside its head.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// Decoded, for routing; `*` for `OPTIONS *`.
-    pub(crate) path: String,
+    /// For routing; `None` for `OPTIONS *`.
+    pub(crate) path: Option<RequestPath>,
     /// The origin it was sent to, where it names a host.
     pub(crate) origin: Option<Origin>,
 }
@@ -66,10 +66,10 @@ fn check_absolute(
     Ok(())
 }
 
-fn path(head: &request::Parts) -> Result<String, &'static str> {
+fn path(head: &request::Parts) -> Result<Option<RequestPath>, &'static str> {
     match head.uri.path() {
-        "*" if head.method == Method::OPTIONS => Ok("*".into()),
-        path => decode_path(path).ok_or("The path is not sound."),
+        "*" if head.method == Method::OPTIONS => Ok(None),
+        path => RequestPath::read(path).map(Some).ok_or("The path is not sound."),
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn an_absolute_target_agrees_with_host() {
         let target = checked("https://A.example:443/mqtt?x", &[b"a.example"]).expect("they agree");
-        assert_eq!(target.path, "/mqtt");
+        assert_eq!(target.path, RequestPath::read("/mqtt"));
         for uri in
             ["https://b.example/", "http://a.example/", "ftp://a.example/", "https://u@a.example/", "a.example:443"]
         {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn unsound_paths_are_refused() {
-        for path in ["/a/../b", "/%2e%2e/", "/%00", "*"] {
+        for path in ["/a/../../b", "/%2e%2e/", "/%00", "*"] {
             assert!(checked(path, &[b"a"]).is_err(), "{path}");
         }
     }

@@ -13,9 +13,10 @@ use tracing::debug;
 use super::answer::{self, Body};
 use super::demo;
 use super::files::Files;
-use super::origin::Origins;
+use super::origin::{Origin, Origins};
+use super::path::RequestPath;
 use super::request::{self as sound, Target};
-use super::routes::Routes;
+use super::routes::{Found, Routes};
 use super::token;
 use super::upgrade::{self, Cause, Checked, Refusal, Requirements};
 use crate::connection::{Protocol, Token};
@@ -50,6 +51,10 @@ enum Action {
     },
     Redirect {
         to: HeaderValue,
+        status: StatusCode,
+    },
+    Respond {
+        text: String,
         status: StatusCode,
     },
 }
@@ -99,7 +104,7 @@ impl Site {
                 Origins::List { same: false, others: Vec::new() }
             });
             match Action::new(&route.action, &route.path) {
-                Ok(action) => routes.push((route.path.clone(), Route { action, origins })),
+                Ok(action) => routes.push((route.hosts.clone(), route.path.clone(), Route { action, origins })),
                 Err((field, found, allowed)) => faults.push(Fault::new("", format!("{key}.{field}"), found, allowed)),
             }
         }
@@ -108,7 +113,7 @@ impl Site {
             Ok(_) => {}
             Err(twice) => faults.extend(twice.into_iter().map(|path| {
                 let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
-                Fault::new("", key, format!("two routes for {path}"), "one route a path")
+                Fault::new("", key, format!("two routes for {path}"), "one route a path, or a path of each host")
             })),
         }
         Err(faults)
@@ -160,13 +165,18 @@ impl Site {
                 return Decision::Answer(response);
             }
         };
-        if target.path == "*" {
-            return Decision::Answer(options());
+        let Some(path) = &target.path else { return Decision::Answer(options()) };
+        let host = target.origin.as_ref().map(Origin::host);
+        match self.routes.find(host, path) {
+            Found::Route(route, prefix_len) => {
+                route.decide(head, &target, Place { path, prefix_len }, self.tokens.as_ref()).await
+            }
+            Found::Nothing => Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here.")),
+            Found::Ambiguous => {
+                let text = "The escaped slash in the path can be read in two ways.";
+                Decision::Answer(answer::text(StatusCode::BAD_REQUEST, text))
+            }
         }
-        let Some((route, prefix_len)) = self.routes.find(&target.path) else {
-            return Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here."));
-        };
-        route.decide(head, &target, prefix_len, self.tokens.as_ref()).await
     }
 }
 
@@ -176,12 +186,19 @@ enum Decision {
     Refuse(Refusal),
 }
 
+/// A request's path, and how much of it its route's own path takes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: &'a RequestPath,
+    prefix_len: usize,
+}
+
 impl Route {
     async fn decide(
         &self,
         head: &request::Parts,
         target: &Target,
-        prefix_len: usize,
+        place: Place<'_>,
         tokens: Option<&TokenSources>,
     ) -> Decision {
         if let Action::Serve(protocol) = self.action {
@@ -190,7 +207,7 @@ impl Route {
         }
         Decision::Answer(match content_refused(head) {
             Some(refused) => refused,
-            None => self.action.answer(head, target, prefix_len).await,
+            None => self.action.answer(head, place).await,
         })
     }
 
@@ -239,12 +256,19 @@ impl Action {
                 let status = status.ok_or(("status", "no redirection".into(), "301, 302, 303, 307 or 308"))?;
                 Self::Redirect { to, status }
             }
+            RouteAction::Respond { text, status } => {
+                let status = StatusCode::from_u16(*status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+                let status = status.ok_or(("status", "no status of an answer".into(), "200 to 599"))?;
+                Self::Respond { text: text.clone(), status }
+            }
         })
     }
 
-    async fn answer(&self, head: &request::Parts, target: &Target, prefix_len: usize) -> Response<Body> {
-        if let Self::Redirect { to, status } = self {
-            return redirect(to.clone(), *status);
+    async fn answer(&self, head: &request::Parts, place: Place<'_>) -> Response<Body> {
+        match self {
+            Self::Redirect { to, status } => return redirect(to.clone(), *status),
+            Self::Respond { text, status } => return respond(text, *status),
+            _ => {}
         }
         if head.method == Method::OPTIONS {
             return options();
@@ -252,7 +276,9 @@ impl Action {
         if head.method != Method::GET && head.method != Method::HEAD {
             return method_not_allowed();
         }
-        let rest = &target.path[prefix_len..];
+        let Some(rest) = place.path.rest(place.prefix_len) else {
+            return answer::text(StatusCode::NOT_FOUND, "There is nothing here.");
+        };
         match self {
             // Without the slash, the page's own addresses would lead beside it.
             Self::Demo { add_slash: true } if rest.is_empty() => {
@@ -267,7 +293,7 @@ impl Action {
                 answer::text(StatusCode::NOT_FOUND, "There is nothing here.")
             }
             Self::Files { files, .. } => files.answer(head, rest).await,
-            Self::Serve(_) | Self::Redirect { .. } => unreachable!("these have been answered"),
+            Self::Serve(_) | Self::Redirect { .. } | Self::Respond { .. } => unreachable!("these have been answered"),
         }
     }
 }
@@ -283,6 +309,14 @@ fn redirect(to: HeaderValue, status: StatusCode) -> Response<Body> {
     let mut response = answer::text(status, "See the address in Location.");
     answer::set(&mut response, header::LOCATION, to);
     response
+}
+
+fn respond(text: &str, status: StatusCode) -> Response<Body> {
+    match status {
+        // These have no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => answer::empty(status),
+        _ => answer::text(status, text),
+    }
 }
 
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -364,7 +398,12 @@ mod tests {
 
     #[test]
     fn all_faults_of_the_routes_come_at_once() {
-        let route = |path: &str, action| RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None };
+        let route = |path: &str, action| RouteConfig {
+            hosts: Vec::new(),
+            path: PathMatch::Prefix(path.into()),
+            action,
+            origins: None,
+        };
         let mut routes = vec![
             route("/a", RouteAction::Demo),
             route("/a", RouteAction::ServeMqtt),
