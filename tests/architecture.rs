@@ -37,7 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 13] = [
+const PURE: [&str; 19] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -51,6 +51,12 @@ const PURE: [&str; 13] = [
     "policy",
     "engine",
     "connection/core",
+    "edge/http/framing.rs",
+    "edge/http/path.rs",
+    "edge/http/routes.rs",
+    "edge/http/proxy/headers.rs",
+    "edge/http/proxy/health.rs",
+    "edge/http/proxy/redirects.rs",
 ];
 
 /// The one file of a pure folder that touches the outside, so that all others need not.

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use super::written::{Typed, Written};
-use crate::edge::{OriginRule, PathMatch, RouteAction, RouteConfig};
+use crate::edge::{Balance, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig};
 use crate::fault::Fault;
+use crate::outgoing::Url;
+use crate::outgoing::url::URL_FORM;
 
 const ORIGIN_ALLOWED: &str =
     "same, any, or scheme://host with a port if it is not the usual one, such as https://app.example";
@@ -121,7 +123,7 @@ fn path(item: &Written, faults: &mut Vec<Fault>) -> Option<PathMatch> {
 }
 
 /// The keys of which a route has one.
-const ACTIONS: [&str; 4] = ["serve", "files", "redirect", "respond"];
+const ACTIONS: [&str; 5] = ["serve", "files", "proxy", "redirect", "respond"];
 
 fn action(item: &Written, faults: &mut Vec<Fault>) -> Option<RouteAction> {
     let named: Vec<&Written> = ACTIONS.iter().filter_map(|key| item.get(key)).collect();
@@ -141,6 +143,9 @@ fn action(item: &Written, faults: &mut Vec<Fault>) -> Option<RouteAction> {
     if let Some(to) = item.get("redirect") {
         return redirect(item, to, faults);
     }
+    if let Some(written) = item.get("proxy") {
+        return proxy(written, faults).map(|proxy| RouteAction::Proxy(Box::new(proxy)));
+    }
     if let Some(text) = item.text("respond") {
         return respond(item, text, faults);
     }
@@ -148,6 +153,79 @@ fn action(item: &Written, faults: &mut Vec<Fault>) -> Option<RouteAction> {
         "mqtt" => Some(RouteAction::ServeMqtt),
         "json" => Some(RouteAction::ServeJson),
         _ => Some(RouteAction::Demo),
+    }
+}
+
+fn proxy(written: &Written, faults: &mut Vec<Fault>) -> Option<ProxyConfig> {
+    let to = match &written.typed {
+        Typed::Section(_) => written.get("to"),
+        _ => Some(written),
+    };
+    let Some(to) = to else {
+        faults.push(written.fault("no to", format!("to: {URL_FORM}")));
+        return None;
+    };
+    let items = match &to.typed {
+        Typed::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(to),
+    };
+    if items.is_empty() {
+        faults.push(to.fault("an empty list", "one server at least"));
+    }
+    let known = faults.len();
+    let urls: Vec<Url> = items.iter().filter_map(|item| server(item, faults)).collect();
+    if let Some(first) = urls.first()
+        && let Some(other) = urls.iter().position(|url| url.target() != first.target())
+    {
+        let allowed = "the same path behind each, or none";
+        faults.extend(items.get(other).map(|item| item.fault("another path than the first server's", allowed)));
+    }
+    let default = ProxyConfig::default();
+    let (duration, count) = (|key| written.duration(key), |key| written.count(key));
+    let config = ProxyConfig {
+        to: urls,
+        ca: written.path("ca"),
+        host: match written.text("host") {
+            Some("upstream") => HostSent::Upstream,
+            _ => default.host,
+        },
+        balance: match written.text("balance") {
+            Some("least_connections") => Balance::LeastConnections,
+            _ => default.balance,
+        },
+        connect_timeout: duration("connect_timeout").unwrap_or(default.connect_timeout),
+        response_timeout: duration("response_timeout").unwrap_or(default.response_timeout),
+        body_timeout: duration("body_timeout").unwrap_or(default.body_timeout),
+        body_bytes_max: written.size("body_bytes_max").unwrap_or(default.body_bytes_max),
+        tunnel_timeout: duration("tunnel_timeout").unwrap_or(default.tunnel_timeout),
+        idle_timeout: duration("idle_timeout").unwrap_or(default.idle_timeout),
+        idle_connections_max: count("idle_connections_max").map_or(default.idle_connections_max, bounded),
+        connections_max: count("connections_max").map_or(default.connections_max, bounded),
+        waiting_max: count("waiting_max").map_or(default.waiting_max, bounded),
+        fails_max: count("fails_max").map_or(default.fails_max, bounded),
+        out_time: duration("out_time").unwrap_or(default.out_time),
+    };
+    (faults.len() == known).then_some(config)
+}
+
+fn bounded<T: TryFrom<u64>>(count: u64) -> T {
+    T::try_from(count).ok().expect("the table's bounds are within the type's")
+}
+
+/// A server's URL; nginx's spelling of a socket (`http://unix:/run/app.sock`) means the same.
+fn server(item: &Written, faults: &mut Vec<Fault>) -> Option<Url> {
+    let text = item.as_text()?;
+    let text = text.strip_prefix("http://").filter(|rest| rest.starts_with("unix:")).unwrap_or(text);
+    match Url::parse(text) {
+        Ok(url) if url.target().is_none_or(|target| target.query().is_none()) => Some(url),
+        Ok(_) => {
+            faults.push(item.fault("has a query", "a URL without one; the client's goes on"));
+            None
+        }
+        Err(error) => {
+            faults.push(item.fault(error.to_string(), URL_FORM));
+            None
+        }
     }
 }
 

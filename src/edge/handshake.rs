@@ -46,7 +46,8 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
-        let service = http::Service { site: &shown.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
+        let (address, is_tls) = (peer.ip(), scheme.is_tls());
+        let service = http::Service { site: &shown.site, address, limits: &steps.limits, counters, is_tls };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
         let handshake = match upgraded.handshake {
             Some(handshake) => handshake,

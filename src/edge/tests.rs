@@ -2,6 +2,7 @@
 
 mod http;
 mod listener;
+mod proxy;
 mod smuggling;
 mod tls;
 mod websocket;

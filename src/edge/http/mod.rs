@@ -1,11 +1,11 @@
-//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, and the way into a WebSocket.
+//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, servers behind, and the way into a WebSocket.
 //!
 //! Responsible for one connection from its first request head to its end, or to the moment when it is a WebSocket and leaves this
 //! module bare. Not for: WebSocket frames (`dialect::websocket`), TLS (`edge::tls`).
 //!
 //! Invariants: one reading of where requests begin and end ([`framing`]); every step has a deadline ([`exchange`]); the answer to a
-//! request that announces content or asks to switch protocols is the last on its connection; no field value is taken for text
-//! unchecked.
+//! request that asks to switch protocols, or whose content has not been read to its end, is the last on its connection; no field value is
+//! taken for text unchecked.
 
 mod answer;
 mod demo;
@@ -14,6 +14,7 @@ mod files;
 mod framing;
 mod origin;
 mod path;
+mod proxy;
 mod request;
 mod routes;
 mod site;
@@ -21,6 +22,7 @@ mod token;
 mod upgrade;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,6 +38,7 @@ use tokio::time::Sleep;
 use tracing::debug;
 
 use self::exchange::{ExchangeStream, Patience, Timing};
+use self::proxy::Visit;
 use self::site::Opening;
 pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
@@ -58,12 +61,14 @@ pub(crate) struct Upgraded {
 #[derive(Clone, Copy)]
 pub(crate) struct Service<'a> {
     pub(crate) site: &'a Arc<Site>,
+    /// Whose it is.
+    pub(crate) address: IpAddr,
     pub(crate) limits: &'a EdgeLimits,
     pub(crate) counters: &'a Arc<EdgeCounters>,
     pub(crate) is_tls: bool,
 }
 
-/// Serves HTTP until the connection ends (`None`) or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
+/// Serves HTTP until the connection ends (`None`), also as a tunnel, or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
 /// says so.
 pub(crate) async fn serve(
     transport: Transport,
@@ -75,16 +80,21 @@ pub(crate) async fn serve(
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
+    let visit = Arc::new(Visit {
+        address: service.address,
+        is_tls: service.is_tls,
+        counters: Arc::clone(service.counters),
+        timing: Arc::clone(&timing),
+    });
     let handler = service_fn(|request| {
-        let (site, counters, is_tls) = (Arc::clone(service.site), Arc::clone(service.counters), service.is_tls);
-        let (timing, upgrade) = (Arc::clone(&timing), Arc::clone(&upgrade));
+        let (site, visit, upgrade) = (Arc::clone(service.site), Arc::clone(&visit), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
-            if timing.lock().is_last {
+            if visit.timing.lock().is_last {
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
-            let answer = site.answer(request, is_tls, &counters).await;
-            let mut timing = timing.lock();
+            let answer = site.answer(request, &visit).await;
+            let mut timing = visit.timing.lock();
             timing.answered |= answer.upgrade.is_none();
             timing.is_last = answer.is_last;
             *upgrade.lock() = answer.upgrade;
@@ -93,10 +103,19 @@ pub(crate) async fn serve(
     });
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
-    let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
-    let Opening { websocket, protocol, token } = upgrade.lock().take()?;
-    let (transport, early) = take_out(websocket).await?;
-    Some(Upgraded { transport, early, protocol, token, handshake })
+    let handshake = drive(connection, handshake, &timing, service.counters, draining.clone()).await?;
+    let opening = upgrade.lock().take()?;
+    match opening {
+        Opening::WebSocket { websocket, protocol, token } => {
+            let (transport, early) = take_out(websocket).await?;
+            Some(Upgraded { transport, early, protocol, token, handshake })
+        }
+        Opening::Tunnel(tunnel) => {
+            drop(handshake);
+            tunnel.run(draining).await;
+            None
+        }
+    }
 }
 
 /// Every default is replaced, or confirmed, on purpose.
@@ -173,6 +192,11 @@ enum Overdue {
 
 /// Ready when a deadline has passed.
 fn overdue(mut sleep: Pin<&mut Sleep>, timing: &Mutex<Timing>, cx: &mut Context<'_>) -> Poll<Overdue> {
+    // It may have come nearer since.
+    let deadline = timing.lock().deadline().into();
+    if deadline < sleep.deadline() {
+        sleep.as_mut().reset(deadline);
+    }
     while sleep.as_mut().poll(cx).is_ready() {
         let mut timing = timing.lock();
         let deadline = timing.deadline();

@@ -32,7 +32,13 @@ pub(crate) fn check(head: &request::Parts, is_tls: bool) -> Result<Target, &'sta
     Ok(Target { path: path(head)?, origin: host.and_then(|host| Origin::new(scheme, host)) })
 }
 
-/// Whether a request announces content; nothing here takes any.
+/// Whether content, if there is any, has a length or is chunked and nothing else.
+pub(crate) fn is_framed_plainly(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
+/// Whether a request announces content.
 pub(crate) fn has_content(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
