@@ -5,6 +5,7 @@
 
 mod answer;
 mod readiness;
+mod reload;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 pub use readiness::{Phase, Readiness};
+pub use reload::{Outcome, ReloadRequest, Reloaded};
 
 use self::answer::Answers;
 use crate::fault::Fault;

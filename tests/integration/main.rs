@@ -13,6 +13,7 @@
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
+//! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
@@ -42,6 +43,7 @@ mod import;
 mod judges;
 mod mqtt;
 mod policy;
+mod reload;
 mod restart;
 mod silent;
 mod sys_topics;

@@ -89,6 +89,14 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "What is logged, to standard error.",
     },
+    Key {
+        name: "reload",
+        kind: Kind::Section(RELOAD),
+        default: None,
+        example: None,
+        doc: "How changed files are taken while the server runs: this one, the policy, passwords and keys. SIGHUP has them read at once; a \
+              faulty file changes nothing.",
+    },
 ];
 
 const LISTENER: &[Key] = &[
@@ -640,6 +648,24 @@ const LOG: &[Key] = &[
         default: Some("text"),
         example: None,
         doc: "For people or for machines.",
+    },
+];
+
+const RELOAD: &[Key] = &[
+    Key {
+        name: "watch",
+        kind: Kind::Flag,
+        default: Some("true"),
+        example: None,
+        doc: "Whether the folders that hold those files are watched, and the files read when one has other content.",
+    },
+    Key {
+        name: "settle",
+        kind: Kind::Duration { min: Duration::from_millis(10), max: Duration::from_secs(60) },
+        default: Some("200ms"),
+        example: None,
+        doc: "How long nothing must happen in those folders before the files are read, so that nothing is read half written. Where something \
+              happens all the time, they are read after ten times as long.",
     },
 ];
 

@@ -3,7 +3,13 @@
 //! Start-up is all or nothing: whatever can be wrong is found before the first connection is accepted. Shutdown is a state: stop
 //! accepting, tell every client, wait until they have heard it or a deadline has passed, exit.
 
+mod files;
+mod reload;
+mod watch;
+
+use std::cell::RefCell;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,12 +17,12 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{Config, Loaded, Request};
 use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
@@ -25,17 +31,19 @@ use crate::mqtt::{QoS, ReasonCode, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
-use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
+use crate::telemetry::{Metrics, ReloadCounters, catalogue, log, metrics::Exposition};
+use files::Files;
+use reload::{Reloader, read_policy};
 
-/// Runs the server until SIGTERM or SIGINT.
+/// Runs the server until SIGTERM or SIGINT. What `request` names is `loaded`, and is read again at each reload.
 ///
 /// # Errors
 /// [`Faults`] in what the operator wrote; anything else is the machine's.
-pub fn run(config: Config) -> anyhow::Result<()> {
-    log::init(config.log).context("log")?;
+pub fn run(loaded: Loaded, request: Request) -> anyhow::Result<()> {
+    let log_level = log::init(loaded.config.log).context("log")?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(loaded, request, log_level));
     // Whoever has not closed by now is cut.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -44,14 +52,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 /// Everything that would keep the server from starting with `config`, short of taking its addresses.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Fault> {
-    let policy = load_policy(config).map(drop);
+    let policy = load_policy(config, &|_| {}).map(drop);
     let authenticator = Authenticator::new(config.auth.clone()).map(drop);
     let edge = Edge::check(&config.edge);
     [policy, authenticator, edge].into_iter().filter_map(Result::err).flatten().collect()
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let connections = build(&config).map_err(Faults)?;
+async fn serve(loaded: Loaded, request: Request, log_level: log::Level) -> anyhow::Result<()> {
+    let config = loaded.config.clone();
+    let built = build(&loaded).map_err(Faults)?;
+    let connections = built.connections.clone();
     let handoff: Handoff = {
         let connections = connections.clone();
         Arc::new(move |accepted| connections.serve(accepted))
@@ -59,15 +69,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let edge_counters = Arc::new(EdgeCounters::default());
     let edge = Edge::bind(config.edge.clone(), handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
     let readiness = Readiness::default();
-    let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters)));
+    let reload_counters = Arc::new(ReloadCounters::default());
+    let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters), Arc::clone(&reload_counters)));
     let admin = Admin::bind(&config.admin, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let authenticator = connections.authenticator();
-    let watcher = tokio::spawn(async move { authenticator.watch().await });
+    let (_reload, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
+    let reloader = Reloader::new(request, loaded, built, log_level, reload_counters);
+    let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
@@ -86,7 +99,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop.send(());
     drain(&connections, edge, config.drain_timeout).await;
     ticker.abort();
-    watcher.abort();
+    reloader.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }
@@ -96,7 +109,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
+/// Reloads that may be asked for while one is under way; each reads everything, so that more would be for nothing.
+const RELOADS_WAITING_MAX: usize = 4;
+
+fn metrics(connections: &Connections, edge: Arc<EdgeCounters>, reload: Arc<ReloadCounters>) -> Metrics {
     let environment = connections.environment();
     let mut metrics = Metrics::default();
     catalogue::process(&mut metrics);
@@ -104,14 +120,24 @@ fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
     catalogue::auth(&mut metrics, connections.authenticator().counters());
     catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
+    catalogue::reload(&mut metrics, reload);
     metrics
 }
 
-/// What is built before anything listens.
-fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
-    let policy = load_policy(config);
+/// What is built before anything listens, and the files that it was made of.
+struct Built {
+    connections: Connections,
+    files: Files,
+    policy_files: Vec<PathBuf>,
+}
+
+fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
+    let config = &loaded.config;
+    let files = RefCell::new(Files::default());
+    files.borrow_mut().note_all_of(loaded);
+    let policy = read_policy(config, &files);
     let authenticator = Authenticator::new(config.auth.clone());
-    let (policy, authenticator) = match (policy, authenticator) {
+    let ((policy, policy_files), authenticator) = match (policy, authenticator) {
         (Ok(policy), Ok(authenticator)) => (policy, authenticator),
         (policy, authenticator) => {
             return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
@@ -126,7 +152,8 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
         random,
     };
-    Ok(Connections::new(environment, authenticator, Instant::now()))
+    let connections = Connections::new(environment, authenticator, Instant::now());
+    Ok(Built { connections, files: files.into_inner(), policy_files })
 }
 
 /// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.
@@ -142,10 +169,10 @@ fn subjects(authenticator: &Arc<ArcSwap<Authenticator>>) -> Box<SubjectOf> {
 }
 
 /// The policy, which must pass its own tests before it judges anybody. Without a file everything is allowed; the configuration
-/// grants that to loopback listeners only.
-fn load_policy(config: &Config) -> Result<Policy, Vec<Fault>> {
+/// grants that to loopback listeners only. `note` is told of each file before it is read.
+fn load_policy(config: &Config, note: &dyn Fn(&Path)) -> Result<Policy, Vec<Fault>> {
     let Some(path) = &config.policy else { return Ok(Policy::allow_all()) };
-    let policy = policy::load::policy(path)?;
+    let policy = policy::load::policy_noting(path, note)?;
     let mut faults: Vec<Fault> = policy.run_tests().into_iter().map(|failure| failure.fault).collect();
     if config.auth.jwt.is_none() {
         faults.extend(policy.faults_without_jwt());
