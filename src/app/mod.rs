@@ -27,7 +27,7 @@ use crate::connection::{Connections, Envelopes, Environment, TICK};
 use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
-use crate::mqtt::{QoS, ReasonCode, TopicName};
+use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
@@ -59,6 +59,8 @@ pub fn check(config: &Config) -> Vec<Fault> {
 }
 
 async fn serve(loaded: Loaded, request: Request, log_level: log::Level) -> anyhow::Result<()> {
+    // Before anything takes time: until somebody listens for it, it ends the process.
+    let hangup = signal(SignalKind::hangup())?;
     let config = loaded.config.clone();
     let built = build(&loaded).map_err(Faults)?;
     let connections = built.connections.clone();
@@ -74,7 +76,6 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level) -> anyho
     let admin = Admin::bind(&config.admin, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let hangup = signal(SignalKind::hangup())?;
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
@@ -97,7 +98,12 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level) -> anyho
     }
     readiness.set(Phase::Draining);
     let _ = stop.send(());
-    drain(&connections, edge, config.drain_timeout).await;
+    tokio::select! {
+        () = drain(&connections, edge, &config) => {}
+        // Whoever asks twice means at once.
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Stopping at once"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Stopping at once"),
+    }
     ticker.abort();
     reloader.abort();
     if let Some(sys_topics) = sys_topics {
@@ -247,12 +253,12 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
 }
 
 /// Waits until the last client has heard that the server stops and the last HTTP exchange is over, or the time is up.
-async fn drain(connections: &Connections, edge: JoinHandle<()>, timeout: Duration) {
-    let deadline = Instant::now() + timeout;
+async fn drain(connections: &Connections, edge: JoinHandle<()>, config: &Config) {
+    let deadline = Instant::now() + config.drain_timeout;
     let mut interval = tokio::time::interval(TICK);
+    let mut farewell = connections.begin_farewell(Instant::now(), config.drain_window);
     while (connections.count() > 0 || !edge.is_finished()) && Instant::now() < deadline {
-        // Whoever was accepted while the others were told has not been told yet.
-        connections.dismiss_all(ReasonCode::ServerShuttingDown);
+        farewell.tell(Instant::now());
         interval.tick().await;
     }
     tracing::info!(connections_cut = connections.count(), "Drained");

@@ -89,7 +89,9 @@ impl Reloader {
     /// Reloads whenever something asks for it, for ever.
     pub(super) async fn run(mut self, mut hangup: Signal, mut requests: mpsc::Receiver<ReloadRequest>) {
         // What changed while everything was built has stirred no folder that was watched.
-        self.look().await;
+        if self.watch.is_some() {
+            self.look().await;
+        }
         loop {
             tokio::select! {
                 Some(()) = hangup.recv() => drop(self.reload("SIGHUP").await),

@@ -28,6 +28,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     }
     let anonymous = anonymous(root);
     let auth = auth(section(root, "auth"), anonymous, faults);
+    let drain_timeout = duration(section(root, "limits"), "drain_timeout");
     Config {
         edge,
         connection: connection(root, faults),
@@ -41,7 +42,9 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
             settle: duration(section(root, "reload"), "settle"),
         },
         sys_interval: duration(section(root, "engine"), "sys_interval"),
-        drain_timeout: duration(section(root, "limits"), "drain_timeout"),
+        // Who is told last needs time to leave, too.
+        drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
+        drain_timeout,
     }
 }
 

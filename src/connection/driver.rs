@@ -180,8 +180,8 @@ impl Driver {
                 return self.lose(now, work);
             }
             match (self.phase, attention.dismissal) {
-                (Phase::Serving, Some(reason)) => {
-                    self.with_core(work, |core, turn| core.dismiss(now, reason, turn));
+                (Phase::Serving, Some(dismissal)) => {
+                    self.with_core(work, |core, turn| core.dismiss(now, dismissal, turn));
                     self.carry_out(now, speech, work);
                     self.flush(work);
                 }

@@ -17,6 +17,7 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | `farewell` | the goodbye of a stopping server |
 //! | `review` | another policy under open connections |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
@@ -33,6 +34,7 @@ pub mod config;
 pub mod core;
 pub mod counters;
 mod driver;
+mod farewell;
 mod inbound;
 mod link;
 mod links;
@@ -47,8 +49,9 @@ mod wire;
 pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::ConnectionConfig;
-pub use core::{Envelopes, Environment};
+pub use core::{Dismissal, Envelopes, Environment};
 pub use counters::ConnectionCounters;
+pub use farewell::Farewell;
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
 pub use review::Reviewed;
@@ -106,11 +109,6 @@ impl Connections {
             self.0.environment.engine.announce(now, &Arc::new(message), &mut round);
         }
         driver::flush(&mut round);
-    }
-
-    /// Tells every client `reason` and closes its connection. Sessions stay as their expiry says.
-    pub fn dismiss_all(&self, reason: ReasonCode) {
-        self.0.links.dismiss_all(reason);
     }
 
     /// Tells the client of this Client Identifier `reason` and closes its connection: for an operator, 0x98 Administrative action.

@@ -37,6 +37,7 @@ mod clients;
 mod counters;
 mod demo;
 mod differential;
+mod drain;
 mod envelope;
 mod hostile;
 mod import;

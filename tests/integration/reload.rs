@@ -198,8 +198,7 @@ fn without_file_descriptors_nothing_changes() {
     let limit_line = limits.lines().find(|line| line.starts_with("Max open files")).expect("the limit");
     let soft = limit_line.split_whitespace().nth(3).expect("the soft limit");
     limit("4");
-    let hangup = Command::new("kill").args(["-HUP", &process]).status();
-    assert!(hangup.expect("kill").success());
+    server.signal("HUP");
     assert!(server.wait_for_line("Nothing reloaded").contains("cannot be read"));
     limit(soft);
     assert!((alice.publish("/first", b"x", QoS::AtLeastOnce, false) as u8) < 0x80);
@@ -215,17 +214,19 @@ fn a_file_is_taken_when_its_folder_stirs() {
     assert!(may_publish(&server, "/written") && !may_publish(&server, "/first"));
 
     // As editors do, and `tidegate passwd`.
-    let renamed = |text: String| {
-        write(&server, ".policy.yaml.swp", text);
-        let [from, to] = [".policy.yaml.swp", "policy.yaml"].map(|name| server.directory().join(name));
+    let rename_over = |name: &str, content: &[u8]| {
+        write(&server, ".swp", content);
+        let [from, to] = [".swp", name].map(|name| server.directory().join(name));
         fs::rename(from, to).expect("a rename");
     };
-    takes(&server, || renamed(policy("/renamed")));
+    let renamed = policy("/renamed");
+    takes(&server, || rename_over("policy.yaml", renamed.as_bytes()));
     assert!(may_publish(&server, "/renamed") && !may_publish(&server, "/written"));
 
-    ignores(&server, || renamed(policy("/renamed")));
+    ignores(&server, || rename_over("policy.yaml", renamed.as_bytes()));
     ignores(&server, || write(&server, "unrelated", "x"));
-    ignores(&server, || write(&server, "passwords", fs::read(server.directory().join("passwords")).expect("it")));
+    let passwords = fs::read(server.directory().join("passwords")).expect("the passwords");
+    ignores(&server, || rename_over("passwords", &passwords));
 
     // A fault is told, and the next event makes it good.
     let failed = server.metric("tidegate_reloads_failed_total");

@@ -207,7 +207,7 @@ impl Server {
     pub fn reload(&self) -> bool {
         let ends = || ["tidegate_reloads_total", "tidegate_reloads_failed_total"].map(|series| self.metric(series));
         let before = ends();
-        self.signal("-HUP");
+        self.signal("HUP");
         let deadline = Instant::now() + PATIENCE;
         loop {
             let [taken, failed] = ends();
@@ -218,14 +218,15 @@ impl Server {
         }
     }
 
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.process_id().to_string()]).status();
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.process_id().to_string()]).status();
         assert!(status.expect("kill").success());
     }
 
     /// Sends SIGTERM and returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        self.signal("-TERM");
+        self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         // There is no wait with a deadline in std: the end of the output is what is waited for.
         self.process.output.wait_for_end(deadline);
