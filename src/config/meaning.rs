@@ -44,6 +44,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         sys_interval: duration(section(root, "engine"), "sys_interval"),
         // Who is told last needs time to leave, too.
         drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
+        handover_timeout: duration(section(root, "limits"), "handover_timeout"),
         drain_timeout,
     }
 }

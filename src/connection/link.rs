@@ -139,6 +139,11 @@ impl Link {
         self.state.lock().phase = Phase::Open;
     }
 
+    /// Whether CONNACK has not been given yet.
+    pub(super) fn is_opening(&self) -> bool {
+        self.state.lock().phase == Phase::Opening
+    }
+
     /// Appends the goodbye of a WebSocket, if it is one, and takes nothing more. What waits must be gone within `timeout`.
     pub(super) fn begin_closing(&self, code: Option<CloseCode>, now_ms: u64, timeout: Duration) -> Delivered {
         self.life.set_silence_max(now_ms, Some(timeout));

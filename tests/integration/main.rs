@@ -39,6 +39,7 @@ mod demo;
 mod differential;
 mod drain;
 mod envelope;
+mod handover;
 mod hostile;
 mod import;
 mod judges;

@@ -621,6 +621,13 @@ const LIMITS: &[Key] = &[
               do so at once; half of `drain_timeout` if that is less. A few are told at once.",
     },
     Key {
+        name: "handover_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("1m"),
+        example: None,
+        doc: "How long a successor that SIGUSR2 has started may take until it serves; otherwise it is stopped, and this process serves on.",
+    },
+    Key {
         name: "drain_timeout",
         kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
         default: Some("10s"),
