@@ -160,7 +160,7 @@ impl Reloader {
         std::mem::replace(&mut self.key_watcher, watch_keys(authenticator)).abort();
         if policy_files != self.policy_files || reloaded.has_other_policy {
             let reviewed = self.connections.replace_policy(policy).await;
-            reloaded.outcome.subscriptions_revoked = reviewed.subscriptions_lost;
+            reloaded.outcome.subscriptions_revoked = reviewed.subscriptions_revoked;
         }
         let watched_as = self.running.config.reload;
         self.files

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use serde_json::json;
 use tidegate::mqtt::{QoS, ReasonCode, Version};
 
-use crate::harness::{Client, Over, Server, Setup, mqtt};
+use crate::harness::{Client, JsonClient, Over, Server, Setup, mqtt};
 
 /// Users may use what is theirs, and only `topic` beside it.
 fn policy(topic: &str) -> String {
@@ -313,4 +314,43 @@ fn no_reload_opens_a_listener_that_others_reach() {
     assert!(!server.reload());
     let line = server.wait_for_line("Nothing reloaded");
     assert!(line.contains("mqtt://0.0.0.0:0 is not loopback") && line.contains("as it is running"), "{line}");
+}
+
+#[test]
+fn who_is_there_is_judged_anew_and_stays_there() {
+    let server = setup(SIGHUP_ONLY).start();
+    let connect = |version| tidegate::mqtt::packet::Connect {
+        login: mqtt::login("alice", "a"),
+        ..mqtt::connect(version, &format!("alice-{}", version as u8))
+    };
+    let mut old = Client::connect_with(&server, Over::Tcp, connect(Version::V4));
+    let mut new = Client::connect_with(&server, Over::Wss, connect(Version::V5));
+    let mut page = JsonClient::log_in(&server, Over::Wss, "alice", "a");
+    let publish = json!({ "Action": "publish", "Topic": "/first", "Payload": "x", "QoS": 1, "Id": "p" });
+    for client in [&mut old, &mut new] {
+        assert!((client.publish("/first", b"x", QoS::AtLeastOnce, false) as u8) < 0x80);
+    }
+    page.send(&publish);
+    page.expect(&json!({ "Action": "ack", "Id": "p" }));
+    page.subscribe("/first");
+    let connected = server.metric("tidegate_connection_connected_total");
+
+    write(&server, "policy.yaml", policy("/second"));
+    assert!(server.reload());
+    assert!(server.wait_for_line("Reloaded").contains("subscriptions_revoked=1"));
+    assert_eq!(new.publish("/first", b"x", QoS::AtLeastOnce, false), ReasonCode::NotAuthorized);
+    assert!((new.publish("/second", b"x", QoS::AtLeastOnce, false) as u8) < 0x80);
+    page.expect(&json!({ "Action": "revoked", "Filter": "/first" }));
+    page.send(&publish);
+    page.expect(&json!({ "Action": "error", "Code": "denied", "Id": "p" }));
+    // 3.1.1 has no way to refuse a PUBLISH but to acknowledge it and let it go nowhere.
+    let mut watcher = log_in(&server, "alice", "a").expect("alice comes in");
+    assert!((watcher.subscribe("/own/alice", QoS::AtMostOnce) as u8) < 0x80);
+    let denied = || server.metric("tidegate_connection_denied_total{action=\"publish\"}");
+    let before = denied();
+    old.publish("/first", b"x", QoS::AtLeastOnce, false);
+    assert_eq!(denied(), before + 1.0);
+    old.publish("/own/alice", b"from the same connection", QoS::AtMostOnce, false);
+    watcher.expect_message("/own/alice", b"from the same connection");
+    assert_eq!(server.metric("tidegate_connection_connected_total"), connected + 1.0, "only the watcher is new");
 }

@@ -60,7 +60,9 @@ impl Problem {
 
 impl From<Dismissal> for Problem {
     fn from(dismissal: Dismissal) -> Self {
-        Self { retry_after: dismissal.retry_after, ..dismissal.reason.into() }
+        let Dismissal { reason, retry_after, words } = dismissal;
+        let usual = Self::from(reason);
+        Self { reason, words: words.map_or(usual.words, |words| Cow::Owned(words.into())), retry_after }
     }
 }
 

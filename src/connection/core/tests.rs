@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::*;
@@ -13,6 +12,7 @@ use crate::engine::message::{Delivered, Delivery};
 use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
 use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
 use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+use crate::policy::Policy;
 
 mod authentication;
 
@@ -61,6 +61,11 @@ impl Outlet for Seen {
         Delivered::Appended { first: false }
     }
 
+    fn revoked(&self, filter: &TopicFilter) -> Delivered {
+        self.push(format!("revoked {filter}"));
+        Delivered::Appended { first: false }
+    }
+
     fn close(&self, reason: ReasonCode) {
         self.push(format!("asked to close: {}", reason.name()));
     }
@@ -97,7 +102,7 @@ impl House {
         Self {
             environment: Environment {
                 engine: Arc::new(Engine::new(EngineConfig::default(), hasher)),
-                policy: ArcSwap::from_pointee(policy),
+                policy: Policies::new(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
                 envelopes: Envelopes::new(
@@ -191,6 +196,7 @@ impl Client<'_> {
                 Output::Established { keep_alive_s, .. } => {
                     *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s)
                 }
+                Output::Revoked(filter) => self.seen.push(format!("revoked {filter}")),
                 Output::Authenticate(_) | Output::Renewed { .. } => {}
             }
         }
