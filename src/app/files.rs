@@ -39,7 +39,8 @@ impl Files {
     pub(super) fn named_by(loaded: &Loaded) -> Vec<&Path> {
         let config = &loaded.config;
         let jwks = config.auth.jwt.as_ref().map(|jwt| &jwt.keys);
-        let files = [loaded.file.as_ref(), config.policy.as_ref(), config.auth.passwords.as_ref(), jwks];
+        let (passwords, token) = (config.auth.passwords.as_ref(), config.admin.token_file.as_ref());
+        let files = [loaded.file.as_ref(), config.policy.as_ref(), passwords, jwks, token];
         let files = files.into_iter().flatten().map(PathBuf::as_path);
         files.chain(Self::certificates_of(loaded)).collect()
     }

@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::admin::{Admin, Phase, Readiness};
+use crate::admin::{Admin, AdminConfig, AdminToken, Api, Phase, Readiness, Secret};
 use crate::auth::Authenticator;
 use crate::config::{Config, Loaded, Request};
 use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
@@ -60,7 +60,8 @@ pub fn check(config: &Config) -> Vec<Fault> {
     let policy = load_policy(config, &|_| {}).map(drop);
     let authenticator = Authenticator::new(config.auth.clone()).map(drop);
     let edge = Edge::check(&config.edge);
-    [policy, authenticator, edge].into_iter().filter_map(Result::err).flatten().collect()
+    let token = read_admin_token(&config.admin).map(drop);
+    [policy, authenticator, edge, token].into_iter().filter_map(Result::err).flatten().collect()
 }
 
 async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherited: &Inherited) -> anyhow::Result<()> {
@@ -78,8 +79,10 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     let readiness = Readiness::default();
     let reload_counters = Arc::new(ReloadCounters::default());
     let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters), Arc::clone(&reload_counters)));
+    let (reloads, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
+    let api = Api::new(connections.clone(), reloads, Arc::clone(&built.admin_token));
     let admin =
-        Admin::bind(&config.admin, inherited, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
+        Admin::bind(&config.admin, inherited, metrics, readiness.clone(), api).map_err(|fault| Faults(vec![fault]))?;
     for address in inherited.close_rest() {
         tracing::warn!(%address, "A socket of LISTEN_FDS has no listener in the configuration; closed");
     }
@@ -93,7 +96,6 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let (_reload, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
     let reloader = Reloader::new(request, loaded, built, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
@@ -194,6 +196,7 @@ struct Built {
     connections: Connections,
     files: Files,
     policy_files: Vec<PathBuf>,
+    admin_token: Arc<AdminToken>,
 }
 
 fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
@@ -202,12 +205,15 @@ fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
     files.borrow_mut().note_all_of(loaded);
     let policy = read_policy(config, &files);
     let authenticator = Authenticator::new(config.auth.clone());
-    let ((policy, policy_files), authenticator) = match (policy, authenticator) {
-        (Ok(policy), Ok(authenticator)) => (policy, authenticator),
-        (policy, authenticator) => {
-            return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
+    let token = read_admin_token(&config.admin);
+    let ((policy, policy_files), authenticator, token) = match (policy, authenticator, token) {
+        (Ok(policy), Ok(authenticator), Ok(token)) => (policy, authenticator, token),
+        (policy, authenticator, token) => {
+            return Err([policy.err(), authenticator.err(), token.err()].into_iter().flatten().flatten().collect());
         }
     };
+    let admin_token = Arc::new(AdminToken::default());
+    admin_token.set(token);
     let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
@@ -218,7 +224,12 @@ fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
         random,
     };
     let connections = Connections::new(environment, authenticator, Instant::now());
-    Ok(Built { connections, files: files.into_inner(), policy_files })
+    Ok(Built { connections, files: files.into_inner(), policy_files, admin_token })
+}
+
+/// The token that the admin API asks for, if any.
+fn read_admin_token(config: &AdminConfig) -> Result<Option<Secret>, Vec<Fault>> {
+    config.token_file.as_deref().map(Secret::read).transpose().map_err(|fault| vec![fault])
 }
 
 /// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use super::files::Files;
 use super::watch::Watch;
-use super::{Built, load_policy, unix_now_s};
-use crate::admin::{Outcome, ReloadRequest, Reloaded};
+use super::{Built, load_policy, read_admin_token, unix_now_s};
+use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
 use crate::connection::Connections;
@@ -41,6 +41,7 @@ pub(super) struct Reloader {
     /// Those of `files` that the policy at present was made of.
     policy_files: Vec<PathBuf>,
     connections: Connections,
+    admin_token: Arc<AdminToken>,
     log_level: Level,
     counters: Arc<ReloadCounters>,
     /// `None`: switched off, or the system has none.
@@ -55,6 +56,7 @@ struct Fresh {
     policy: Policy,
     policy_files: Vec<PathBuf>,
     authenticator: Authenticator,
+    admin_token: Option<Secret>,
 }
 
 impl Reloader {
@@ -77,6 +79,7 @@ impl Reloader {
             files: built.files,
             policy_files: built.policy_files,
             connections: built.connections,
+            admin_token: built.admin_token,
             log_level,
             counters,
             watch: None,
@@ -150,9 +153,10 @@ impl Reloader {
 
     /// Has what was read take the place of what there is.
     async fn take(&mut self, fresh: Fresh) -> Reloaded {
-        let Fresh { loaded, policy, policy_files, authenticator } = fresh;
+        let Fresh { loaded, policy, policy_files, authenticator, admin_token } = fresh;
         // Certificates would be taken here; until then they are among what needs a restart.
         let mut reloaded = self.changed(&loaded, &policy_files);
+        self.admin_token.set(admin_token);
         self.log_level.set(loaded.config.log.level);
         // First who somebody is, then what they may do: whoever comes in between is judged anew with the others.
         let authenticator = Arc::new(authenticator);
@@ -256,14 +260,19 @@ fn read(
     files.borrow_mut().note_all_of(&loaded);
     let policy = read_policy(&loaded.config, files);
     let authenticator = authenticator.successor(loaded.config.auth.clone());
-    match (policy, authenticator) {
-        (Ok((policy, policy_files)), Ok(authenticator)) if faults.is_empty() => {
+    let admin_token = read_admin_token(&loaded.config.admin);
+    match (policy, authenticator, admin_token) {
+        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token)) if faults.is_empty() => {
             let exposed = loaded.exposure_of(running);
-            if exposed.is_empty() { Ok(Fresh { loaded, policy, policy_files, authenticator }) } else { Err(exposed) }
+            if exposed.is_empty() {
+                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token })
+            } else {
+                Err(exposed)
+            }
         }
-        (policy, authenticator) => {
-            let found = policy.err().into_iter().chain(authenticator.err()).flatten().collect();
-            faults.extend(loaded.placed(found));
+        (policy, authenticator, admin_token) => {
+            let found = [policy.err(), authenticator.err(), admin_token.err()].into_iter().flatten().flatten();
+            faults.extend(loaded.placed(found.collect()));
             Err(faults)
         }
     }

@@ -21,7 +21,10 @@ use crate::telemetry::{LogConfig, LogFormat};
 /// The result holds only if `faults` is still empty.
 pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let edge = edge(root, faults);
-    let admin = AdminConfig { listen: listen::admin(section(root, "admin"), faults) };
+    let admin = AdminConfig {
+        listen: listen::admin(section(root, "admin"), faults),
+        token_file: section(root, "admin").path("token_file"),
+    };
     timeouts(root, faults);
     if !faults.iter().any(concerns_exposure) {
         exposure(root, &edge, faults);

@@ -55,6 +55,11 @@ impl Loaded {
     pub fn exposure_of(&self, running: &Self) -> Vec<Fault> {
         let mut faults = Vec::new();
         meaning::exposure_of(&self.written, &running.written, &running.config.edge, &mut faults);
+        let admin = running.config.admin.listen.filter(|address| !address.ip().is_loopback());
+        if let (Some(address), None) = (admin, &self.config.admin.token_file) {
+            let found = format!("http://{address} is not loopback, and no token is asked for there");
+            faults.push(Fault::new("", "admin.token_file", found, "a token_file, or a restart on a loopback address"));
+        }
         let as_it_runs = |fault: Fault| Fault { found: format!("{} (as it is running)", fault.found), ..fault };
         faults.into_iter().map(as_it_runs).collect()
     }

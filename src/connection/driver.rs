@@ -84,7 +84,7 @@ struct Tally {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
         let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, token.is_some(), now));
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, token.is_some(), now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,

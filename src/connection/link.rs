@@ -9,6 +9,7 @@
 //! ```
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
@@ -26,7 +27,7 @@ use super::transport::{self, Received, Sent};
 use super::wire::{NotAppended, Wire};
 use super::{ConnectionCounters, Shared};
 use crate::dialect::websocket::{self, CloseCode};
-use crate::engine::message::{Delivered, Delivery, Outlet};
+use crate::engine::message::{Delivered, Delivery, Outlet, Peer};
 use crate::mqtt::{PacketId, ReasonCode, TopicFilter, Version};
 
 /// See the module.
@@ -34,6 +35,8 @@ pub(super) struct Link {
     shared: Arc<Shared>,
     socket: TcpStream,
     is_websocket: bool,
+    peer: SocketAddr,
+    since: Instant,
     pub(super) life: Life,
     state: Mutex<State>,
 }
@@ -83,7 +86,14 @@ pub(super) struct Attention {
 
 impl Link {
     /// `has_token`: the request that opened the WebSocket carried one.
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, has_token: bool, now: Instant) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        peer: SocketAddr,
+        protocol: Protocol,
+        has_token: bool,
+        now: Instant,
+    ) -> Self {
         let (socket, tls) = match stream {
             Stream::Plain(socket) => (socket, None),
             Stream::Tls(socket, tls) => (socket, Some(tls)),
@@ -101,6 +111,8 @@ impl Link {
             life: Life::new(now_ms, patience),
             socket,
             is_websocket: protocol.is_websocket(),
+            peer,
+            since: now,
             state: Mutex::new(State {
                 phase: Phase::Opening,
                 // Until a CONNECT says otherwise, only a refusal is ever spelled.
@@ -422,6 +434,11 @@ impl Outlet for Link {
             state.wake();
         }
         Delivered::Closed
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        let (dialect, version) = self.state.lock().wire.dialect();
+        Some(Peer { address: self.peer, dialect, version, since: self.since })
     }
 
     fn close(&self, reason: ReasonCode) {

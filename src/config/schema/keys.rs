@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Key, Kind};
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
-const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const ADMIN_FORM: &str = "http:// and an IP address, such as http://127.0.0.1:9090, or none";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
@@ -80,7 +80,7 @@ pub const ROOT: &[Key] = &[
         kind: Kind::Section(ADMIN),
         default: None,
         example: None,
-        doc: "The operator's own listener: /livez, /readyz, /metrics.",
+        doc: "The operator's own listener: /livez, /readyz, /metrics, and the API below /api.",
     },
     Key {
         name: "log",
@@ -653,9 +653,17 @@ const ADMIN: &[Key] = &[
         kind: Kind::Text(ADMIN_FORM),
         default: Some("http://127.0.0.1:9090"),
         example: None,
-        doc: "Its address, loopback only; `none` for no such listener.",
+        doc: "Its address; `none` for no such listener. Loopback only, unless there is a token_file. It speaks no TLS: let only a network of \
+              your own reach it.",
     },
-    later("token_file", "The token that the admin API asks for."),
+    Key {
+        name: "token_file",
+        kind: Kind::Path,
+        default: None,
+        example: Some("admin.token"),
+        doc: "The file with the token that /api asks for, as `Authorization: Bearer TOKEN`: one line, such as `openssl rand -hex 32` prints. \
+              Unset, whoever reaches the address may use it, and only a loopback address is listened on.",
+    },
 ];
 
 const LOG: &[Key] = &[
