@@ -15,6 +15,7 @@
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
 //! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
+//! | [`revoke`] | another policy under running connections: who loses what, and how they learn of it |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
@@ -48,6 +49,7 @@ mod mqtt;
 mod policy;
 mod reload;
 mod restart;
+mod revoke;
 mod silent;
 mod sys_topics;
 mod tls;
