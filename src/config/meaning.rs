@@ -29,6 +29,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     }
     let anonymous = anonymous(root, &edge);
     let auth = auth(section(root, "auth"), anonymous, certificates(root, &edge), faults);
+    let drain_timeout = duration(section(root, "limits"), "drain_timeout");
     Config {
         edge,
         connection: connection(root, faults),
@@ -38,7 +39,10 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         admin,
         log: log(section(root, "log")),
         sys_interval: duration(section(root, "engine"), "sys_interval"),
-        drain_timeout: duration(section(root, "limits"), "drain_timeout"),
+        // Who is told last needs time to leave, too.
+        drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
+        handover_timeout: duration(section(root, "limits"), "handover_timeout"),
+        drain_timeout,
     }
 }
 

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::accepted::{Protocol, Stream, TlsStream};
+use super::core::Dismissal;
 use super::outbox::Outbox;
 use super::pacemaker::Life;
 use super::transport::{self, Received, Sent};
@@ -51,7 +52,7 @@ struct State {
     is_starved: bool,
     /// The socket failed: there is nobody to talk to.
     is_broken: bool,
-    dismissal: Option<ReasonCode>,
+    dismissal: Option<Dismissal>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +70,8 @@ const ANSWERS_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Attention {
     /// The socket is gone.
     pub(super) is_broken: bool,
-    /// Somebody wants the connection closed, for this reason.
-    pub(super) dismissal: Option<ReasonCode>,
+    /// Somebody wants the connection closed.
+    pub(super) dismissal: Option<Dismissal>,
     /// The outbox was full and is empty: the session may have more.
     pub(super) is_hungry: bool,
     /// Nothing waits to be sent.
@@ -90,7 +91,9 @@ impl Link {
         let config = &shared.environment.config;
         let patience = match protocol {
             // Its client is let in by whatever it says first, and may well have nothing to say for a while.
-            Protocol::JsonWebSocket if is_known || shared.authenticator.admits_anonymous() => config.idle_timeout,
+            Protocol::JsonWebSocket if is_known || shared.authenticator.load().admits_anonymous() => {
+                config.idle_timeout
+            }
             _ => config.connect_timeout,
         };
         Self {
@@ -136,14 +139,20 @@ impl Link {
         self.state.lock().phase = Phase::Open;
     }
 
+    /// Whether CONNACK has not been given yet.
+    pub(super) fn is_opening(&self) -> bool {
+        self.state.lock().phase == Phase::Opening
+    }
+
     /// Appends the goodbye of a WebSocket, if it is one, and takes nothing more. What waits must be gone within `timeout`.
     pub(super) fn begin_closing(&self, code: Option<CloseCode>, now_ms: u64, timeout: Duration) -> Delivered {
         self.life.set_silence_max(now_ms, Some(timeout));
         let mut state = self.state.lock();
         state.phase = Phase::Closing;
         if self.is_websocket {
+            let reason = state.dismissal.map(Dismissal::close_reason).unwrap_or_default();
             state.outbox.append_with(128, |out| match code {
-                Some(code) => websocket::write_close(out, code, ""),
+                Some(code) => websocket::write_close(out, code, &reason),
                 None => websocket::write_close_reply(out, None),
             });
         }
@@ -262,10 +271,10 @@ impl Link {
         self.state.lock().wake();
     }
 
-    /// Asks the task to close, for `reason`.
-    pub(super) fn dismiss(&self, reason: ReasonCode) {
+    /// Asks the task to close; of several requests the first holds.
+    pub(super) fn dismiss(&self, dismissal: impl Into<Dismissal>) {
         let mut state = self.state.lock();
-        state.dismissal.get_or_insert(reason);
+        state.dismissal.get_or_insert(dismissal.into());
         state.wake();
     }
 

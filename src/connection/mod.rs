@@ -17,6 +17,8 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | `farewell` | the goodbye of a stopping server |
+//! | `review` | another policy under open connections |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
@@ -32,12 +34,14 @@ pub mod config;
 pub mod core;
 pub mod counters;
 mod driver;
+mod farewell;
 mod inbound;
 mod link;
 mod links;
 mod outbox;
 mod pacemaker;
 pub mod response_information;
+mod review;
 mod task;
 mod transport;
 mod wire;
@@ -45,14 +49,18 @@ mod wire;
 pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::ConnectionConfig;
-pub use core::{Envelopes, Environment};
+pub use core::{Dismissal, Envelopes, Environment};
 pub use counters::ConnectionCounters;
+pub use farewell::Farewell;
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
+pub use review::Reviewed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use arc_swap::ArcSwap;
 
 use crate::auth::Authenticator;
 use crate::engine::message::{Message, Round};
@@ -68,14 +76,15 @@ pub struct Connections(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     environment: Environment,
-    authenticator: Arc<Authenticator>,
+    /// Replaced as a whole by a reload; a login ends with the one it began with.
+    authenticator: Arc<ArcSwap<Authenticator>>,
     pacemaker: Pacemaker,
     links: Links,
 }
 
 impl Connections {
     #[must_use]
-    pub fn new(environment: Environment, authenticator: Arc<Authenticator>, now: Instant) -> Self {
+    pub fn new(environment: Environment, authenticator: Arc<ArcSwap<Authenticator>>, now: Instant) -> Self {
         let pacemaker = Pacemaker::new(now);
         Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default() }))
     }
@@ -102,11 +111,6 @@ impl Connections {
         driver::flush(&mut round);
     }
 
-    /// Tells every client `reason` and closes its connection. Sessions stay as their expiry says.
-    pub fn dismiss_all(&self, reason: ReasonCode) {
-        self.0.links.dismiss_all(reason);
-    }
-
     /// Tells the client of this Client Identifier `reason` and closes its connection: for an operator, 0x98 Administrative action.
     ///
     /// Its session stays as its expiry says. `false`: it is not connected.
@@ -120,9 +124,15 @@ impl Connections {
         self.0.environment.counters.open.load(Ordering::Relaxed)
     }
 
+    /// Who says who is there, at present.
     #[must_use]
-    pub fn authenticator(&self) -> &Arc<Authenticator> {
-        &self.0.authenticator
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        self.0.authenticator.load_full()
+    }
+
+    /// Has `authenticator` answer from the next login on. Who is in stays in.
+    pub fn replace_authenticator(&self, authenticator: Arc<Authenticator>) {
+        self.0.authenticator.store(authenticator);
     }
 
     #[must_use]

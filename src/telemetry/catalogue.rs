@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
-use crate::auth::jwt::{Rejected, Verifier};
-use crate::auth::{AuthCounters, Authenticator};
+use crate::auth::AuthCounters;
+use crate::auth::jwt::{Rejected, TokenCounters};
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
 use crate::engine::{Engine, EngineCounters};
@@ -127,11 +127,8 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
 }
 
 /// Who came in, and who did not.
-pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
-    fn counters(authenticator: &Authenticator) -> &AuthCounters {
-        authenticator.counters()
-    }
-    by_label! { metrics, authenticator, counters, "auth_answers", "Answers to who a client is.", "answer";
+pub fn auth(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    by_label! { metrics, counters, own, "auth_answers", "Answers to who a client is.", "answer";
         "accepted" = accepted;
         "anonymous" = anonymous;
         "bad_credentials" = bad_credentials;
@@ -140,32 +137,19 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "unknown_method" = unknown_method;
         "not_proven" = not_proven;
     }
-    if authenticator.tokens().is_some() {
-        tokens(metrics, &authenticator);
-    }
+    tokens(metrics, &counters.tokens);
 }
 
-/// Tokens, where any are taken.
-fn tokens(metrics: &mut Metrics, authenticator: &Arc<Authenticator>) {
-    let of = |count: fn(&Verifier) -> u64| {
-        let authenticator = Arc::clone(authenticator);
-        move || authenticator.tokens().map_or(0, count)
-    };
-    metrics.counter("auth_tokens_accepted", "Tokens that were right.", of(|tokens| read(&tokens.counters().accepted)));
-    metrics.counter(
-        "auth_key_changes",
-        "Times that other token keys were found in their file.",
-        of(Verifier::key_changes),
-    );
-    metrics.counter(
-        "auth_key_failures",
-        "Times that the file of token keys was found faulty.",
-        of(Verifier::key_failures),
-    );
+/// Tokens: shown also where none are taken, as a reload may change that.
+fn tokens(metrics: &mut Metrics, counters: &Arc<TokenCounters>) {
+    rows! { metrics, counters, own;
+        counter "auth_tokens_accepted" = accepted, "Tokens that were right.";
+        counter "auth_key_changes" = key_changes, "Times that other token keys were found in their file.";
+        counter "auth_key_failures" = key_failures, "Times that the file of token keys was found faulty.";
+    }
     let rejected = Rejected::ALL.iter().map(|&reason| {
-        let authenticator = Arc::clone(authenticator);
-        let read: Read =
-            Box::new(move || authenticator.tokens().map_or(0, |tokens| tokens.counters().rejected(reason)));
+        let counters = Arc::clone(counters);
+        let read: Read = Box::new(move || counters.rejected(reason));
         (reason.label(), read)
     });
     metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());

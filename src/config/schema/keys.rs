@@ -712,11 +712,26 @@ const LIMITS: &[Key] = &[
               older than the policy's longest max_age, at about 40 bytes. Beyond it the newest is refused (0x97).",
     },
     Key {
+        name: "drain_window",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("5s"),
+        example: None,
+        doc: "Over which time at most a stopping server spreads its goodbyes, and tells its clients to come back, so that they do not all \
+              do so at once; half of `drain_timeout` if that is less. A few are told at once.",
+    },
+    Key {
+        name: "handover_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("1m"),
+        example: None,
+        doc: "How long a successor that SIGUSR2 has started may take until it serves; otherwise it is stopped, and this process serves on.",
+    },
+    Key {
         name: "drain_timeout",
         kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
         default: Some("10s"),
         example: None,
-        doc: "How long a stopping server waits for its clients to leave once they are told.",
+        doc: "How long a stopping server waits for its clients to leave, from the first goodbye.",
     },
 ];
 

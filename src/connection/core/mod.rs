@@ -18,6 +18,7 @@
 
 mod authentication;
 mod connect;
+mod dismissal;
 mod envelopes;
 mod gate;
 mod problem;
@@ -41,6 +42,7 @@ use crate::policy::Policy;
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
 use authentication::{Enhanced, Exchanging};
+pub use dismissal::Dismissal;
 pub use envelopes::Envelopes;
 use gate::Gate;
 use problem::Problem;
@@ -242,7 +244,8 @@ impl Core {
     }
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
-    pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
+    pub fn dismiss(&mut self, now: Instant, dismissal: Dismissal, turn: &mut Turn<'_>) {
+        let problem = Problem::from(dismissal);
         // Who has not been let in yet is told in CONNACK, which knows no 0x8B (MQTT 5.0 [MQTT-3.14.0-1], §3.2.2.2).
         let version = match &self.state {
             State::Authenticating(connect) => Some(connect.version),
@@ -250,11 +253,10 @@ impl Core {
             _ => None,
         };
         match version {
-            Some(version) if reason == ReasonCode::ServerShuttingDown => {
-                let words = Problem::from(reason).words().to_owned();
-                self.refuse(version, Problem::new(ReasonCode::ServerUnavailable, words), turn);
+            Some(version) if problem.reason == ReasonCode::ServerShuttingDown => {
+                self.refuse(version, problem.restated(ReasonCode::ServerUnavailable), turn);
             }
-            _ => self.end(now, reason.into(), turn),
+            _ => self.end(now, problem.into(), turn),
         }
     }
 
@@ -291,8 +293,8 @@ impl Core {
                 // Only 5.0 has a DISCONNECT from the server; the JSON dialect spells it in its own way.
                 if version == Some(Version::V5) {
                     // MQTT 5.0 [MQTT-3.1.2-29]: DISCONNECT may say why, even to whoever does not ask.
-                    let properties =
-                        DisconnectProperties { reason_string: problem.reason_string(), ..Default::default() };
+                    let (reason_string, user_properties) = (problem.reason_string(), problem.user_properties());
+                    let properties = DisconnectProperties { reason_string, user_properties, ..Default::default() };
                     turn.outputs.push_back(Output::Send(Packet::Disconnect(Disconnect { reason, properties })));
                 }
                 turn.environment.counters.count_closed(reason);
@@ -446,7 +448,8 @@ impl Established {
 
 /// A CONNACK that refuses. It may say why, even to whoever does not ask (MQTT 5.0 [MQTT-3.1.2-29]).
 fn failure(problem: &Problem) -> Packet<'static> {
-    let properties = ConnAckProperties { reason_string: problem.reason_string(), ..Default::default() };
+    let (reason_string, user_properties) = (problem.reason_string(), problem.user_properties());
+    let properties = ConnAckProperties { reason_string, user_properties, ..Default::default() };
     Packet::ConnAck(Box::new(ConnAck { session_present: false, reason: problem.reason, properties }))
 }
 

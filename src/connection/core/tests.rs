@@ -786,14 +786,14 @@ fn who_waits_for_connack_while_the_server_stops_is_told_in_it() {
         let mut client = house.client(Manner::MQTT);
         // Its credentials are still being looked at.
         assert!(client.send(Packet::Connect(Box::new(connect("c", version)))).is_empty());
-        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown.into(), turn));
         assert_eq!(client.said(), ["CONNACK Server unavailable present=false", "close: Server unavailable"]);
         assert_eq!(client.words(), ["the server is shutting down; connect again later"]);
         client.act(|core, now, outlet, turn| core.authenticated(now, Ok(Principal::user("anna")), outlet, turn));
         assert!(client.said().is_empty(), "too late");
     }
     let mut silent = house.client(Manner::MQTT);
-    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown.into(), turn));
     assert_eq!(silent.said(), ["close: Server shutting down"]);
 }
 

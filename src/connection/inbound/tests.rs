@@ -176,6 +176,6 @@ fn shared() -> Arc<Shared> {
         envelopes: crate::connection::Envelopes::new(1, || 0, Box::new(|_| None)),
         random: || 7,
     };
-    let authenticator = Arc::new(crate::auth::Authenticator::with_passwords(true, None, 1));
-    Connections::new(environment, authenticator, Instant::now()).0
+    let authenticator = crate::auth::Authenticator::with_passwords(true, None, 1);
+    Connections::new(environment, Arc::new(arc_swap::ArcSwap::from_pointee(authenticator)), Instant::now()).0
 }
