@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::connection::{Connections, Envelopes, Environment, TICK};
+use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
 use crate::edge::{Drain, Edge, EdgeCounters, Handoff, Inherited, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
@@ -185,7 +185,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
     let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
-        policy: ArcSwap::from_pointee(policy),
+        policy: Policies::new(policy),
         config: config.connection.clone(),
         counters: Default::default(),
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),

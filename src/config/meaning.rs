@@ -11,7 +11,7 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, CertificateName, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, ResponseInformation};
+use crate::connection::{ConnectionConfig, ResponseInformation, Revoked};
 use crate::edge::{CertificateSource, EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TokenSources};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
@@ -176,6 +176,10 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         session_expiry_max: duration(engine, "session_expiry_max"),
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
+        revoked: match mqtt.text("revoked") {
+            Some("keep") => Revoked::Keep,
+            _ => Revoked::Disconnect,
+        },
         response_information: response_information(mqtt, faults),
         has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
     }

@@ -314,6 +314,11 @@ impl Driver {
                 Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
                 Output::Renewed { expires_at } => self.renew(now, expires_at),
+                Output::Revoked(filter) => {
+                    self.append(work, |wire, outbox| {
+                        wire.append_revoked(&filter, outbox);
+                    });
+                }
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),

@@ -18,7 +18,7 @@
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
 //! | `farewell` | the goodbye of a stopping server |
-//! | `review` | another policy under open connections |
+//! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
@@ -48,8 +48,8 @@ mod wire;
 
 pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
 pub use admission::{Handshake, Handshakes, Place};
-pub use config::ConnectionConfig;
-pub use core::{Dismissal, Envelopes, Environment};
+pub use config::{ConnectionConfig, Revoked};
+pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use pacemaker::TICK;
@@ -80,13 +80,21 @@ struct Shared {
     authenticator: Arc<ArcSwap<Authenticator>>,
     pacemaker: Pacemaker,
     links: Links,
+    /// Held by the review that runs.
+    reviewing: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
     #[must_use]
     pub fn new(environment: Environment, authenticator: Arc<ArcSwap<Authenticator>>, now: Instant) -> Self {
         let pacemaker = Pacemaker::new(now);
-        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default() }))
+        Self(Arc::new(Shared {
+            environment,
+            authenticator,
+            pacemaker,
+            links: Links::default(),
+            reviewing: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// Takes over a transport: spawns its task and returns at once.

@@ -107,18 +107,18 @@ impl Edge {
         self.listeners.iter().map(|(listener, _)| (listener.config().clone(), listener.local_address())).collect()
     }
 
-    /// The certificates of all listeners, for whoever is to renew them while the edge runs.
-    #[must_use]
-    pub fn certificates(&self) -> ListenerCertificates {
-        self.certificates.clone()
-    }
-
     /// Every listener's socket once more, for the process that takes over.
     ///
     /// # Errors
     /// There are no file descriptors left.
     pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         self.listeners.iter().map(|(listener, _)| listener.socket().try_clone().map(Into::into)).collect()
+    }
+
+    /// The certificates of all listeners, for whoever is to renew them while the edge runs.
+    #[must_use]
+    pub fn certificates(&self) -> ListenerCertificates {
+        self.certificates.clone()
     }
 
     /// The certificate to trust, where a development certificate is in use.

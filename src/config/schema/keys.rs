@@ -335,6 +335,15 @@ const MQTT: &[Key] = &[
               Who cannot stand as one level of a topic is told nothing. It grants nothing: the policy does.",
     },
     Key {
+        name: "revoked",
+        kind: Kind::Word(&["disconnect", "keep"]),
+        default: Some("disconnect"),
+        example: None,
+        doc: "What becomes of the connection of an MQTT 5.0 client that loses a subscription when the policy is replaced: disconnect ends it \
+              with 0x87 and a Reason String that names the Topic Filter, as 5.0 has no other way to tell; with keep the subscription is gone, \
+              and nothing is said. JSON clients are told and stay, older clients stay.",
+    },
+    Key {
         name: "long_client_ids",
         kind: Kind::Flag,
         default: Some("false"),
