@@ -67,13 +67,15 @@ impl Loaded {
         self.own.get(index).and_then(Option::as_ref).or(self.shared.as_ref())
     }
 
-    /// Tells what should not stay so, and when the first certificate expires.
+    /// Tells what should not stay so, and when the first certificate and the first revocation list expire.
     fn tell(&self, counters: &EdgeCounters) {
         for warning in each_once(self.all().flat_map(|material| material.warnings.clone()).collect()) {
             tracing::error!("{warning}");
         }
         let soonest = self.all().filter_map(Material::not_after_s).min();
         counters.certificate_not_after_s.store(soonest.unwrap_or(0), Ordering::Relaxed);
+        let next_update = self.all().filter_map(Material::crl_next_update_s).min();
+        counters.crl_next_update_s.store(next_update.unwrap_or(0), Ordering::Relaxed);
     }
 }
 

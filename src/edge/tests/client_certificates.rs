@@ -218,6 +218,10 @@ async fn a_list_that_should_have_been_replaced_refuses_unless_it_may_not() {
         let mut edge = start(|config| {
             config.tls.clients = Some(ClientAuthConfig { allows_expired_crls, ..ours.asks(true) });
         });
+        let overdue_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+            - read(&edge.counters.crl_next_update_s);
+        assert!((86_400..86_500).contains(&overdue_s), "{overdue_s}");
+        assert!(read(&edge.counters.certificate_not_after_s) > 0);
         let faults = Edge::check(&edge.config).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert_eq!(faults[0].key, "tls.crl");
