@@ -204,6 +204,10 @@ impl Owner for Device {
         &self.principal.username
     }
 
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
         let access = self.policies.load().bind(&self.principal, self.client_id.as_str()).ok()?;
         Some(Box::new(Bound(access)))

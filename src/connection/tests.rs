@@ -259,6 +259,10 @@ impl Owner for Slow {
         "slow"
     }
 
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(2) {

@@ -43,6 +43,10 @@ impl Owner for Member {
         "owner"
     }
 
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
         Some(Box::new(Ruling { denial: *self.law.0.lock(), client_id: self.client_id }))
     }
