@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::address_limits::AddressLimits;
+use super::networks::Network;
+
 /// Everything the edge needs to know, resolved and checked.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeConfig {
@@ -17,7 +20,33 @@ pub struct EdgeConfig {
     pub origins: OriginRule,
     /// Where a request that opens a WebSocket may carry a token. `None` (the default): nowhere, as none is taken.
     pub tokens: Option<TokenSources>,
+    /// Whose word on where a connection or a request comes from is believed. Default: nobody's.
+    pub trusted_proxies: Vec<Network>,
+    /// Where trusted proxies say whom an HTTP request is from.
+    pub forwarded_field: ForwardedField,
     pub limits: EdgeLimits,
+}
+
+/// The field in which HTTP proxies say whom a request is from. Only one is read, as proxies hand on what they do not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedField {
+    /// X-Forwarded-For, and X-Forwarded-Proto beside it.
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+/// Whether a PROXY protocol header comes first on a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// From nobody.
+    #[default]
+    No,
+    /// From every trusted proxy; others speak for themselves.
+    FromTrusted,
+    /// From everybody, who therefore has to be a trusted proxy.
+    Required,
 }
 
 /// Where a request that opens a WebSocket may carry a token, beside `Authorization`, the query and Sec-WebSocket-Protocol.
@@ -63,13 +92,14 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Instead of [`EdgeConfig::routes`].
     pub routes: Option<Vec<RouteConfig>>,
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl ListenerConfig {
     /// A listener with the certificates and routes that all share.
     #[must_use]
     pub fn new(url: impl Into<String>, scheme: Scheme, address: SocketAddr) -> Self {
-        Self { url: url.into(), scheme, address, tls: None, routes: None }
+        Self { url: url.into(), scheme, address, tls: None, routes: None, proxy_protocol: ProxyProtocol::No }
     }
 }
 
@@ -287,7 +317,9 @@ pub struct EdgeLimits {
     pub handshaking_max: usize,
     /// No handshake is shed before this age; until then further connections wait in the listen backlog. Default 500 ms.
     pub handshake_age_min: Duration,
-    /// From TCP accept to the end of the TLS handshake. Default 10 s.
+    /// From TCP accept to the last byte of a PROXY protocol header. Default 5 s.
+    pub proxy_header_timeout: Duration,
+    /// From TCP accept, or the PROXY protocol header, to the end of the TLS handshake. Default 10 s.
     pub tls_handshake_timeout: Duration,
     /// From the first moment a request head may come to its last byte. Default 10 s.
     pub http_head_timeout: Duration,
@@ -297,6 +329,7 @@ pub struct EdgeLimits {
     pub http_head_bytes_max: usize,
     /// Fields in a request head. Count, default 100; more is answered with 431.
     pub http_headers_max: usize,
+    pub addresses: AddressLimits,
     /// Length of each listen backlog, as far as the system allows (`net.core.somaxconn`). Count, default 4,096.
     pub backlog: u32,
 }
@@ -307,11 +340,13 @@ impl Default for EdgeLimits {
             connections_max: 100_000,
             handshaking_max: 4096,
             handshake_age_min: Duration::from_millis(500),
+            proxy_header_timeout: Duration::from_secs(5),
             tls_handshake_timeout: Duration::from_secs(10),
             http_head_timeout: Duration::from_secs(10),
             http_idle_timeout: Duration::from_secs(60),
             http_head_bytes_max: 32 * 1024,
             http_headers_max: 100,
+            addresses: AddressLimits::default(),
             backlog: 4096,
         }
     }

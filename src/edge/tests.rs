@@ -1,8 +1,10 @@
 //! The edge from outside: real sockets, real TLS, ports chosen by the system.
 
+mod addresses;
 mod client_certificates;
 mod http;
 mod listener;
+mod proxied;
 mod smuggling;
 mod tls;
 mod websocket;

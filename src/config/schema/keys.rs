@@ -6,6 +6,7 @@ use super::{Key, Kind};
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
@@ -29,7 +30,22 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "The certificates of https and mqtts listeners, and how they shake hands.",
     },
-    later("trusted_proxies", "Whose PROXY protocol and X-Forwarded-For are believed."),
+    Key {
+        name: "trusted_proxies",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: None,
+        example: Some("[10.0.0.0/8]"),
+        doc: "Networks of the proxies and load balancers before this server: whose PROXY protocol (see `proxy_protocol` under `listen`), \
+              X-Forwarded-For and X-Forwarded-Proto are believed, and nobody else's. The address found so is what limits, policy and logs see.",
+    },
+    Key {
+        name: "forwarded_field",
+        kind: Kind::Word(&["x-forwarded-for", "forwarded"]),
+        default: Some("x-forwarded-for"),
+        example: None,
+        doc: "The field in which trusted proxies say whom an HTTP request is from; it is read from the right, as far as hops are trusted. The other \
+              is not looked at, as a proxy may hand it on as the client wrote it.",
+    },
     Key {
         name: "routes",
         kind: Kind::List(&Kind::Section(ROUTE)),
@@ -108,7 +124,14 @@ const LISTENER: &[Key] = &[
         example: None,
         doc: "Routes of this listener alone, instead of all those under `routes`.",
     },
-    later("proxy_protocol", "Whether a PROXY protocol header comes first."),
+    Key {
+        name: "proxy_protocol",
+        kind: Kind::Word(&["true", "false", "required"]),
+        default: None,
+        example: None,
+        doc: "Whether a PROXY protocol header (version 1 or 2) comes first, before TLS. true: trusted proxies send one, others connect directly. \
+              required: nobody but trusted proxies may connect.",
+    },
 ];
 
 const TLS: &[Key] = &[
@@ -599,11 +622,62 @@ const LIMITS: &[Key] = &[
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
     },
     Key {
+        name: "address_connects_per_s",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: Some("50"),
+        example: None,
+        doc: "New connections of one address a second, on average; more are refused before TLS. An address is one of IPv4, or a /64 of IPv6; \
+              behind `trusted_proxies`, the client's. 0: any number.",
+    },
+    Key {
+        name: "address_connects_burst",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("500"),
+        example: None,
+        doc: "New connections of one address at once, before the average counts: all the browsers of an office that come back together.",
+    },
+    Key {
+        name: "connections_per_address_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "Connections of one address at a time.",
+    },
+    Key {
+        name: "handshaking_per_address_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("512"),
+        example: None,
+        doc: "Connections of one address that are not accepted as clients yet, nor answered as visitors; more are refused before TLS.",
+    },
+    Key {
+        name: "addresses_exempt",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: Some("[127.0.0.0/8, \"::1/128\"]"),
+        example: None,
+        doc: "Networks that no limit of one address concerns. `trusted_proxies` are exempt besides, as they speak for many.",
+    },
+    Key {
+        name: "addresses_remembered_max",
+        kind: Kind::Count { min: 2, max: 100_000_000 },
+        default: Some("100000"),
+        example: None,
+        doc: "Addresses whose rates, and whose failed logins, are remembered, at some 40 bytes each; those that were not seen for longest are \
+              forgotten for others.",
+    },
+    Key {
         name: "backlog",
         kind: Kind::Count { min: 1, max: 65_535 },
         default: Some("4096"),
         example: None,
         doc: "Length of each listen backlog, as far as the system allows (net.core.somaxconn).",
+    },
+    Key {
+        name: "proxy_header_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "For a whole PROXY protocol header, where one is due.",
     },
     Key {
         name: "tls_handshake_timeout",
