@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 18] = [
+const PURE: [&str; 20] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -53,6 +53,8 @@ const PURE: [&str; 18] = [
     "policy",
     "engine",
     "connection/core",
+    "connection/address.rs",
+    "connection/penalty.rs",
     "edge/address_limits.rs",
     "edge/forwarded.rs",
     "edge/networks.rs",

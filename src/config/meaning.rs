@@ -10,7 +10,7 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, ResponseInformation};
+use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation};
 use crate::edge::{
     AddressLimits, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TlsConfig, TokenSources,
 };
@@ -178,8 +178,20 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         session_expiry_max: duration(engine, "session_expiry_max"),
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
+        penalty: penalty(root),
         response_information: response_information(mqtt, faults),
         has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
+    }
+}
+
+fn penalty(root: &Written) -> PenaltyConfig {
+    let penalty = section(section(root, "auth"), "penalty");
+    PenaltyConfig {
+        free_failures: count(penalty, "free_failures"),
+        delay: duration(penalty, "delay"),
+        delay_max: duration(penalty, "delay_max"),
+        memory: duration(penalty, "memory"),
+        remembered_max: count(section(root, "limits"), "addresses_remembered_max"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ResponseInformation;
+use super::{PenaltyConfig, ResponseInformation};
 
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct ConnectionConfig {
     pub token_warning: Duration,
     /// How long a connection outlives its token, for a new one to come. Default 30 s.
     pub token_grace: Duration,
+    /// What failed logins cost.
+    pub penalty: PenaltyConfig,
     /// What a 5.0 client that asks for Response Information is told. Default none.
     pub response_information: Option<ResponseInformation>,
     /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
@@ -84,6 +86,7 @@ impl Default for ConnectionConfig {
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
             token_warning: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),
+            penalty: PenaltyConfig::default(),
             response_information: None,
             has_long_client_ids: false,
         }

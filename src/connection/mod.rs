@@ -17,6 +17,7 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
 //! | `farewell` | the goodbye of a stopping server |
 //! | `review` | another policy under open connections |
 //! | [`response_information`] | where a client's Response Topics should begin |
@@ -39,10 +40,13 @@ mod farewell;
 mod inbound;
 mod link;
 mod links;
+mod logins;
 mod outbox;
 mod pacemaker;
+pub mod penalty;
 pub mod response_information;
 mod review;
+pub mod sampling;
 mod task;
 mod transport;
 mod wire;
@@ -55,6 +59,7 @@ pub use core::{Dismissal, Envelopes, Environment};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use pacemaker::TICK;
+pub use penalty::PenaltyConfig;
 pub use response_information::ResponseInformation;
 pub use review::Reviewed;
 
@@ -68,6 +73,7 @@ use crate::auth::Authenticator;
 use crate::engine::message::{Message, Round};
 use crate::mqtt::{ClientId, ReasonCode};
 use links::Links;
+use logins::Logins;
 use pacemaker::Pacemaker;
 
 /// All connections of the process, and what they share.
@@ -82,13 +88,16 @@ struct Shared {
     authenticator: Arc<ArcSwap<Authenticator>>,
     pacemaker: Pacemaker,
     links: Links,
+    logins: Logins,
 }
 
 impl Connections {
     #[must_use]
     pub fn new(environment: Environment, authenticator: Arc<ArcSwap<Authenticator>>, now: Instant) -> Self {
         let pacemaker = Pacemaker::new(now);
-        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default() }))
+        let (penalty, counters) = (environment.config.penalty.clone(), Arc::clone(&environment.counters));
+        let logins = Logins::new(penalty, counters, now);
+        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default(), logins }))
     }
 
     /// Takes over a transport: spawns its task and returns at once.
@@ -99,6 +108,7 @@ impl Connections {
     /// Acts on every deadline that has come: call it each [`TICK`].
     pub fn tick(&self, now: Instant) {
         self.0.pacemaker.tick(now);
+        self.0.logins.settle(now);
         let mut round = Round::default();
         self.0.environment.engine.tick(now, &mut round);
         driver::flush(&mut round);

@@ -80,6 +80,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         Err(error) => return tracing::error!(url = config.url, %error, "Listener lost"),
     };
     let for_tasks = draining.clone();
+    let url: Arc<str> = config.url.as_str().into();
     let mut pause = PAUSE_MIN;
     loop {
         let accepted = tokio::select! {
@@ -120,6 +121,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
             peer,
             place,
             handshake: seat,
+            listener: Arc::clone(&url),
             scheme: config.scheme,
             proxy_protocol: config.proxy_protocol,
             shown: shown.clone(),

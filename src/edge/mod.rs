@@ -27,7 +27,7 @@ mod transport;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -120,11 +120,26 @@ impl Edge {
             tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
         }
         drop(draining);
-        shutdown.await;
-        drain.send_replace(true);
-        drain.closed().await;
+        let serving = async {
+            shutdown.await;
+            drain.send_replace(true);
+            drain.closed().await;
+        };
+        let settling = async {
+            loop {
+                tokio::time::sleep(SETTLE_INTERVAL).await;
+                self.steps.refusals.settle();
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = settling => {}
+        }
     }
 }
+
+/// How often it is told what was left out of the log.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a listener shows to those who come: its certificates and its routes.
 #[derive(Clone)]

@@ -321,7 +321,48 @@ const AUTH: &[Key] = &[
         example: None,
         doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong.",
     },
+    Key {
+        name: "penalty",
+        kind: Kind::Section(PENALTY),
+        default: None,
+        example: None,
+        doc: "What failed logins by password cost. An address (a /64 of IPv6) that guesses is refused for a while; users who have logged in from \
+              it before are not, and nobody is refused for what comes from elsewhere: a user name that many guess at gets slower refusals. \
+              `limits.addresses_exempt` are exempt.",
+    },
     later("http", "An HTTP server that is asked."),
+];
+
+const PENALTY: &[Key] = &[
+    Key {
+        name: "free_failures",
+        kind: Kind::Count { min: 0, max: 10_000 },
+        default: Some("5"),
+        example: None,
+        doc: "Failed logins that cost nothing.",
+    },
+    Key {
+        name: "delay",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("1s"),
+        example: None,
+        doc: "What the first failure beyond those costs, each further one twice as much as the one before: for so long the address is refused \
+              (0x9F, return code 3) without a look at its credentials. 0s: nothing.",
+    },
+    Key {
+        name: "delay_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("15m"),
+        example: None,
+        doc: "What a failure costs at most.",
+    },
+    Key {
+        name: "memory",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24 * 7) },
+        default: Some("1h"),
+        example: None,
+        doc: "After this time without a failure all are forgotten.",
+    },
 ];
 
 const JWT: &[Key] = &[
