@@ -25,6 +25,8 @@ pub struct Config {
     pub sys_interval: Duration,
     /// Over which at most a stopping server spreads its goodbyes. Default 5 s.
     pub drain_window: Duration,
+    /// How long a successor may take to start. Default 1 min.
+    pub handover_timeout: Duration,
     /// How long a stopping server waits for its clients to leave, from the first goodbye. Default 10 s.
     pub drain_timeout: Duration,
 }

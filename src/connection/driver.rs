@@ -93,9 +93,11 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, listener, is_exempt, protocol, token, place, handshake } = accepted;
+        let Accepted { stream, early, peer, listener, is_exempt, protocol, token, certificate, place, handshake } =
+            accepted;
         let whence = Whence { ip: peer.ip(), listener, is_exempt };
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, token.is_some(), now));
+        let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, is_known, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,
@@ -107,7 +109,7 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())).with_token(token),
+            core: Core::new(manner, Some(peer.ip())).with_identity(token, certificate),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
@@ -327,6 +329,11 @@ impl Driver {
                 Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
                 Output::Renewed { expires_at } => self.renew(now, expires_at),
+                Output::Revoked(filter) => {
+                    self.append(work, |wire, outbox| {
+                        wire.append_revoked(&filter, outbox);
+                    });
+                }
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),

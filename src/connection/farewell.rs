@@ -3,7 +3,7 @@
 //! A server that drops ten thousand clients in one moment gets ten thousand TLS handshakes in the next. So the goodbyes are spread over
 //! a window, and so is what they say about coming back; both are shorter where there are few.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::Connections;
@@ -29,16 +29,32 @@ pub struct Farewell {
     return_window: Duration,
     links: Vec<Weak<Link>>,
     told_count: usize,
+    /// Whether those who are still on their way in get there first.
+    lets_in: bool,
+    /// They are told once they are in, or given up.
+    on_their_way: Vec<Weak<Link>>,
 }
 
 impl Connections {
-    /// Begins to say goodbye to every client, within `window_max`. Who connects from now on is told at once.
+    /// Begins to say goodbye to every client, within `window_max`.
+    ///
+    /// Who has not got as far as CONNACK is refused, as there will be nobody; with `lets_in` he gets it and is told then, as another
+    /// process serves already and nobody who tries is to be refused.
     #[must_use]
-    pub fn begin_farewell(&self, now: Instant, window_max: Duration) -> Farewell {
+    pub fn begin_farewell(&self, now: Instant, window_max: Duration, lets_in: bool) -> Farewell {
         let links = self.0.links.close();
         let spread = |gap: Duration| gap.saturating_mul(u32::try_from(links.len()).unwrap_or(u32::MAX)).min(window_max);
         let (window, return_window) = (spread(GOODBYE_GAP), spread(RETURN_GAP));
-        Farewell { connections: self.clone(), started: now, window, return_window, links, told_count: 0 }
+        Farewell {
+            connections: self.clone(),
+            started: now,
+            window,
+            return_window,
+            links,
+            told_count: 0,
+            lets_in,
+            on_their_way: Vec::new(),
+        }
     }
 }
 
@@ -46,18 +62,24 @@ impl Farewell {
     /// Tells those whose turn has come.
     pub fn tell(&mut self, now: Instant) {
         let due_count = due_count(self.links.len(), self.window, now.saturating_duration_since(self.started));
-        let due = self.links.get(self.told_count..due_count).unwrap_or_default();
-        due.iter().filter_map(Weak::upgrade).for_each(|link| link.dismiss(self.goodbye()));
+        let mut due = std::mem::take(&mut self.on_their_way);
+        due.extend_from_slice(self.links.get(self.told_count..due_count).unwrap_or_default());
         self.told_count = self.told_count.max(due_count);
         // Their handshakes were under way when the server stopped accepting.
-        self.connections.0.links.take_late().iter().for_each(|link| link.dismiss(self.goodbye()));
+        due.append(&mut self.connections.0.links.take_late());
+        for link in due.iter().filter_map(Weak::upgrade) {
+            match self.lets_in && link.is_opening() {
+                true => self.on_their_way.push(Arc::downgrade(&link)),
+                false => link.dismiss(self.goodbye()),
+            }
+        }
     }
 
     fn goodbye(&self) -> Dismissal {
         let window_ms = self.return_window.as_millis().max(1);
         let jitter_ms = (self.connections.0.environment.random)() % window_ms;
         let retry_after = RETRY_AFTER_MIN + Duration::from_millis(u64::try_from(jitter_ms).unwrap_or_default());
-        Dismissal { reason: ReasonCode::ServerShuttingDown, retry_after: Some(retry_after) }
+        Dismissal { retry_after: Some(retry_after), ..ReasonCode::ServerShuttingDown.into() }
     }
 }
 

@@ -51,8 +51,7 @@ impl Links {
     }
 
     /// Those who entered after [`Self::close`], each once.
-    pub(super) fn take_late(&self) -> Vec<Arc<Link>> {
-        let late = self.slots.lock().late.as_mut().map(std::mem::take).unwrap_or_default();
-        late.iter().filter_map(Weak::upgrade).collect()
+    pub(super) fn take_late(&self) -> Vec<Weak<Link>> {
+        self.slots.lock().late.as_mut().map(std::mem::take).unwrap_or_default()
     }
 }

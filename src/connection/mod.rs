@@ -19,7 +19,7 @@
 //! | `pacemaker` | every deadline |
 //! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
 //! | `farewell` | the goodbye of a stopping server |
-//! | `review` | another policy under open connections |
+//! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`], [`address`] | what the edge hands over, and the bounds on who has proven nothing, all together and by address |
 //!
@@ -51,11 +51,11 @@ mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
+pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
 pub use address::{AddressKey, Share, Shares};
 pub use admission::{Handshake, Handshakes, Place};
-pub use config::ConnectionConfig;
-pub use core::{Dismissal, Envelopes, Environment};
+pub use config::{ConnectionConfig, Revoked};
+pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use pacemaker::TICK;
@@ -89,6 +89,8 @@ struct Shared {
     pacemaker: Pacemaker,
     links: Links,
     logins: Logins,
+    /// Held by the review that runs.
+    reviewing: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
@@ -97,7 +99,14 @@ impl Connections {
         let pacemaker = Pacemaker::new(now);
         let (penalty, counters) = (environment.config.penalty.clone(), Arc::clone(&environment.counters));
         let logins = Logins::new(penalty, counters, now);
-        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default(), logins }))
+        Self(Arc::new(Shared {
+            environment,
+            authenticator,
+            pacemaker,
+            links: Links::default(),
+            logins,
+            reviewing: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// Takes over a transport: spawns its task and returns at once.

@@ -29,7 +29,7 @@ impl House {
         let start = Instant::now();
         let environment = Environment {
             engine: Arc::new(Engine::new(EngineConfig::default(), ahash::RandomState::with_seeds(1, 2, 3, 4))),
-            policy: ArcSwap::from_pointee(Policy::allow_all()),
+            policy: Policies::new(Policy::allow_all()),
             config: ConnectionConfig::default(),
             counters: Arc::default(),
             envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
@@ -58,6 +58,7 @@ impl House {
             is_exempt: true,
             protocol,
             token: None,
+            certificate: None,
             place,
             handshake,
         });

@@ -60,7 +60,11 @@ impl Problem {
 
 impl From<Dismissal> for Problem {
     fn from(dismissal: Dismissal) -> Self {
-        Self { retry_after: dismissal.retry_after, ..dismissal.reason.into() }
+        let problem = match dismissal.words {
+            Some(words) => Self::new(dismissal.reason, String::from(words)),
+            None => dismissal.reason.into(),
+        };
+        Self { retry_after: dismissal.retry_after, ..problem }
     }
 }
 

@@ -218,6 +218,11 @@ impl Server {
         self.process.child.wait().expect("a child of this process").code()
     }
 
+    /// Waits until the server has ended, however long another process goes on printing to where it did. Returns the exit code.
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        self.process.child.wait().expect("a child of this process").code()
+    }
+
     /// Waits until the series of this full name on the metrics page has a value that `is_wanted`.
     ///
     /// Counters are read without a lock, and a connection's end is seen by its client before the server has written it down.
