@@ -144,6 +144,7 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
             http_idle_timeout: duration(limits, "http_idle_timeout"),
             http_head_bytes_max: size(limits, "http_head_bytes_max"),
             http_headers_max: count(limits, "http_headers_max"),
+            tcp_keepalive: duration(limits, "tcp_keepalive"),
             addresses: AddressLimits {
                 connects_per_s: count(limits, "address_connects_per_s"),
                 connects_burst: count(limits, "address_connects_burst"),
@@ -177,6 +178,7 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         idle_timeout: duration(limits, "idle_timeout"),
         close_timeout: duration(limits, "close_timeout"),
         ping_interval: duration(websocket, "ping_interval"),
+        ping_timeout: duration(websocket, "ping_timeout"),
         do_pongs_keep_alive: websocket.flag("pongs_keep_alive").unwrap_or(true),
         outbox_bytes_max: size(limits, "outbox_bytes_max"),
         message_bytes_max: size(websocket, "message_bytes_max"),

@@ -19,6 +19,8 @@ pub struct ConnectionConfig {
     pub close_timeout: Duration,
     /// How long a WebSocket may be silent before it is sent a ping. Default 25 s: below every proxy's 60 s.
     pub ping_interval: Duration,
+    /// How long a WebSocket may leave pings unanswered before it is closed. Default 50 s: with the interval, three pings.
+    pub ping_timeout: Duration,
     /// Whether a WebSocket's pong counts towards Keep Alive, beyond what MQTT 5.0 [MQTT-3.1.2-22] counts. Default true: browsers
     /// slow the timers of pages in the background so far that the page's own pings come too late.
     pub do_pongs_keep_alive: bool,
@@ -83,6 +85,7 @@ impl Default for ConnectionConfig {
             idle_timeout: Duration::from_secs(75),
             close_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(50),
             do_pongs_keep_alive: true,
             outbox_bytes_max: 1024 * 1024,
             message_bytes_max: 2 * 1024 * 1024,

@@ -57,6 +57,8 @@ pub struct ConnectionCounters {
     pub frame_faults: AtomicU64,
     /// Clients that were due a warning, as their token expires soon.
     pub tokens_warned: AtomicU64,
+    /// WebSockets closed as nothing came after pings: half-open, mostly.
+    pub pings_unanswered: AtomicU64,
     /// Logins refused unseen, as too many from their address had failed.
     pub logins_penalized: AtomicU64,
     /// Failed logins that were told so only after a while.
@@ -105,6 +107,7 @@ impl Default for ConnectionCounters {
             topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
             tokens_warned: AtomicU64::new(0),
+            pings_unanswered: AtomicU64::new(0),
             logins_penalized: AtomicU64::new(0),
             logins_delayed: AtomicU64::new(0),
             tokens_renewed: AtomicU64::new(0),

@@ -306,6 +306,7 @@ impl Driver {
         if std::mem::take(&mut work.is_sign_of_life) {
             self.link.life.touch(self.shared.pacemaker.millis(now));
         }
+        self.link.life.heard();
         self.link.life.set_amid(is_amid);
         self.flush(work);
     }

@@ -83,7 +83,7 @@ impl Edge {
         let certificates = Loaded::read(&config, true, SystemTime::now()).map_err(|found| faults.extend(found)).ok();
         let sites = sites(&config).map_err(|found| faults.extend(found)).ok();
         for (index, listener) in config.listeners.iter().enumerate() {
-            match Listener::bind(listener, index, config.limits.backlog, inherited) {
+            match Listener::bind(listener, index, &config.limits, inherited) {
                 Ok(listener) => listeners.push(listener),
                 Err(fault) => faults.push(fault),
             }

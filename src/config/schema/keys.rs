@@ -332,6 +332,13 @@ const WEBSOCKET: &[Key] = &[
         doc: "How often the server pings, so that proxies which cut what is silent (after 60 s, mostly) keep the connection.",
     },
     Key {
+        name: "ping_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("50s"),
+        example: None,
+        doc: "How long nothing may come after a ping before the WebSocket is closed, whatever its Keep Alive: its peer is gone without a word.",
+    },
+    Key {
         name: "pongs_keep_alive",
         kind: Kind::Flag,
         default: Some("true"),
@@ -661,6 +668,14 @@ const LIMITS: &[Key] = &[
         default: Some("500ms"),
         example: None,
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
+    },
+    Key {
+        name: "tcp_keepalive",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(2) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long a peer is silent before the system asks whether it is still there (TCP keepalive), which finds those that are gone without \
+              a word after about twice that, even where MQTT has no Keep Alive. 0s: it does not ask.",
     },
     Key {
         name: "address_connects_per_s",
