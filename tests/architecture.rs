@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 25] = [
+const PURE: [&str; 27] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -54,6 +54,8 @@ const PURE: [&str; 25] = [
     "policy",
     "engine",
     "connection/core",
+    "connection/address.rs",
+    "connection/penalty.rs",
     "edge/address_limits.rs",
     "edge/forwarded.rs",
     "edge/networks.rs",

@@ -17,7 +17,7 @@ pub struct Changes {
 const TAKEN: [&str; 6] = ["policy", "auth", "tls", "reload", "log.level", "admin.token_file"];
 
 /// What listeners and connections were given at their start, though it stands among those.
-const NOT_TAKEN: [&str; 3] = ["auth.jwt.cookie", "auth.jwt.warning", "auth.jwt.grace"];
+const NOT_TAKEN: [&str; 4] = ["auth.jwt.cookie", "auth.jwt.warning", "auth.jwt.grace", "auth.penalty"];
 
 impl Changes {
     /// From `running` to `new`.

@@ -11,7 +11,7 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, CertificateName, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, ResponseInformation, Revoked};
+use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation, Revoked};
 use crate::edge::{
     AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
 };
@@ -151,6 +151,7 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
             http_idle_timeout: duration(limits, "http_idle_timeout"),
             http_head_bytes_max: size(limits, "http_head_bytes_max"),
             http_headers_max: count(limits, "http_headers_max"),
+            tcp_keepalive: duration(limits, "tcp_keepalive"),
             addresses: AddressLimits {
                 connects_per_s: count(limits, "address_connects_per_s"),
                 connects_burst: count(limits, "address_connects_burst"),
@@ -184,6 +185,7 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         idle_timeout: duration(limits, "idle_timeout"),
         close_timeout: duration(limits, "close_timeout"),
         ping_interval: duration(websocket, "ping_interval"),
+        ping_timeout: duration(websocket, "ping_timeout"),
         do_pongs_keep_alive: websocket.flag("pongs_keep_alive").unwrap_or(true),
         outbox_bytes_max: size(limits, "outbox_bytes_max"),
         message_bytes_max: size(websocket, "message_bytes_max"),
@@ -199,12 +201,24 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         session_expiry_max: duration(engine, "session_expiry_max"),
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
+        penalty: penalty(root),
         revoked: match mqtt.text("revoked") {
             Some("keep") => Revoked::Keep,
             _ => Revoked::Disconnect,
         },
         response_information: response_information(mqtt, faults),
         has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
+    }
+}
+
+fn penalty(root: &Written) -> PenaltyConfig {
+    let penalty = section(section(root, "auth"), "penalty");
+    PenaltyConfig {
+        free_failures: count(penalty, "free_failures"),
+        delay: duration(penalty, "delay"),
+        delay_max: duration(penalty, "delay_max"),
+        memory: duration(penalty, "memory"),
+        remembered_max: count(section(root, "limits"), "addresses_remembered_max"),
     }
 }
 

@@ -16,6 +16,10 @@ pub struct Accepted {
     pub early: Vec<u8>,
     /// Who is there, as far as the edge believes it.
     pub peer: SocketAddr,
+    /// The URL of the listener that it came to, as the operator wrote it.
+    pub listener: Arc<str>,
+    /// Whether the limits of one address do not concern it.
+    pub is_exempt: bool,
     pub protocol: Protocol,
     /// What the request that opened the WebSocket says of who is there; nobody has looked at it yet.
     pub token: Option<Token>,

@@ -22,7 +22,6 @@ impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
-            #[expect(clippy::cast_possible_truncation, reason = "the upper half of 128 bits")]
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ResponseInformation;
+use super::{PenaltyConfig, ResponseInformation};
 
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct ConnectionConfig {
     pub close_timeout: Duration,
     /// How long a WebSocket may be silent before it is sent a ping. Default 25 s: below every proxy's 60 s.
     pub ping_interval: Duration,
+    /// How long a WebSocket may leave pings unanswered before it is closed. Default 50 s: with the interval, three pings.
+    pub ping_timeout: Duration,
     /// Whether a WebSocket's pong counts towards Keep Alive, beyond what MQTT 5.0 [MQTT-3.1.2-22] counts. Default true: browsers
     /// slow the timers of pages in the background so far that the page's own pings come too late.
     pub do_pongs_keep_alive: bool,
@@ -56,6 +58,8 @@ pub struct ConnectionConfig {
     pub token_warning: Duration,
     /// How long a connection outlives its token, for a new one to come. Default 30 s.
     pub token_grace: Duration,
+    /// What failed logins cost.
+    pub penalty: PenaltyConfig,
     /// What becomes of the connection of a 5.0 client that loses a Subscription to a new policy. Default: it ends.
     pub revoked: Revoked,
     /// What a 5.0 client that asks for Response Information is told. Default none.
@@ -81,6 +85,7 @@ impl Default for ConnectionConfig {
             idle_timeout: Duration::from_secs(75),
             close_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(50),
             do_pongs_keep_alive: true,
             outbox_bytes_max: 1024 * 1024,
             message_bytes_max: 2 * 1024 * 1024,
@@ -96,6 +101,7 @@ impl Default for ConnectionConfig {
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
             token_warning: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),
+            penalty: PenaltyConfig::default(),
             revoked: Revoked::Disconnect,
             response_information: None,
             has_long_client_ids: false,

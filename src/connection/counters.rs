@@ -57,6 +57,12 @@ pub struct ConnectionCounters {
     pub frame_faults: AtomicU64,
     /// Clients that were due a warning, as their token expires soon.
     pub tokens_warned: AtomicU64,
+    /// WebSockets closed as nothing came after pings: half-open, mostly.
+    pub pings_unanswered: AtomicU64,
+    /// Logins refused unseen, as too many from their address had failed.
+    pub logins_penalized: AtomicU64,
+    /// Failed logins that were told so only after a while.
+    pub logins_delayed: AtomicU64,
     /// Tokens replaced in session by a later one.
     pub tokens_renewed: AtomicU64,
     /// Times that every session was judged by a new policy; one that a newer policy cut short counts as well.
@@ -101,6 +107,9 @@ impl Default for ConnectionCounters {
             topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
             tokens_warned: AtomicU64::new(0),
+            pings_unanswered: AtomicU64::new(0),
+            logins_penalized: AtomicU64::new(0),
+            logins_delayed: AtomicU64::new(0),
             tokens_renewed: AtomicU64::new(0),
             tokens_expired: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),

@@ -13,9 +13,10 @@ use super::admission::{Handshake, Place};
 use super::core::{Core, Manner, Output, Turn};
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
+use super::logins::{Attempt, Whence};
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
-use crate::auth::{Credentials, Principal, Proof, Refused};
+use crate::auth::{Credentials, Principal, Proof, Refused, Step};
 use crate::dialect::json::implicit_connect;
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Outlet, Round};
@@ -51,7 +52,16 @@ struct Opening {
     /// Completes when this connection has to make room for others.
     handshake: Handshake,
     early: Vec<u8>,
-    authentication: Option<JoinHandle<Result<Principal, Refused>>>,
+    whence: Whence,
+    authentication: Option<JoinHandle<Looked>>,
+}
+
+/// What comes of looking at who a client is.
+enum Looked {
+    /// At its credentials.
+    Credentials(Result<Principal, Refused>),
+    /// At the last step of an exchange, of which only a failure is ever waited for.
+    Proof(Refused),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +93,9 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, token, certificate, place, handshake } = accepted;
+        let Accepted { stream, early, peer, listener, is_exempt, protocol, token, certificate, place, handshake } =
+            accepted;
+        let whence = Whence { ip: peer.ip(), listener, is_exempt };
         let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
         let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, is_known, now));
         let manner = match protocol {
@@ -102,7 +114,7 @@ impl Driver {
             phase: Phase::Serving,
             is_clogged: false,
             heeds_pongs: true,
-            opening: Some(Box::new(Opening { handshake, early, authentication: None })),
+            opening: Some(Box::new(Opening { handshake, early, whence, authentication: None })),
             _place: place,
             shared,
         }
@@ -156,11 +168,14 @@ impl Driver {
             return Poll::Pending;
         };
         // A check that died has not said yes.
-        let outcome = outcome.unwrap_or(Err(Refused::Unavailable));
+        let looked = outcome.unwrap_or(Looked::Credentials(Err(Refused::Unavailable)));
         if let Some(opening) = &mut self.opening {
             opening.authentication = None;
         }
-        self.authenticated(now, outcome, work);
+        match looked {
+            Looked::Credentials(outcome) => self.authenticated(now, outcome, work),
+            Looked::Proof(refused) => self.proven(now, Err(refused), work),
+        }
         self.carry_out(now, speech, work);
         self.flush(work);
         Poll::Ready(())
@@ -291,6 +306,7 @@ impl Driver {
         if std::mem::take(&mut work.is_sign_of_life) {
             self.link.life.touch(self.shared.pacemaker.millis(now));
         }
+        self.link.life.heard();
         self.link.life.set_amid(is_amid);
         self.flush(work);
     }
@@ -352,22 +368,71 @@ impl Driver {
     }
 
     fn authenticate(&mut self, now: Instant, credentials: Credentials, work: &mut Work) {
+        let whence = self.opening.as_ref().map(|opening| opening.whence.clone());
+        let attempt = whence.map(|whence| Attempt::with_credentials(whence, &credentials));
+        if attempt.as_ref().is_some_and(|attempt| !self.shared.logins.admits(now, attempt)) {
+            return self.with_core(work, |core, turn| core.turned_away(turn));
+        }
+        let shared = Arc::clone(&self.shared);
+        let conclude = move |now: Instant, outcome: &Result<Principal, Refused>| {
+            let outcome = outcome.as_ref().map_err(|refused| *refused);
+            attempt.map_or(Duration::ZERO, |attempt| shared.logins.conclude(now, &attempt, outcome))
+        };
         let authenticator = self.shared.authenticator.load_full();
         if let Some(outcome) = authenticator.authenticate_now(&credentials) {
-            return self.authenticated(now, outcome, work);
+            let delay = conclude(now, &outcome);
+            if delay.is_zero() {
+                return self.authenticated(now, outcome, work);
+            }
+            return self.answer_after(delay, Looked::Credentials(outcome));
         }
-        let check = tokio::spawn(async move { authenticator.authenticate(credentials).await });
-        if let Some(opening) = &mut self.opening {
-            opening.authentication = Some(check);
-        }
-        // The task is to be polled once more, to wait for the check.
-        self.link.nudge();
+        self.wait_for(tokio::spawn(async move {
+            let outcome = authenticator.authenticate(credentials).await;
+            tokio::time::sleep(conclude(Instant::now(), &outcome)).await;
+            Looked::Credentials(outcome)
+        }));
     }
 
     fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
+        // Whoever is let in already proves it for the time after; only those outside are guessing.
+        let attempt = self.opening.as_ref().zip(self.core.claims()).map(|(opening, (username, client_id))| {
+            Attempt::with_method(opening.whence.clone(), &proof.method, username.map(Into::into), client_id.into())
+        });
+        let logins = &self.shared.logins;
+        if attempt.as_ref().is_some_and(|attempt| !logins.admits(now, attempt)) {
+            return self.with_core(work, |core, turn| core.turned_away(turn));
+        }
         let outcome = self.shared.authenticator.load().prove(proof, (self.shared.environment.random)());
+        let delay = match (&attempt, &outcome) {
+            (Some(attempt), Err(refused)) => logins.conclude(now, attempt, Err(*refused)),
+            (Some(attempt), Ok(Step::Proven { principal, .. })) => logins.conclude(now, attempt, Ok(principal)),
+            _ => Duration::ZERO,
+        };
+        match outcome {
+            Err(refused) if !delay.is_zero() => self.answer_after(delay, Looked::Proof(refused)),
+            outcome => self.proven(now, outcome, work),
+        }
+    }
+
+    fn proven(&mut self, now: Instant, outcome: Result<Step, Refused>, work: &mut Work) {
         let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
+    }
+
+    /// Answers only after `delay`.
+    fn answer_after(&mut self, delay: Duration, looked: Looked) {
+        self.wait_for(tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            looked
+        }));
+    }
+
+    fn wait_for(&mut self, looking: JoinHandle<Looked>) {
+        if let Some(opening) = &mut self.opening {
+            opening.authentication = Some(looking);
+        }
+        // The task is to be polled once more, to wait for it.
+        self.link.nudge();
     }
 
     fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {

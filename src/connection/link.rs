@@ -316,6 +316,11 @@ impl Link {
         if phase == Phase::Open && self.expiry_due_ms() <= now_ms && !self.look_after_expiry(now_ms) {
             return Some(now_ms.saturating_add(1000));
         }
+        if self.is_pinged() && self.ping_deadline_ms() <= now_ms {
+            ConnectionCounters::count(&self.shared.environment.counters.pings_unanswered);
+            self.dismiss(ReasonCode::KeepAliveTimeout);
+            return Some(now_ms.saturating_add(1000));
+        }
         if self.is_pinged() && self.ping_due_ms() <= now_ms {
             self.life.pinged(now_ms);
             let _ = self.append(|_, outbox| outbox.append_with(2, |out| websocket::write_ping(out, b"")));
@@ -347,7 +352,7 @@ impl Link {
         // A client that may be silent for ever is looked at now and then all the same, as it may leave a packet unfinished.
         let at_latest = now_ms.saturating_add(self.shared.environment.config.idle_timeout.as_millis() as u64);
         let next = self.deadline_ms().min(self.expiry_due_ms().max(now_ms)).min(at_latest);
-        if self.is_pinged() { next.min(self.ping_due_ms().max(now_ms)) } else { next }
+        if self.is_pinged() { next.min(self.ping_due_ms().min(self.ping_deadline_ms()).max(now_ms)) } else { next }
     }
 
     fn is_pinged(&self) -> bool {
@@ -356,6 +361,10 @@ impl Link {
 
     fn ping_due_ms(&self) -> u64 {
         self.life.ping_due_ms(self.shared.environment.config.ping_interval)
+    }
+
+    fn ping_deadline_ms(&self) -> u64 {
+        self.life.ping_deadline_ms(self.shared.environment.config.ping_timeout)
     }
 
     fn expiry_due_ms(&self) -> u64 {

@@ -17,6 +17,7 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
 //! | `farewell` | the goodbye of a stopping server |
 //! | [`forecast`] | who would lose what by another policy |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
@@ -41,10 +42,13 @@ mod forecast;
 mod inbound;
 mod link;
 mod links;
+mod logins;
 mod outbox;
 mod pacemaker;
+pub mod penalty;
 pub mod response_information;
 mod review;
+pub mod sampling;
 mod task;
 mod transport;
 mod wire;
@@ -58,6 +62,7 @@ pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use forecast::{Forecast, ForecastPage, SubscriptionForecast, WillForecast};
 pub use pacemaker::TICK;
+pub use penalty::PenaltyConfig;
 pub use response_information::ResponseInformation;
 pub use review::Reviewed;
 
@@ -71,6 +76,7 @@ use crate::auth::Authenticator;
 use crate::engine::message::{Message, Round};
 use crate::mqtt::{ClientId, ReasonCode};
 use links::Links;
+use logins::Logins;
 use pacemaker::Pacemaker;
 
 /// All connections of the process, and what they share.
@@ -85,6 +91,7 @@ struct Shared {
     authenticator: Arc<ArcSwap<Authenticator>>,
     pacemaker: Pacemaker,
     links: Links,
+    logins: Logins,
     /// Held by the review that runs.
     reviewing: tokio::sync::Mutex<()>,
 }
@@ -93,11 +100,14 @@ impl Connections {
     #[must_use]
     pub fn new(environment: Environment, authenticator: Arc<ArcSwap<Authenticator>>, now: Instant) -> Self {
         let pacemaker = Pacemaker::new(now);
+        let (penalty, counters) = (environment.config.penalty.clone(), Arc::clone(&environment.counters));
+        let logins = Logins::new(penalty, counters, now);
         Self(Arc::new(Shared {
             environment,
             authenticator,
             pacemaker,
             links: Links::default(),
+            logins,
             reviewing: tokio::sync::Mutex::default(),
         }))
     }
@@ -110,6 +120,7 @@ impl Connections {
     /// Acts on every deadline that has come: call it each [`TICK`].
     pub fn tick(&self, now: Instant) {
         self.0.pacemaker.tick(now);
+        self.0.logins.settle(now);
         let mut round = Round::default();
         self.0.environment.engine.tick(now, &mut round);
         driver::flush(&mut round);

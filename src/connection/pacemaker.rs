@@ -62,6 +62,8 @@ pub(super) struct Life {
     /// `u64::MAX`: as long as it likes.
     silence_max_ms: AtomicU64,
     pinged_ms: AtomicU64,
+    /// When the first ping was sent that nothing has followed; `u64::MAX`: something has.
+    unanswered_ms: AtomicU64,
     /// When the pacemaker looks next.
     look_ms: AtomicU64,
     /// Whether a packet has begun and is not complete.
@@ -79,6 +81,7 @@ impl Life {
             seen_ms: AtomicU64::new(now_ms),
             silence_max_ms: AtomicU64::new(millis(silence_max)),
             pinged_ms: AtomicU64::new(now_ms),
+            unanswered_ms: AtomicU64::new(u64::MAX),
             look_ms: AtomicU64::new(0),
             is_amid: AtomicBool::new(false),
             expires_ms: AtomicU64::new(u64::MAX),
@@ -146,6 +149,20 @@ impl Life {
 
     pub(super) fn pinged(&self, now_ms: u64) {
         self.pinged_ms.store(now_ms, Ordering::Relaxed);
+        let _ = self.unanswered_ms.compare_exchange(u64::MAX, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Something came from the peer, be it a sign of life for MQTT or not.
+    pub(super) fn heard(&self) {
+        // Most rounds follow no ping; reading is cheaper than writing what others read.
+        if self.unanswered_ms.load(Ordering::Relaxed) != u64::MAX {
+            self.unanswered_ms.store(u64::MAX, Ordering::Relaxed);
+        }
+    }
+
+    /// When pings will have been unanswered for too long, if nothing comes; `u64::MAX`: none is.
+    pub(super) fn ping_deadline_ms(&self, timeout: Duration) -> u64 {
+        self.unanswered_ms.load(Ordering::Relaxed).saturating_add(millis(timeout))
     }
 }
 
@@ -156,6 +173,20 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pings_are_unanswered_from_the_first_that_nothing_follows() {
+        const TIMEOUT: Duration = Duration::from_secs(50);
+        let life = Life::new(0, Duration::from_secs(75));
+        assert_eq!(life.ping_deadline_ms(TIMEOUT), u64::MAX);
+        life.pinged(25_000);
+        life.pinged(50_000);
+        assert_eq!(life.ping_deadline_ms(TIMEOUT), 75_000);
+        life.heard();
+        assert_eq!(life.ping_deadline_ms(TIMEOUT), u64::MAX);
+        life.pinged(80_000);
+        assert_eq!(life.ping_deadline_ms(TIMEOUT), 130_000);
+    }
 
     #[test]
     fn an_expiry_is_warned_of_once_then_due_and_a_later_one_starts_anew() {

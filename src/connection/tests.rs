@@ -60,6 +60,8 @@ impl House {
             stream,
             early: Vec::new(),
             peer,
+            listener: "mqtt://127.0.0.1:0".into(),
+            is_exempt: true,
             protocol,
             token: None,
             certificate: None,

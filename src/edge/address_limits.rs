@@ -101,9 +101,14 @@ impl Addresses {
         }
     }
 
+    /// Whether none of this concerns `address`.
+    pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
+        any_contains(&self.limits.exempt, address) || any_contains(&self.trusted, address)
+    }
+
     /// Whether a connection from `address` may be.
     pub(crate) fn admit(&self, now: Instant, address: IpAddr) -> Answer {
-        if any_contains(&self.limits.exempt, address) || any_contains(&self.trusted, address) {
+        if self.is_exempt(address) {
             return Answer { admitted: Ok(None), forgotten: 0 };
         }
         let key = AddressKey::from(address);

@@ -412,6 +412,8 @@ pub struct EdgeLimits {
     /// Fields in a request head. Count, default 100; more is answered with 431.
     pub http_headers_max: usize,
     pub addresses: AddressLimits,
+    /// How long a peer is silent before the system asks whether it is still there; zero: it does not. Default 60 s.
+    pub tcp_keepalive: Duration,
     /// Length of each listen backlog, as far as the system allows (`net.core.somaxconn`). Count, default 4,096.
     pub backlog: u32,
 }
@@ -429,6 +431,7 @@ impl Default for EdgeLimits {
             http_head_bytes_max: 32 * 1024,
             http_headers_max: 100,
             addresses: AddressLimits::default(),
+            tcp_keepalive: Duration::from_secs(60),
             backlog: 4096,
         }
     }

@@ -68,6 +68,7 @@ pub(crate) struct Newcomer {
     pub(crate) peer: SocketAddr,
     pub(crate) place: Place,
     pub(crate) handshake: Handshake,
+    pub(crate) listener: Arc<str>,
     pub(crate) scheme: Scheme,
     pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) shown: Shown,
@@ -75,7 +76,7 @@ pub(crate) struct Newcomer {
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
 pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<Drain>) {
-    let Newcomer { mut stream, peer, mut place, mut handshake, scheme, proxy_protocol, shown } = newcomer;
+    let Newcomer { mut stream, peer, mut place, mut handshake, listener, scheme, proxy_protocol, shown } = newcomer;
     let Some(mut visitor) = introduction::hear(&mut stream, peer, proxy_protocol, &mut handshake, &steps).await else {
         return;
     };
@@ -112,7 +113,19 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
     let peer = visitor.address;
-    (steps.handoff)(Accepted { stream, early, peer, protocol, token, certificate, place, handshake });
+    let is_exempt = steps.addresses.is_exempt(peer.ip());
+    (steps.handoff)(Accepted {
+        stream,
+        early,
+        peer,
+        listener,
+        is_exempt,
+        protocol,
+        token,
+        certificate,
+        place,
+        handshake,
+    });
 }
 
 /// The TLS handshake, and the certificate of the client if it has shown one.

@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::config::ListenerConfig;
+use super::config::{EdgeLimits, ListenerConfig};
 use super::handshake::{self, Newcomer, Steps};
 use super::{Drain, EdgeCounters, Inherited, Shown};
 use crate::connection::admission::Entry;
@@ -32,7 +32,7 @@ impl Listener {
     pub(crate) fn bind(
         config: &ListenerConfig,
         index: usize,
-        backlog: u32,
+        limits: &EdgeLimits,
         inherited: &Inherited,
     ) -> Result<Self, Fault> {
         let listen = || -> io::Result<(TcpListener, SocketAddr)> {
@@ -49,10 +49,15 @@ impl Listener {
             }
             socket.set_nonblocking(true)?;
             socket.bind(&config.address.into())?;
-            socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+            socket.listen(i32::try_from(limits.backlog).unwrap_or(i32::MAX))?;
             let socket = TcpListener::from(socket);
             let local_address = socket.local_addr()?;
             Ok((socket, local_address))
+        };
+        let listen = || {
+            let (socket, local_address) = listen()?;
+            keep_alive(&socket, limits.tcp_keepalive)?;
+            io::Result::Ok((socket, local_address))
         };
         match listen() {
             Ok((socket, local_address)) => Ok(Self { config: config.clone(), socket, local_address }),
@@ -81,11 +86,26 @@ impl Listener {
     }
 }
 
+/// Has the system ask after peers that have been silent for so long; what is accepted takes the setting over. Zero: nobody asks.
+///
+/// A peer that is gone without a word is found so even where MQTT has no Keep Alive, and costs those who are there a packet now and then.
+/// TCP_USER_TIMEOUT would find it sooner, but cuts whoever is there and does not read as well.
+fn keep_alive(socket: &TcpListener, after: Duration) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    if after.is_zero() {
+        return socket.set_keepalive(false);
+    }
+    let interval = (after / KEEP_ALIVE_PROBES).max(Duration::from_secs(1));
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(interval))
+}
+
+/// Linux asks nine times (net.ipv4.tcp_keepalive_probes) before it gives a peer up; that takes about as long again.
+const KEEP_ALIVE_PROBES: u32 = 9;
+
 /// Accepts until `draining`, each connection on a task of its own.
 ///
 /// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, for its address and in all, or close it;
-/// 4. find it a seat, waiting no
-/// longer than the oldest handshake is protected.
+/// 4. find it a seat, waiting no longer than the oldest handshake is protected.
 pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, mut draining: watch::Receiver<Drain>) {
     let Listener { config, socket, .. } = listener;
     let socket = match tokio::net::TcpListener::from_std(socket) {
@@ -93,6 +113,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         Err(error) => return tracing::error!(url = config.url, %error, "Listener lost"),
     };
     let for_tasks = draining.clone();
+    let url: Arc<str> = config.url.as_str().into();
     let mut pause = PAUSE_MIN;
     loop {
         let accepted = tokio::select! {
@@ -134,6 +155,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
             peer,
             place,
             handshake: seat,
+            listener: Arc::clone(&url),
             scheme: config.scheme,
             proxy_protocol: config.proxy_protocol,
             shown: shown.clone(),

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
@@ -83,7 +83,7 @@ impl Edge {
         let certificates = Loaded::read(&config, true, SystemTime::now()).map_err(|found| faults.extend(found)).ok();
         let sites = sites(&config).map_err(|found| faults.extend(found)).ok();
         for (index, listener) in config.listeners.iter().enumerate() {
-            match Listener::bind(listener, index, config.limits.backlog, inherited) {
+            match Listener::bind(listener, index, &config.limits, inherited) {
                 Ok(listener) => listeners.push(listener),
                 Err(fault) => faults.push(fault),
             }
@@ -152,10 +152,25 @@ impl Edge {
             tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
         }
         drop(draining);
-        drain.send_replace(shutdown.await);
-        drain.closed().await;
+        let serving = async {
+            drain.send_replace(shutdown.await);
+            drain.closed().await;
+        };
+        let settling = async {
+            loop {
+                tokio::time::sleep(SETTLE_INTERVAL).await;
+                self.steps.refusals.settle();
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = settling => {}
+        }
     }
 }
+
+/// How often it is told what was left out of the log.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How the edge comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,65 +1,44 @@
-//! One line in the log for each refusal, as far as the log bears it.
+//! One line in the log for each connection that is refused, as far as the log bears it.
+//!
+//! Its first words are fixed, for people who grep and for fail2ban (`configs/fail2ban`): `connect_refused ip=… reason=… `.
 
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
 use tracing::{debug, info};
 
+use crate::connection::sampling::Sampler;
+
 /// Lets a few lines a second through and says how many it kept back, so that a flood fills neither disk nor log.
-#[derive(Debug, Default)]
-pub(crate) struct Refusals {
-    window: Mutex<Option<Window>>,
-}
-
 #[derive(Debug)]
-struct Window {
-    since: Instant,
-    written: u32,
-    withheld: u64,
-}
+pub(crate) struct Refusals(Sampler);
 
-const WINDOW: Duration = Duration::from_secs(1);
-const LINES_MAX: u32 = 10;
+const LINES_MAX: u32 = 50;
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Sampler::new(LINES_MAX))
+    }
+}
 
 impl Refusals {
-    /// Logs that `peer` was refused for `reason`, at `info` while lines are left in this second, at `debug` beyond.
-    pub(crate) fn log(&self, peer: IpAddr, reason: &'static str, detail: &dyn std::fmt::Display) {
-        match self.admit(Instant::now()) {
-            Some(0) => info!(%peer, reason, %detail, "Connection refused"),
-            Some(withheld) => info!(%peer, reason, %detail, withheld, "Connection refused"),
-            None => debug!(%peer, reason, %detail, "Connection refused"),
+    /// Logs that `ip` was refused for `reason`, at `info` while lines are left in this second, at `debug` beyond.
+    pub(crate) fn log(&self, ip: IpAddr, reason: &'static str, detail: &dyn Display) {
+        let ip = ip.to_canonical();
+        // In quotes, with everything escaped that could end a line: a library may have put a peer's words into it.
+        let detail = || detail.to_string();
+        match self.0.admit(Instant::now()) {
+            Some(0) => info!(%ip, %reason, detail = ?detail(), "connect_refused"),
+            Some(left_out) => info!(%ip, %reason, detail = ?detail(), left_out, "connect_refused"),
+            None => debug!(%ip, %reason, detail = ?detail(), "connect_refused"),
         }
     }
 
-    /// Whether a line may be written, and how many were not since the last one.
-    fn admit(&self, now: Instant) -> Option<u64> {
-        let mut window = self.window.lock();
-        let window = window.get_or_insert(Window { since: now, written: 0, withheld: 0 });
-        if now.saturating_duration_since(window.since) >= WINDOW {
-            window.since = now;
-            window.written = 0;
+    /// Tells what no line has told yet of those that were left out. To be called now and then.
+    pub(crate) fn settle(&self) {
+        if let Some(left_out) = self.0.settle(Instant::now()) {
+            info!(left_out, "connect_refused_left_out");
         }
-        if window.written == LINES_MAX {
-            window.withheld += 1;
-            return None;
-        }
-        window.written += 1;
-        Some(std::mem::take(&mut window.withheld))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_is_counted_rather_than_written() {
-        let refusals = Refusals::default();
-        let start = Instant::now();
-        let written = (0..1000).filter(|_| refusals.admit(start).is_some()).count();
-        assert_eq!(written, LINES_MAX as usize);
-        assert_eq!(refusals.admit(start + WINDOW), Some(990));
-        assert_eq!(refusals.admit(start + WINDOW), Some(0));
     }
 }

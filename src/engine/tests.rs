@@ -1,6 +1,7 @@
 //! The engine through its public face, by theme.
 
 mod delivery;
+mod law;
 mod lifecycle;
 mod properties;
 mod retained;

@@ -132,6 +132,9 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
         counter "connection_tokens_warned" = tokens_warned, "Clients that were due a warning, as their token expires soon.";
+        counter "connection_pings_unanswered" = pings_unanswered, "WebSockets closed as nothing came after pings.";
+        counter "connection_logins_penalized" = logins_penalized, "Logins refused unseen, as too many from their address had failed.";
+        counter "connection_logins_delayed" = logins_delayed, "Failed logins that were told so only after a while.";
         counter "connection_tokens_renewed" = tokens_renewed, "Tokens replaced in session by a later one.";
         counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
         counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";

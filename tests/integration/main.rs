@@ -9,6 +9,7 @@
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
+//! | [`floods`] | who comes too often, and who guesses; behind nginx, and as fail2ban reads it |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
@@ -43,6 +44,7 @@ mod demo;
 mod differential;
 mod drain;
 mod envelope;
+mod floods;
 mod handover;
 mod hostile;
 mod import;

@@ -106,6 +106,7 @@ fn fall_silent(server: &Server, over: Over, step: Step) -> Transport {
     }
 }
 
+/// SECURITY A, "Handshake awaited in the accept loop".
 #[test]
 fn nobody_waits_for_the_silent() {
     // With the deadlines of the default, ten seconds and more: whoever waited for a silent client would wait that long.
@@ -174,6 +175,7 @@ fn drip(mut transport: Transport, bytes: &[u8]) -> Duration {
     start.elapsed()
 }
 
+/// SECURITY A, "Slowloris".
 #[test]
 fn one_byte_at_a_time_wins_no_time() {
     let server = setup().start();
@@ -224,6 +226,27 @@ fn a_silent_json_client_is_pinged_and_dropped_if_it_does_not_answer() {
     client.expect_closed();
     let lasted = since.elapsed();
     assert!(lasted < IDLE + SLACK, "{lasted:?}");
+}
+
+/// A half-open peer: what it was sent goes nowhere, and its Keep Alive would have it found only after a day.
+#[test]
+fn a_websocket_that_answers_no_ping_is_closed_whatever_its_keep_alive() {
+    let server = Setup::new().section("websocket", "{ ping_interval: 1s, ping_timeout: 3s }").start();
+    let connect = |client_id: &str| {
+        let mut connect = mqtt::connect(Version::V5, client_id);
+        connect.keep_alive_s = u16::MAX;
+        Client::connect_with(&server, Over::Wss, connect)
+    };
+    let (mut silent, mut attentive) = (connect("silent"), connect("attentive"));
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(6) {
+        let ping = attentive.transport.read_frame().expect("a ping, not the end");
+        assert_eq!(ping.opcode, crate::harness::transport::PING);
+        attentive.transport.write_frame(true, crate::harness::transport::PONG, &ping.payload);
+    }
+    server.wait_for_metric("tidegate_connection_pings_unanswered_total", |value| value == 1.0);
+    silent.transport.read_to_end();
+    assert!(since.elapsed() < Duration::from_secs(4) + SLACK, "{:?}", since.elapsed());
 }
 
 #[test]

@@ -469,6 +469,13 @@ const WEBSOCKET: &[Key] = &[
         doc: "How often the server pings, so that proxies which cut what is silent (after 60 s, mostly) keep the connection.",
     },
     Key {
+        name: "ping_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("50s"),
+        example: None,
+        doc: "How long nothing may come after a ping before the WebSocket is closed, whatever its Keep Alive: its peer is gone without a word.",
+    },
+    Key {
         name: "pongs_keep_alive",
         kind: Kind::Flag,
         default: Some("true"),
@@ -564,7 +571,48 @@ const AUTH: &[Key] = &[
               certificate does, as with tokens (`jwt.grace`). The policy sees as claims what there is of: subject, subject_cn, subject_o, \
               subject_ou, issuer, serial, fingerprint (SHA-256), san_dns, san_email, san_uri, san_ip; several of a kind are a list.",
     },
+    Key {
+        name: "penalty",
+        kind: Kind::Section(PENALTY),
+        default: None,
+        example: None,
+        doc: "What failed logins by password cost. An address (a /64 of IPv6) that guesses is refused for a while; users who have logged in from \
+              it before are not, and nobody is refused for what comes from elsewhere: a user name that many guess at gets slower refusals. \
+              `limits.addresses_exempt` are exempt.",
+    },
     later("http", "An HTTP server that is asked."),
+];
+
+const PENALTY: &[Key] = &[
+    Key {
+        name: "free_failures",
+        kind: Kind::Count { min: 0, max: 10_000 },
+        default: Some("5"),
+        example: None,
+        doc: "Failed logins that cost nothing.",
+    },
+    Key {
+        name: "delay",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("1s"),
+        example: None,
+        doc: "What the first failure beyond those costs, each further one twice as much as the one before: for so long the address is refused \
+              (0x9F, return code 3) without a look at its credentials. 0s: nothing.",
+    },
+    Key {
+        name: "delay_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("15m"),
+        example: None,
+        doc: "What a failure costs at most.",
+    },
+    Key {
+        name: "memory",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24 * 7) },
+        default: Some("1h"),
+        example: None,
+        doc: "After this time without a failure all are forgotten.",
+    },
 ];
 
 const CERTIFICATES: &[Key] = &[Key {
@@ -757,6 +805,14 @@ const LIMITS: &[Key] = &[
         default: Some("500ms"),
         example: None,
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
+    },
+    Key {
+        name: "tcp_keepalive",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(2) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long a peer is silent before the system asks whether it is still there (TCP keepalive), which finds those that are gone without \
+              a word after about twice that, even where MQTT has no Keep Alive. 0s: it does not ask.",
     },
     Key {
         name: "address_connects_per_s",

@@ -72,6 +72,10 @@ impl Exchanging {
     pub(super) fn is_open(&self) -> bool {
         self.exchange.is_some()
     }
+
+    pub(super) fn claims(&self) -> (Option<&str>, &str) {
+        (self.connect.login.username.as_deref(), &self.connect.client_id)
+    }
 }
 
 impl Core {

@@ -240,6 +240,26 @@ impl Core {
         }
     }
 
+    /// The other outcome of [`Output::Authenticate`] and [`Output::Prove`]: nobody looks at it, as too many have failed before.
+    pub fn turned_away(&mut self, turn: &mut Turn<'_>) {
+        let version = match &self.state {
+            State::Authenticating(connect) => connect.version,
+            State::Exchanging(_) => Version::V5,
+            State::AwaitConnect | State::Established(_) | State::Closed => return,
+        };
+        let words = "too many failed logins from this address; wait before the next one";
+        self.refuse(version, Problem::new(ReasonCode::ConnectionRateExceeded, words), turn);
+    }
+
+    /// The User Name and the Client Identifier of a client that is proving who it is before it is let in.
+    #[must_use]
+    pub fn claims(&self) -> Option<(Option<&str>, &str)> {
+        match &self.state {
+            State::Exchanging(exchanging) => Some(exchanging.claims()),
+            _ => None,
+        }
+    }
+
     /// Lets the engine send what waits in the session.
     pub fn pump(&mut self, now: Instant, turn: &mut Turn<'_>) {
         let State::Established(established) = &self.state else { return };

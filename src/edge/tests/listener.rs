@@ -28,6 +28,9 @@ async fn mqtt_is_handed_over_at_once() {
     assert!(accepted.early.is_empty());
     let Stream::Plain(tcp) = accepted.stream else { panic!("it is plain TCP") };
     assert!(tcp.nodelay().expect("it is connected"));
+    let socket = socket2::SockRef::from(&tcp);
+    assert!(socket.keepalive().expect("it is connected"), "who is gone without a word is found by the system");
+    assert_eq!(socket.tcp_keepalive_time().expect("it is connected"), Duration::from_secs(60));
 }
 
 #[tokio::test]

@@ -1,18 +1,17 @@
 //! What the engine stands in here: outlets that record, and a clock of its own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::engine::message::{
-    Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Grant, Message, OpenError, OpenSession, Outlet,
-    Owner, Rights, Round, SubscribeRequest, Unbound,
+    Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Message, OpenError, OpenSession, Outlet, Round,
+    SubscribeRequest, Unbound,
 };
 use crate::engine::{Attached, Engine, EngineConfig, Lost, Opened, Published, Pumped, Sweep, Swept};
 use crate::mqtt::packet::SubscribeOptions;
-use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName, topic};
+use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
 
 /// What an outlet was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,90 +139,6 @@ pub(crate) struct OnlyTopic(pub(crate) &'static str);
 impl DeliveryCheck for OnlyTopic {
     fn allows(&self, topic: &str) -> bool {
         topic == self.0
-    }
-}
-
-/// What the owners under it may do; what is not denied is allowed. It may change at any time.
-#[derive(Debug)]
-pub(crate) struct Law(Mutex<Denials>);
-
-/// What a [`Law`] denies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Denials {
-    /// Topic Filters that may not be subscribed to.
-    pub(crate) filters: BTreeSet<&'static str>,
-    /// Topics that may not be received or published to. A filter that matches one is granted with a residue.
-    pub(crate) topics: BTreeSet<&'static str>,
-    /// QoS above this.
-    pub(crate) maximum_qos: QoS,
-    /// Everything, the session itself included.
-    pub(crate) everything: bool,
-}
-
-impl Default for Denials {
-    fn default() -> Self {
-        Self { filters: BTreeSet::new(), topics: BTreeSet::new(), maximum_qos: QoS::ExactlyOnce, everything: false }
-    }
-}
-
-impl Law {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::default()))
-    }
-
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Denials)) {
-        change(&mut self.0.lock());
-    }
-
-    /// An owner under this law.
-    pub(crate) fn owner(self: &Arc<Self>) -> Arc<dyn Owner> {
-        Arc::new(Subject(Arc::clone(self)))
-    }
-}
-
-#[derive(Debug)]
-struct Subject(Arc<Law>);
-
-impl Owner for Subject {
-    fn name(&self) -> &str {
-        "owner"
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
-
-    fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
-        let denials = self.0.0.lock().clone();
-        (!denials.everything).then(|| Box::new(denials) as Box<dyn Rights>)
-    }
-}
-
-impl Rights for Denials {
-    fn subscribe(&self, filter: &TopicFilter, maximum_qos: QoS) -> Option<Grant> {
-        if self.filters.contains(filter.as_str()) {
-            return None;
-        }
-        let has_residue = self.topics.iter().any(|topic| topic::matches(filter.filter(), topic));
-        let check = has_residue.then(|| Arc::new(NotTopics(self.topics.clone())) as Arc<dyn DeliveryCheck>);
-        Some(Grant { maximum_qos: maximum_qos.min(self.maximum_qos), check })
-    }
-
-    fn receive(&self, topic: &str) -> bool {
-        !self.topics.contains(topic)
-    }
-
-    fn publish_will(&self, will: &Message) -> bool {
-        !self.topics.contains(will.topic())
-    }
-}
-
-#[derive(Debug)]
-struct NotTopics(BTreeSet<&'static str>);
-
-impl DeliveryCheck for NotTopics {
-    fn allows(&self, topic: &str) -> bool {
-        !self.0.contains(topic)
     }
 }
 

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use crate::engine::message::Acknowledgement::{PubAck, PubComp, PubRec};
 use crate::engine::message::OpenSession;
-use crate::engine::tests::world::{Client, Law, World, will};
+use crate::engine::tests::law::Law;
+use crate::engine::tests::world::{Client, World, will};
 use crate::engine::{EngineConfig, Lost};
 use crate::mqtt::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use crate::mqtt::ReasonCode;

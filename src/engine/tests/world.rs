@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::engine::message::{Closing, OpenSession, SessionWill, SubscribeRequest};
 pub(crate) use crate::engine::model::world::{
-    Client, Copy, Law, Mailbox, OnlyTopic, Sent, World, filter, id, message, request,
+    Client, Copy, Mailbox, OnlyTopic, Sent, World, filter, id, message, request,
 };
 use crate::engine::{EngineConfig, Published};
 use crate::mqtt::QoS;

@@ -119,6 +119,11 @@ impl Client {
         Self::open(server, over, connect.version).say(connect)
     }
 
+    /// Sends `connect` over a transport that is open so far; whatever the answer is, it comes back.
+    pub fn speak(transport: Transport, over: Over, connect: Connect) -> (Self, ConnAck) {
+        Self::over(transport, over, connect.version).say(connect)
+    }
+
     /// Sends `connect`; whatever the answer is, it comes back.
     pub fn say(mut self, connect: Connect) -> (Self, ConnAck) {
         self.send(&Packet::Connect(Box::new(connect)));
