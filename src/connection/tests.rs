@@ -1,5 +1,6 @@
 //! Whole connections over real sockets, on a clock that a test moves: what no client alone can bring about or wait for.
 
+use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -257,6 +258,10 @@ struct Slow {
 impl Owner for Slow {
     fn name(&self) -> &str {
         "slow"
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {

@@ -1,5 +1,6 @@
 //! What is taken back in a trial: for the time of one review, one Topic Filter or one topic is denied to everybody.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -41,6 +42,10 @@ struct Member {
 impl Owner for Member {
     fn name(&self) -> &str {
         "owner"
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
