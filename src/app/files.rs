@@ -45,8 +45,8 @@ impl Files {
         files.chain(Self::certificates_of(loaded)).collect()
     }
 
-    /// The certificates and their keys that `loaded` names.
-    pub(super) fn certificates_of(loaded: &Loaded) -> Vec<&Path> {
+    /// All that TLS is made of.
+    fn certificates_of(loaded: &Loaded) -> Vec<&Path> {
         let edge = &loaded.config.edge;
         let own = edge.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         own.chain([&edge.tls]).flat_map(TlsConfig::files).map(PathBuf::as_path).collect()

@@ -3,14 +3,14 @@
 //! ```text
 //!  SIGHUP ─────────┐
 //!  a folder stirs ─┼─▶ read config ─▶ read policy, run its tests ─▶ ⎫ any fault: nothing changes, loudly
-//!  admin API ──────┘                  read passwords, keys       ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
+//!  admin API ──────┘                  read passwords, keys, TLS  ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
 //! ```
 //!
 //! One reload at a time, by one task. Invariants: what is read in one reload is taken together or not at all; no socket is touched; what
 //! a reload cannot change is named.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +25,7 @@ use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
 use crate::connection::Connections;
+use crate::edge::{ListenerCertificates, Renewal};
 use crate::fault::{Fault, Faults};
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
@@ -41,6 +42,7 @@ pub(super) struct Reloader {
     /// Those of `files` that the policy at present was made of.
     policy_files: Vec<PathBuf>,
     connections: Connections,
+    certificates: ListenerCertificates,
     admin_token: Arc<AdminToken>,
     log_level: Level,
     counters: Arc<ReloadCounters>,
@@ -57,14 +59,16 @@ struct Fresh {
     policy_files: Vec<PathBuf>,
     authenticator: Authenticator,
     admin_token: Option<Secret>,
+    certificates: Renewal,
 }
 
 impl Reloader {
-    /// `built` is what was made of `running`.
+    /// `built` is what was made of `running`, and `certificates` what its listeners show.
     pub(super) fn new(
         request: Request,
         running: Loaded,
         built: Built,
+        certificates: ListenerCertificates,
         log_level: Level,
         counters: Arc<ReloadCounters>,
     ) -> Self {
@@ -79,6 +83,7 @@ impl Reloader {
             files: built.files,
             policy_files: built.policy_files,
             connections: built.connections,
+            certificates,
             admin_token: built.admin_token,
             log_level,
             counters,
@@ -135,9 +140,10 @@ impl Reloader {
     async fn read(&mut self) -> Result<Box<Fresh>, Vec<Fault>> {
         let (request, running) = (self.request.clone(), Arc::clone(&self.running));
         let (authenticator, taken) = (self.connections.authenticator(), self.taken_files.clone());
+        let certificates = self.certificates.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let files = RefCell::new(taken.as_they_are());
-            (read(request, &running, &authenticator, &files).map(Box::new), files.into_inner())
+            (read(request, &running, &authenticator, &certificates, &files).map(Box::new), files.into_inner())
         });
         match reading.await {
             Ok((fresh, files)) => {
@@ -153,14 +159,15 @@ impl Reloader {
 
     /// Has what was read take the place of what there is.
     async fn take(&mut self, fresh: Fresh) -> Reloaded {
-        let Fresh { loaded, policy, policy_files, authenticator, admin_token } = fresh;
-        // Certificates would be taken here; until then they are among what needs a restart.
+        let Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates } = fresh;
         let mut reloaded = self.changed(&loaded, &policy_files);
         self.admin_token.set(admin_token);
         self.log_level.set(loaded.config.log.level);
         // First who somebody is, then what they may do: whoever comes in between is judged anew with the others.
         let authenticator = Arc::new(authenticator);
         self.connections.replace_authenticator(Arc::clone(&authenticator));
+        let listeners_changed = certificates.show();
+        tracing::debug!(listeners_changed, "certificates");
         std::mem::replace(&mut self.key_watcher, watch_keys(authenticator)).abort();
         if policy_files != self.policy_files || reloaded.has_other_policy {
             let reviewed = self.connections.replace_policy(policy).await;
@@ -180,15 +187,10 @@ impl Reloader {
 
     /// What differs from what was taken last.
     fn changed(&self, loaded: &Loaded, policy_files: &[PathBuf]) -> Changed {
-        let Changes { taken, mut needs_restart } = Changes::between(&self.running, loaded);
+        let Changes { taken, needs_restart } = Changes::between(&self.running, loaded);
         let differing = self.files.differing(&self.taken_files);
         let has_other_policy = differing.iter().any(|&path| policy_files.iter().any(|file| file == path));
-        let certificates = Files::certificates_of(&self.running);
-        let (bound, free): (Vec<&Path>, Vec<&Path>) =
-            differing.into_iter().partition(|path| certificates.contains(path));
-        let shown = |path: &Path| path.display().to_string();
-        needs_restart.extend(bound.into_iter().map(shown));
-        let files = free.into_iter().map(shown).collect();
+        let files = differing.into_iter().map(|path| path.display().to_string()).collect();
         Changed { has_other_policy, outcome: Reloaded { keys: taken, files, needs_restart, subscriptions_revoked: 0 } }
     }
 
@@ -254,6 +256,7 @@ fn read(
     request: Request,
     running: &Loaded,
     authenticator: &Authenticator,
+    certificates: &ListenerCertificates,
     files: &RefCell<Files>,
 ) -> Result<Fresh, Vec<Fault>> {
     let (loaded, mut faults) = config::inspect(request);
@@ -261,17 +264,21 @@ fn read(
     let policy = read_policy(&loaded.config, files);
     let authenticator = authenticator.successor(loaded.config.auth.clone());
     let admin_token = read_admin_token(&loaded.config.admin);
-    match (policy, authenticator, admin_token) {
-        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token)) if faults.is_empty() => {
+    let certificates = certificates.read_again(&loaded.config.edge);
+    match (policy, authenticator, admin_token, certificates) {
+        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token), Ok(certificates)) if faults.is_empty() => {
             let exposed = loaded.exposure_of(running);
             if exposed.is_empty() {
-                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token })
+                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates })
             } else {
                 Err(exposed)
             }
         }
-        (policy, authenticator, admin_token) => {
-            let found = [policy.err(), authenticator.err(), admin_token.err()].into_iter().flatten().flatten();
+        (policy, authenticator, admin_token, certificates) => {
+            let found = [policy.err(), authenticator.err(), admin_token.err(), certificates.err()]
+                .into_iter()
+                .flatten()
+                .flatten();
             faults.extend(loaded.placed(found.collect()));
             Err(faults)
         }

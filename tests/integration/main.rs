@@ -5,6 +5,7 @@
 //! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
+//! | [`client_certificates`] | who a certificate says that a client is, and who has none that counts |
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
@@ -35,6 +36,7 @@ mod article_one;
 mod article_two;
 mod authentication;
 mod cli;
+mod client_certificates;
 mod clients;
 mod counters;
 mod demo;
