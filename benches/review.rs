@@ -4,6 +4,7 @@
 //! everything. While a review runs, a message is published every half millisecond, and its time from the wish to the last outlet is
 //! taken: that is what a review may delay.
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -130,14 +131,14 @@ impl House {
 
     /// Publishes as long as `meanwhile` takes. Returns how long each message took, in ascending order.
     async fn probe(&self, meanwhile: impl Future<Output = ()>) -> Vec<Duration> {
-        let (send, mut wishes) = tokio::sync::mpsc::unbounded_channel::<Instant>();
+        let (send, mut wishes) = tokio::sync::mpsc::channel::<Instant>(4096);
         let is_over = Arc::new(AtomicBool::new(false));
         let clock = {
             let is_over = Arc::clone(&is_over);
             std::thread::spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
-                    let _ = send.send(Instant::now());
-                    std::thread::sleep(Duration::from_micros(500));
+                    let _ = send.try_send(Instant::now());
+                    std::thread::park_timeout(Duration::from_micros(500));
                 }
             })
         };
@@ -204,7 +205,7 @@ impl Owner for Device {
         &self.principal.username
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
+    fn as_any(&self) -> &dyn Any {
         self
     }
 

@@ -1,5 +1,6 @@
 //! Whole connections over real sockets, on a clock that a test moves: what no client alone can bring about or wait for.
 
+use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -261,7 +262,7 @@ impl Owner for Slow {
         "slow"
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
+    fn as_any(&self) -> &dyn Any {
         self
     }
 

@@ -1,5 +1,6 @@
 //! What is taken back in a trial: for the time of one review, one Topic Filter or one topic is denied to everybody.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ impl Owner for Member {
         "owner"
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
+    fn as_any(&self) -> &dyn Any {
         self
     }
 
