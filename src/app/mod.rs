@@ -96,7 +96,7 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let reloader = Reloader::new(request, loaded, built, log_level, reload_counters);
+    let reloader = Reloader::new(request, loaded, built, edge.certificates(), log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));

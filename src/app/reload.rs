@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!  SIGHUP ─────────┐
-//!  a folder stirs ─┼─▶ read config ─▶ read policy, run its tests ─▶ ⎫ any fault: nothing changes, loudly
-//!  admin API ──────┘                  read passwords, keys       ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
+//!  a folder stirs ─┼─▶ read config ─▶ read policy, run its tests    ─▶ ⎫ any fault: nothing changes, loudly
+//!  admin API ──────┘                  read passwords, certificates… ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
 //! ```
 //!
 //! One reload at a time, by one task. Invariants: what is read in one reload is taken together or not at all; no socket is touched; what
 //! a reload cannot change is named.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +25,7 @@ use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
 use crate::connection::Connections;
+use crate::edge::{Edge, ListenerCertificates};
 use crate::fault::{Fault, Faults};
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
@@ -41,6 +42,7 @@ pub(super) struct Reloader {
     /// Those of `files` that the policy at present was made of.
     policy_files: Vec<PathBuf>,
     connections: Connections,
+    certificates: ListenerCertificates,
     admin_token: Arc<AdminToken>,
     log_level: Level,
     counters: Arc<ReloadCounters>,
@@ -65,6 +67,7 @@ impl Reloader {
         request: Request,
         running: Loaded,
         built: Built,
+        certificates: ListenerCertificates,
         log_level: Level,
         counters: Arc<ReloadCounters>,
     ) -> Self {
@@ -79,6 +82,7 @@ impl Reloader {
             files: built.files,
             policy_files: built.policy_files,
             connections: built.connections,
+            certificates,
             admin_token: built.admin_token,
             log_level,
             counters,
@@ -135,9 +139,16 @@ impl Reloader {
     async fn read(&mut self) -> Result<Box<Fresh>, Vec<Fault>> {
         let (request, running) = (self.request.clone(), Arc::clone(&self.running));
         let (authenticator, taken) = (self.connections.authenticator(), self.taken_files.clone());
+        let certificates = self.certificates.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let files = RefCell::new(taken.as_they_are());
-            (read(request, &running, &authenticator, &files).map(Box::new), files.into_inner())
+            let fresh = read(request, &running, &authenticator, &files).and_then(|fresh| {
+                // Taken as soon as they are read, so they come last: what is left to be taken then cannot fail.
+                let taken = certificates.reload(&fresh.loaded.config.edge);
+                taken.map_err(|faults| fresh.loaded.placed(faults))?;
+                Ok(Box::new(fresh))
+            });
+            (fresh, files.into_inner())
         });
         match reading.await {
             Ok((fresh, files)) => {
@@ -154,7 +165,6 @@ impl Reloader {
     /// Has what was read take the place of what there is.
     async fn take(&mut self, fresh: Fresh) -> Reloaded {
         let Fresh { loaded, policy, policy_files, authenticator, admin_token } = fresh;
-        // Certificates would be taken here; until then they are among what needs a restart.
         let mut reloaded = self.changed(&loaded, &policy_files);
         self.admin_token.set(admin_token);
         self.log_level.set(loaded.config.log.level);
@@ -167,8 +177,8 @@ impl Reloader {
             reloaded.outcome.subscriptions_revoked = reviewed.subscriptions_revoked;
         }
         let watched_as = self.running.config.reload;
-        self.files
-            .retain(|path| Files::named_by(&loaded).contains(&path) || policy_files.iter().any(|file| file == path));
+        let named = Files::named_by(&loaded);
+        self.files.retain(|path| named.iter().chain(&policy_files).any(|kept| kept == path));
         self.running = Arc::new(loaded);
         self.policy_files = policy_files;
         self.taken_files = self.files.clone();
@@ -180,15 +190,10 @@ impl Reloader {
 
     /// What differs from what was taken last.
     fn changed(&self, loaded: &Loaded, policy_files: &[PathBuf]) -> Changed {
-        let Changes { taken, mut needs_restart } = Changes::between(&self.running, loaded);
+        let Changes { taken, needs_restart } = Changes::between(&self.running, loaded);
         let differing = self.files.differing(&self.taken_files);
         let has_other_policy = differing.iter().any(|&path| policy_files.iter().any(|file| file == path));
-        let certificates = Files::certificates_of(&self.running);
-        let (bound, free): (Vec<&Path>, Vec<&Path>) =
-            differing.into_iter().partition(|path| certificates.contains(path));
-        let shown = |path: &Path| path.display().to_string();
-        needs_restart.extend(bound.into_iter().map(shown));
-        let files = free.into_iter().map(shown).collect();
+        let files = differing.into_iter().map(|path| path.display().to_string()).collect();
         Changed { has_other_policy, outcome: Reloaded { keys: taken, files, needs_restart, subscriptions_revoked: 0 } }
     }
 
@@ -271,7 +276,9 @@ fn read(
             }
         }
         (policy, authenticator, admin_token) => {
-            let found = [policy.err(), authenticator.err(), admin_token.err()].into_iter().flatten().flatten();
+            let edge = Edge::check(&loaded.config.edge);
+            let found = [policy.err(), authenticator.err(), admin_token.err(), edge.err()];
+            let found = found.into_iter().flatten().flatten();
             faults.extend(loaded.placed(found.collect()));
             Err(faults)
         }

@@ -14,7 +14,7 @@ pub struct Changes {
 
 /// What a reload takes. Whatever is not named here needs a restart, so that a key which is forgotten is said to have no effect, rather
 /// than silently to have none.
-const TAKEN: [&str; 5] = ["policy", "auth", "reload", "log.level", "admin.token_file"];
+const TAKEN: [&str; 6] = ["policy", "auth", "reload", "log.level", "admin.token_file", "tls"];
 
 /// What listeners and connections were given at their start, though it stands among those.
 const NOT_TAKEN: [&str; 3] = ["auth.jwt.cookie", "auth.jwt.warning", "auth.jwt.grace"];

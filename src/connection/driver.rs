@@ -83,8 +83,9 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, token.is_some(), now));
+        let Accepted { stream, early, peer, protocol, token, certificate, place, handshake } = accepted;
+        let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, is_known, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,
@@ -96,7 +97,7 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())).with_token(token),
+            core: Core::new(manner, Some(peer.ip())).with_identity(token, certificate),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,

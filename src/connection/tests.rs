@@ -50,7 +50,16 @@ impl House {
         let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start) else { panic!("no seat") };
         let place = Place::take(&Arc::default(), 1).unwrap();
         let stream = Stream::Plain(accepted);
-        self.connections.serve(Accepted { stream, early: Vec::new(), peer, protocol, token: None, place, handshake });
+        self.connections.serve(Accepted {
+            stream,
+            early: Vec::new(),
+            peer,
+            protocol,
+            token: None,
+            certificate: None,
+            place,
+            handshake,
+        });
         let mut client = Client { socket, protocol, version };
         let connect = Connect {
             version,

@@ -2,6 +2,7 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | [`admin`] | what an operator asks a running server, and who may not |
 //! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
@@ -14,6 +15,7 @@
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
+//! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
@@ -29,6 +31,7 @@
 
 mod harness;
 
+mod admin;
 mod article_one;
 mod article_two;
 mod authentication;
@@ -51,3 +54,4 @@ mod silent;
 mod sys_topics;
 mod tls;
 mod tokens;
+mod verdicts;

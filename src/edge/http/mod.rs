@@ -20,13 +20,17 @@ mod token;
 mod upgrade;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -34,11 +38,15 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::debug;
 
+use self::answer::Body;
 use self::exchange::{ExchangeStream, Patience, Timing};
 use self::site::Opening;
 pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
+use crate::edge::address_limits::Admitted;
 use crate::edge::config::EdgeLimits;
+use crate::edge::forwarded::{self, Believed};
+use crate::edge::handshake::Steps;
 use crate::edge::transport::Transport;
 use crate::edge::{Drain, EdgeCounters};
 
@@ -49,6 +57,10 @@ pub(crate) struct Upgraded {
     pub(crate) early: Vec<u8>,
     pub(crate) protocol: Protocol,
     pub(crate) token: Option<Token>,
+    /// Who opened it, through however many trusted proxies.
+    pub(crate) client: IpAddr,
+    /// What the client's address holds, where a trusted proxy has brought it.
+    pub(crate) admitted: Option<Admitted>,
     /// `None` if the seat was given up, because the connection had been a visitor's.
     pub(crate) handshake: Option<Handshake>,
 }
@@ -60,6 +72,11 @@ pub(crate) struct Service<'a> {
     pub(crate) limits: &'a EdgeLimits,
     pub(crate) counters: &'a Arc<EdgeCounters>,
     pub(crate) is_tls: bool,
+    /// Who sends the requests.
+    pub(crate) peer: IpAddr,
+    /// What `peer` may say of whom they are from.
+    pub(crate) believed: Believed<'a>,
+    pub(crate) steps: &'a Arc<Steps>,
 }
 
 /// Serves HTTP until the connection ends (`None`) or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
@@ -74,28 +91,46 @@ pub(crate) async fn serve(
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
-    let handler = service_fn(|request| {
-        let (site, counters, is_tls) = (Arc::clone(service.site), Arc::clone(service.counters), service.is_tls);
+    let handler = service_fn(|mut request: Request<Incoming>| {
+        let (site, counters) = (Arc::clone(service.site), Arc::clone(service.counters));
+        let chain = forwarded::chain(service.peer, request.headers(), service.believed);
+        let (client, is_tls) = (chain.client(), chain.is_tls.unwrap_or(service.is_tls));
+        // Whoever comes directly was held to these limits before; whom a proxy brings is known only here.
+        let brings = chain.is_proxied() && request.headers().contains_key(header::UPGRADE);
+        let admitted = if brings { service.steps.admit(client) } else { Ok(None) };
+        request.extensions_mut().insert(chain);
         let (timing, upgrade) = (Arc::clone(&timing), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
             if timing.lock().is_last {
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
+            let Ok(admitted) = admitted else {
+                timing.lock().is_last = true;
+                return Ok(too_many_requests());
+            };
             let answer = site.answer(request, is_tls, &counters).await;
             let mut timing = timing.lock();
             timing.answered |= answer.upgrade.is_none();
             timing.is_last = answer.is_last;
-            *upgrade.lock() = answer.upgrade;
+            *upgrade.lock() = answer.upgrade.map(|opening| (opening, client, admitted));
             Ok(answer.response)
         }
     });
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
     let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
-    let Opening { websocket, protocol, token } = upgrade.lock().take()?;
+    let (Opening { websocket, protocol, token }, client, admitted) = upgrade.lock().take()?;
     let (transport, early) = take_out(websocket).await?;
-    Some(Upgraded { transport, early, protocol, token, handshake })
+    Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
+}
+
+/// For whoever opens WebSockets faster, or more of them, than one address may.
+fn too_many_requests() -> Response<Body> {
+    let mut response = answer::text(StatusCode::TOO_MANY_REQUESTS, "Too many connections from your address.");
+    answer::set(&mut response, header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer::close_after(&mut response);
+    response
 }
 
 /// Every default is replaced, or confirmed, on purpose.
