@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Loaded;
+use crate::edge::TlsConfig;
 
 /// What each file holds, by its path: enough to see that it holds something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,16 +32,24 @@ impl Files {
 
     /// Looks at every file that `loaded` names.
     pub(super) fn note_all_of(&mut self, loaded: &Loaded) {
-        Self::named_by(loaded).iter().for_each(|path| self.note(path));
+        Self::named_by(loaded).into_iter().for_each(|path| self.note(path));
     }
 
     /// The files that `loaded` names. The policy's key files are for whoever reads the policy to note.
-    pub(super) fn named_by(loaded: &Loaded) -> Vec<PathBuf> {
+    pub(super) fn named_by(loaded: &Loaded) -> Vec<&Path> {
         let config = &loaded.config;
         let jwks = config.auth.jwt.as_ref().map(|jwt| &jwt.keys);
         let (passwords, token) = (config.auth.passwords.as_ref(), config.admin.token_file.as_ref());
         let files = [loaded.file.as_ref(), config.policy.as_ref(), passwords, jwks, token];
-        files.into_iter().flatten().cloned().chain(config.edge.certificate_files()).collect()
+        let files = files.into_iter().flatten().map(PathBuf::as_path);
+        files.chain(Self::certificates_of(loaded)).collect()
+    }
+
+    /// All that TLS is made of.
+    fn certificates_of(loaded: &Loaded) -> Vec<&Path> {
+        let edge = &loaded.config.edge;
+        let own = edge.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        own.chain([&edge.tls]).flat_map(TlsConfig::files).map(PathBuf::as_path).collect()
     }
 
     /// Forgets the files that `is_kept` does not keep.

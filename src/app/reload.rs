@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  SIGHUP ─────────┐
-//!  a folder stirs ─┼─▶ read config ─▶ read policy, run its tests    ─▶ ⎫ any fault: nothing changes, loudly
-//!  admin API ──────┘                  read passwords, certificates… ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
+//!  a folder stirs ─┼─▶ read config ─▶ read policy, run its tests ─▶ ⎫ any fault: nothing changes, loudly
+//!  admin API ──────┘                  read passwords, keys, TLS  ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
 //! ```
 //!
 //! One reload at a time, by one task. Invariants: what is read in one reload is taken together or not at all; no socket is touched; what
@@ -25,7 +25,7 @@ use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
 use crate::connection::Connections;
-use crate::edge::{Edge, ListenerCertificates};
+use crate::edge::{ListenerCertificates, Renewal};
 use crate::fault::{Fault, Faults};
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
@@ -59,10 +59,11 @@ struct Fresh {
     policy_files: Vec<PathBuf>,
     authenticator: Authenticator,
     admin_token: Option<Secret>,
+    certificates: Renewal,
 }
 
 impl Reloader {
-    /// `built` is what was made of `running`.
+    /// `built` is what was made of `running`, and `certificates` what its listeners show.
     pub(super) fn new(
         request: Request,
         running: Loaded,
@@ -142,13 +143,7 @@ impl Reloader {
         let certificates = self.certificates.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let files = RefCell::new(taken.as_they_are());
-            let fresh = read(request, &running, &authenticator, &files).and_then(|fresh| {
-                // Taken as soon as they are read, so they come last: what is left to be taken then cannot fail.
-                let taken = certificates.reload(&fresh.loaded.config.edge);
-                taken.map_err(|faults| fresh.loaded.placed(faults))?;
-                Ok(Box::new(fresh))
-            });
-            (fresh, files.into_inner())
+            (read(request, &running, &authenticator, &certificates, &files).map(Box::new), files.into_inner())
         });
         match reading.await {
             Ok((fresh, files)) => {
@@ -164,21 +159,23 @@ impl Reloader {
 
     /// Has what was read take the place of what there is.
     async fn take(&mut self, fresh: Fresh) -> Reloaded {
-        let Fresh { loaded, policy, policy_files, authenticator, admin_token } = fresh;
+        let Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates } = fresh;
         let mut reloaded = self.changed(&loaded, &policy_files);
         self.admin_token.set(admin_token);
         self.log_level.set(loaded.config.log.level);
         // First who somebody is, then what they may do: whoever comes in between is judged anew with the others.
         let authenticator = Arc::new(authenticator);
         self.connections.replace_authenticator(Arc::clone(&authenticator));
+        let listeners_changed = certificates.show();
+        tracing::debug!(listeners_changed, "certificates");
         std::mem::replace(&mut self.key_watcher, watch_keys(authenticator)).abort();
         if policy_files != self.policy_files || reloaded.has_other_policy {
             let reviewed = self.connections.replace_policy(policy).await;
             reloaded.outcome.subscriptions_revoked = reviewed.subscriptions_revoked;
         }
         let watched_as = self.running.config.reload;
-        let named = Files::named_by(&loaded);
-        self.files.retain(|path| named.iter().chain(&policy_files).any(|kept| kept == path));
+        self.files
+            .retain(|path| Files::named_by(&loaded).contains(&path) || policy_files.iter().any(|file| file == path));
         self.running = Arc::new(loaded);
         self.policy_files = policy_files;
         self.taken_files = self.files.clone();
@@ -259,6 +256,7 @@ fn read(
     request: Request,
     running: &Loaded,
     authenticator: &Authenticator,
+    certificates: &ListenerCertificates,
     files: &RefCell<Files>,
 ) -> Result<Fresh, Vec<Fault>> {
     let (loaded, mut faults) = config::inspect(request);
@@ -266,19 +264,21 @@ fn read(
     let policy = read_policy(&loaded.config, files);
     let authenticator = authenticator.successor(loaded.config.auth.clone());
     let admin_token = read_admin_token(&loaded.config.admin);
-    match (policy, authenticator, admin_token) {
-        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token)) if faults.is_empty() => {
+    let certificates = certificates.read_again(&loaded.config.edge);
+    match (policy, authenticator, admin_token, certificates) {
+        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token), Ok(certificates)) if faults.is_empty() => {
             let exposed = loaded.exposure_of(running);
             if exposed.is_empty() {
-                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token })
+                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates })
             } else {
                 Err(exposed)
             }
         }
-        (policy, authenticator, admin_token) => {
-            let edge = Edge::check(&loaded.config.edge);
-            let found = [policy.err(), authenticator.err(), admin_token.err(), edge.err()];
-            let found = found.into_iter().flatten().flatten();
+        (policy, authenticator, admin_token, certificates) => {
+            let found = [policy.err(), authenticator.err(), admin_token.err(), certificates.err()]
+                .into_iter()
+                .flatten()
+                .flatten();
             faults.extend(loaded.placed(found.collect()));
             Err(faults)
         }

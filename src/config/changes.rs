@@ -14,7 +14,7 @@ pub struct Changes {
 
 /// What a reload takes. Whatever is not named here needs a restart, so that a key which is forgotten is said to have no effect, rather
 /// than silently to have none.
-const TAKEN: [&str; 6] = ["policy", "auth", "reload", "log.level", "admin.token_file", "tls"];
+const TAKEN: [&str; 6] = ["policy", "auth", "tls", "reload", "log.level", "admin.token_file"];
 
 /// What listeners and connections were given at their start, though it stands among those.
 const NOT_TAKEN: [&str; 3] = ["auth.jwt.cookie", "auth.jwt.warning", "auth.jwt.grace"];
@@ -25,7 +25,13 @@ impl Changes {
     pub fn between(running: &Loaded, new: &Loaded) -> Self {
         let mut keys = Vec::new();
         compare(Some(&running.written), Some(&new.written), &mut keys);
-        let (taken, mut needs_restart): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_taken(key));
+        let keys = keys.into_iter().map(|key| {
+            let listeners = running.written.nearest(&key).zip(new.written.nearest(&key));
+            let is_tls_alone =
+                key.starts_with("listen[") && listeners.is_some_and(|(old, new)| differ_in_tls_alone(old, new));
+            if is_tls_alone { format!("{key}.tls") } else { key }
+        });
+        let (taken, mut needs_restart): (Vec<_>, Vec<_>) = keys.partition(|key| is_taken(key));
         let tokens = |loaded: &Loaded| loaded.config.edge.tokens.is_some();
         if tokens(running) != tokens(new) {
             // Listeners look for tokens in upgrade requests if any were taken when they began to listen.
@@ -37,7 +43,8 @@ impl Changes {
 
 fn is_taken(key: &str) -> bool {
     let is_within = |above: &str| key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    TAKEN.iter().any(|above| is_within(above)) && !NOT_TAKEN.iter().any(|above| is_within(above))
+    let is_of_listener = key.starts_with("listen[") && key.ends_with("].tls");
+    is_of_listener || TAKEN.iter().any(|above| is_within(above)) && !NOT_TAKEN.iter().any(|above| is_within(above))
 }
 
 /// Notes the keys that differ: those of sections one by one, items of lists each as a whole.
@@ -61,6 +68,22 @@ fn compare(old: Option<&Written>, new: Option<&Written>, keys: &mut Vec<String>)
         (Some(old), Some(new)) if scalars_are_equal(old, new) => {}
         _ => keys.push(either.path.clone()),
     }
+}
+
+/// Whether two listeners are the same but for their own `tls`.
+fn differ_in_tls_alone(old: &Written, new: &Written) -> bool {
+    let url = |listener: &Written| listener.as_text().or(listener.text("url")).map(str::to_owned);
+    let others = |listener: &Written| match &listener.typed {
+        Typed::Section(values) => {
+            let is_other = |name: &&str| !matches!(*name, "url" | "tls");
+            Typed::Section(
+                values.iter().filter(|(name, _)| is_other(name)).map(|(name, value)| (*name, value.clone())).collect(),
+            )
+        }
+        _ => Typed::Section(Default::default()),
+    };
+    let without_tls = |listener: &Written| Written { typed: others(listener), ..listener.clone() };
+    url(old) == url(new) && means_the_same(&without_tls(old), &without_tls(new))
 }
 
 /// Whether both say the same, wherever they say it.
@@ -129,6 +152,20 @@ mod tests {
             |path: &str| format!("routes:\n  - {{ path: /, serve: mqtt }}\n  - {{ path: {path}, serve: json }}\n");
         assert_eq!(changes(&routes("/ws/"), &routes("/json/")), texts("", "routes[1]"));
         assert_eq!(changes("", "engine: { sessions_max: 7 }\n"), texts("", "engine.sessions_max"));
+    }
+
+    #[test]
+    fn how_listeners_speak_tls_is_taken() {
+        let (old, new) = ("tls: { tickets: 1 }\n", "tls: { tickets: 2 }\n");
+        assert_eq!(changes(old, new), ("tls.tickets".to_owned(), String::new()));
+        let listen = |of_first: &str, second: &str| {
+            format!("listen:\n  - {{ url: \"mqtts://127.0.0.1:1\"{of_first} }}\n  - {second}\n")
+        };
+        let old = listen(", tls: { tickets: 1 }", "https://127.0.0.1:2");
+        let new = listen("", "{ url: \"https://127.0.0.1:2\", tls: { tickets: 1 } }");
+        assert_eq!(changes(&old, &new), ("listen[0].tls listen[1].tls".to_owned(), String::new()));
+        let new = listen("", "{ url: \"https://127.0.0.1:3\", tls: { tickets: 1 } }");
+        assert_eq!(changes(&old, &new), ("listen[0].tls".to_owned(), "listen[1]".to_owned()));
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Loaded {
     #[must_use]
     pub fn exposure_of(&self, running: &Self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        meaning::exposure_of(&self.written, &running.written, &running.config.edge, &mut faults);
+        let takes_certificates = self.config.auth.certificates.is_some();
+        meaning::exposure_of(&self.written, takes_certificates, &running.written, &running.config.edge, &mut faults);
         let admin = running.config.admin.listen.filter(|address| !address.ip().is_loopback());
         if let (Some(address), None) = (admin, &self.config.admin.token_file) {
             let found = format!("http://{address} is not loopback, and no token is asked for there");

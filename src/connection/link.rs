@@ -430,7 +430,7 @@ impl Outlet for Link {
         }
         // MQTT 5.0 has no packet for it but DISCONNECT; 3.1 and 3.1.1 have none at all.
         if state.wire.has_disconnect() && self.shared.environment.config.revoked == Revoked::Disconnect {
-            state.dismissal.get_or_insert_with(|| Dismissal::of_lost(revocation(filter)));
+            state.dismissal.get_or_insert_with(|| Dismissal::for_revoked(filter));
             state.wake();
         }
         Delivered::Closed
@@ -449,18 +449,6 @@ impl Outlet for Link {
         self.flush_now();
     }
 }
-
-/// What a client reads that is sent away for the loss of a Subscription.
-fn revocation(filter: &TopicFilter) -> Box<str> {
-    let shown = filter.as_str();
-    match shown.char_indices().nth(SHOWN_CHARACTERS_MAX) {
-        None => format!("no longer authorized to subscribe to {shown}").into(),
-        Some((end, _)) => format!("no longer authorized to subscribe to {}…", &shown[..end]).into(),
-    }
-}
-
-/// Of a Topic Filter in a Reason String.
-const SHOWN_CHARACTERS_MAX: usize = 256;
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -18,7 +18,7 @@
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
 //! | `farewell` | the goodbye of a stopping server |
-//! | `forecast` | who would lose what by another policy |
+//! | [`forecast`] | who would lose what by another policy |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`], [`address`] | what the edge hands over, and the bounds on who has proven nothing, all together and by address |

@@ -5,6 +5,7 @@ mod client_certificates;
 mod http;
 mod listener;
 mod proxied;
+mod proxy;
 mod smuggling;
 mod tls;
 mod websocket;
@@ -81,10 +82,10 @@ impl Running {
     }
 
     /// Reads the certificates again, as the configuration that `change` makes names them.
-    fn reload(&self, change: impl FnOnce(&mut EdgeConfig)) -> Result<Reloaded, Vec<crate::fault::Fault>> {
+    fn reload(&self, change: impl FnOnce(&mut EdgeConfig)) -> Result<usize, Vec<crate::fault::Fault>> {
         let mut config = self.config.clone();
         change(&mut config);
-        self.certificates.reload(&config)
+        self.certificates.read_again(&config).map(Renewal::show)
     }
 
     async fn connect(&self, scheme: Scheme) -> TcpStream {
@@ -103,7 +104,7 @@ impl Running {
 }
 
 fn route(path: &str, action: RouteAction) -> RouteConfig {
-    RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None }
+    RouteConfig { hosts: Vec::new(), path: PathMatch::Prefix(path.into()), action, origins: None }
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {

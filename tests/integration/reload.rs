@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::json;
 use tidegate::mqtt::{QoS, ReasonCode, Version};
 
+use crate::harness::certificates::ClientAuthority;
 use crate::harness::{Client, JsonClient, Over, Server, Setup, mqtt};
 
 /// Users may use what is theirs, and only `topic` beside it.
@@ -299,6 +300,63 @@ fn what_needs_a_restart_is_named_and_what_is_open_stays_closed() {
     assert!(!server.reload());
     let line = server.wait_for_line("Nothing reloaded");
     assert!(line.contains("tidegate.yaml:") && line.contains("engine.sessions_max"), "{line}");
+}
+
+/// A certificate for localhost that nobody has signed but itself.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+/// Whether a client that trusts this certificate alone finds it.
+fn is_shown(server: &Server, certificate: &str) -> bool {
+    let mut command = Command::new("mosquitto_pub");
+    command.args(["-h", "localhost", "-p", &server.address("mqtts").port().to_string(), "--cafile"]);
+    let file = server.directory().join("trusted.pem");
+    fs::write(&file, certificate).expect("a writable file");
+    let output = command.arg(file).args(["-u", "alice", "-P", "a", "-t", "/first", "-m", "x"]).output();
+    output.expect("mosquitto_pub, which tests/run installs").status.success()
+}
+
+#[test]
+fn another_certificate_is_for_who_comes_and_cuts_nobody() {
+    let server = setup(SIGHUP_ONLY).start();
+    let mut clients: Vec<Client> = (0..200)
+        .map(|number| {
+            let over = if number % 2 == 0 { Over::Tls } else { Over::Wss };
+            let login = mqtt::login("alice", "a");
+            let connect =
+                tidegate::mqtt::packet::Connect { login, ..mqtt::connect(Version::V5, &format!("alice-{number}")) };
+            Client::connect_with(&server, over, connect)
+        })
+        .collect();
+    let (second, key) = certificate();
+    assert!(!is_shown(&server, &second));
+    write(&server, "certs/server.pem", &second);
+    // Half of a pair is none.
+    assert!(!server.reload());
+    assert!(server.wait_for_line("Nothing reloaded").contains("tls.key: not the key of"));
+    assert!(!is_shown(&server, &second));
+    write(&server, "certs/server.key", key);
+    assert!(server.reload());
+    assert!(server.wait_for_line("Reloaded").contains("server.pem"));
+    assert!(is_shown(&server, &second));
+    assert!(!server.printed().contains("needs a restart"));
+    for client in &mut clients {
+        assert!((client.publish("/first", b"x", QoS::AtLeastOnce, false) as u8) < 0x80);
+    }
+    assert_eq!(server.metric("tidegate_connection_open"), 200.0);
+
+    // What the settings say is taken, too.
+    let (path, authority) = (server.directory().join("tidegate.yaml"), ClientAuthority::new());
+    let written = fs::read_to_string(&path).expect("the configuration");
+    write(&server, "clients.pem", &authority.certificate_pem);
+    fs::write(&path, written.replace("certs/server.key }", "certs/server.key, client_ca: clients.pem }"))
+        .expect("a writable file");
+    assert!(server.reload());
+    assert!(!is_shown(&server, &second), "nobody comes in without a certificate of his own");
+    assert!(!server.printed().contains("needs a restart"));
+    clients[0].expect_nothing();
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod authentication;
 
 mod envelopes;
 
+mod review;
+
 const POLICY: &str = r#"
 version: 1
 users: { "*": [all], anonymous: [all], client: [client] }
