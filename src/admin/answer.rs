@@ -35,7 +35,7 @@ impl Answers {
             return answer(StatusCode::MISDIRECTED_REQUEST, TEXT, "This listener is called localhost.\n");
         }
         if request.uri().path().starts_with(api::PREFIX) {
-            if let Err(refused) = self.api.admit(request.headers()) {
+            if let Some(refused) = self.api.refusal(request.headers()) {
                 return refused;
             }
             is_patient.store(true, Ordering::Relaxed);

@@ -82,19 +82,19 @@ impl Api {
         Self { connections, reloads, token, comparing: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Whether a request with these fields may use the API at all.
-    pub(super) fn admit(&self, fields: &HeaderMap) -> Result<(), Answer> {
+    /// What keeps a request with these fields from the API altogether.
+    pub(super) fn refusal(&self, fields: &HeaderMap) -> Option<Answer> {
         if is_cross_site(fields) {
             let words = "this request is a page's of another origin";
-            return Err(Refusal::new(StatusCode::FORBIDDEN, words).into_answer());
+            return Some(Refusal::new(StatusCode::FORBIDDEN, words).into_answer());
         }
         if !self.token.admits(fields) {
             let words = "Authorization: Bearer and the token of admin.token_file are asked for";
             let mut refused = Refusal::new(StatusCode::UNAUTHORIZED, words).into_answer();
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Err(refused);
+            return Some(refused);
         }
-        Ok(())
+        None
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -278,17 +278,16 @@ fn no_session(client_id: &str) -> Refusal {
 /// Whether a browser says that a page of another origin had it send this. Every browser names the origin of what is not a plain GET, and
 /// newer ones say of each request where it is from.
 fn is_cross_site(fields: &HeaderMap) -> bool {
-    let own = fields.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let is_own = |origin: &HeaderValue| {
-        origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://").is_some_and(|host| host == own))
-    };
+    let own = fields.get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_own = |origin: &HeaderValue| origin.as_bytes().strip_prefix(b"http://").is_some_and(|host| host == own);
     let is_from_here = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
     !fields.get_all(header::ORIGIN).iter().all(is_own) || !fields.get_all("sec-fetch-site").iter().all(is_from_here)
 }
 
 /// The body, of one of these types: none that a form could send.
 async fn body_of(request: Request<Incoming>, types: &[&str]) -> Result<Bytes, Refusal> {
-    let written = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let written =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let written = written.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if !written.is_some_and(|written| types.contains(&&*written)) {
         let words = format!("Content-Type is not {}", types.join(" or "));

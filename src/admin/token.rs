@@ -64,7 +64,10 @@ impl AdminToken {
         let Some(secret) = secret.as_deref() else { return true };
         let mut values = fields.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return false };
-        let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return false };
+        let Some((scheme, token)) = std::str::from_utf8(value.as_bytes()).ok().and_then(|value| value.split_once(' '))
+        else {
+            return false;
+        };
         let is_same: bool = Secret::of(token.trim().as_bytes()).0.ct_eq(&secret.0).into();
         scheme.eq_ignore_ascii_case("bearer") && is_same
     }

@@ -5,6 +5,7 @@
 //!
 //! Not here: what the commands do beyond reading input and printing answers.
 
+pub mod admin_client;
 pub mod check;
 pub mod config_show;
 pub mod healthcheck;

@@ -1,11 +1,14 @@
 //! `tidegate policy test`, `tidegate policy explain` and `tidegate policy diff`.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::admin_client::AdminServer;
 use crate::auth::Principal;
 use crate::auth::principal::ANONYMOUS;
 use crate::cli;
@@ -24,18 +27,27 @@ pub enum PolicyCommand {
     },
     /// Show the verdict on one operation, the rule that decides it, and near misses
     Explain(ExplainCommand),
-    /// Show which identities gain and lose what between two policy files
+    /// Show which identities gain and lose what between two policy files, or by another file in a running server
     ///
-    /// Compared is what the rules mean together: rules that others cover, in another order or another role, are no difference.
+    /// Compared is what the rules mean together: rules that others cover, in another order or another role, are no difference. With
+    /// --live, a running server is asked through its admin API, and says as well what each session that it has would lose.
     #[command(
-        after_help = "Exit codes: 0 the files were compared, whether or not they differ; 2 one of them has faults."
+        after_help = "Exit codes: 0 compared, whether or not there is a difference; 1 the server could not be asked; 2 a policy has faults."
     )]
-    Diff {
-        /// The policy file that is in force
-        old: PathBuf,
-        /// The policy file that is to be
-        new: PathBuf,
-    },
+    Diff(DiffCommand),
+}
+
+/// What is to be compared.
+#[derive(Debug, Args)]
+pub struct DiffCommand {
+    /// The policy file that is in force, and the one that is to be; with --live only the latter
+    #[arg(value_names = ["OLD", "NEW"], num_args = 1..=2, required = true)]
+    files: Vec<PathBuf>,
+    /// Compare with the policy of a running server, and with what its sessions hold
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    server: AdminServer,
 }
 
 /// What is to be explained.
@@ -83,7 +95,7 @@ impl PolicyCommand {
         match self {
             Self::Test { file } => test(&file, json),
             Self::Explain(command) => command.run(json),
-            Self::Diff { old, new } => compare(&old, &new, json),
+            Self::Diff(command) => command.run(json),
         }
     }
 }
@@ -109,6 +121,19 @@ fn test(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
         cli::answer(format_args!("{}: {rules_count} rules{envelopes}, {tests_count} tests passed", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl DiffCommand {
+    fn run(self, json: bool) -> anyhow::Result<ExitCode> {
+        let fault =
+            |found: &str, allowed: &str| Ok(cli::report(&[Fault::new("command line", "FILES", found, allowed)], json));
+        match (&*self.files, self.live) {
+            ([old, new], false) => compare(old, new, json),
+            ([new], true) => live::compare(new, &self.server, json),
+            (_, false) => fault("one file", "two files, OLD and NEW, or --live"),
+            (_, true) => fault("two files", "with --live the one that is to be"),
+        }
+    }
 }
 
 fn compare(old: &Path, new: &Path, json: bool) -> anyhow::Result<ExitCode> {

@@ -2,6 +2,7 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | [`admin`] | what an operator asks a running server, and who may not |
 //! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
@@ -33,6 +34,7 @@
 
 mod harness;
 
+mod admin;
 mod article_one;
 mod article_two;
 mod authentication;

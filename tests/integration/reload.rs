@@ -412,3 +412,21 @@ fn who_is_there_is_judged_anew_and_stays_there() {
     watcher.expect_message("/own/alice", b"from the same connection");
     assert_eq!(server.metric("tidegate_connection_connected_total"), connected + 1.0, "only the watcher is new");
 }
+
+#[test]
+fn certificates_are_part_of_it() {
+    let server = setup(WATCHED).start();
+    let sound = fs::read(server.directory().join("certs/server.pem")).expect("the certificate");
+    let failed = server.metric("tidegate_reloads_failed_total");
+    write(&server, "certs/server.pem", "no certificate\n");
+    server.wait_for_metric("tidegate_reloads_failed_total", |count| count > failed);
+    assert!(server.wait_for_line("Nothing reloaded").contains("certs/server.pem"));
+    drop(Client::connect_with(
+        &server,
+        Over::Tls,
+        tidegate::mqtt::packet::Connect { login: mqtt::login("alice", "a"), ..mqtt::connect(Version::V5, "alice") },
+    ));
+    // Another form of the same is no fault, and is taken.
+    takes(&server, || write(&server, "certs/server.pem", [&sound[..], b"\n"].concat()));
+    assert!(server.wait_for_line("Reloaded").contains("certs/server.pem"));
+}
