@@ -25,7 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("connection", &["wheel", "recent", "mqtt", "engine", "auth", "policy", "dialect"]),
     ("edge", &["fault", "recent", "outgoing", "connection"]),
     ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
-    ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
+    ("admin", &["fault", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     (
         "config",
         &["fault", "document", "outgoing", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"],
@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 19] = [
+const PURE: [&str; 25] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -58,6 +58,12 @@ const PURE: [&str; 19] = [
     "edge/forwarded.rs",
     "edge/networks.rs",
     "edge/proxy_protocol.rs",
+    "edge/http/framing.rs",
+    "edge/http/path.rs",
+    "edge/http/routes.rs",
+    "edge/http/proxy/headers.rs",
+    "edge/http/proxy/health.rs",
+    "edge/http/proxy/redirects.rs",
 ];
 
 /// The one file of a pure folder that touches the outside, so that all others need not.

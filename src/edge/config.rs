@@ -6,6 +6,7 @@ use std::time::Duration;
 
 pub use super::address_limits::AddressLimits;
 use super::networks::Network;
+use crate::outgoing::Url;
 
 /// Everything the edge needs to know, resolved and checked.
 #[derive(Clone, Debug, Default)]
@@ -261,6 +262,9 @@ pub struct CertificateFiles {
 /// What happens under one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
+    /// The hosts it is limited to: names in lower case, or `*.example` for every host below `example`. None: every host that has no
+    /// route of its own for the path.
+    pub hosts: Vec<String>,
     pub path: PathMatch,
     pub action: RouteAction,
     /// Which pages may open a WebSocket here; `None`: as [`EdgeConfig::origins`] says.
@@ -289,6 +293,84 @@ pub enum RouteAction {
     Files { root: PathBuf, fallback: Option<String> },
     /// An answer of `status` (301, 302, 303, 307 or 308) with Location `to`.
     Redirect { to: String, status: u16 },
+    /// What servers behind answer.
+    Proxy(Box<ProxyConfig>),
+    /// An answer of `status` (200 to 599) with `text` and a newline, to any method.
+    Respond { text: String, status: u16 },
+}
+
+/// Which servers a route's requests go on to, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Who takes the requests, in turn. With a path, the same behind each, it takes the place of what the route's own path takes of a
+    /// request's; without, the target goes on byte for byte.
+    pub to: Vec<Url>,
+    /// Whose certificates are believed, instead of the system's authorities.
+    pub ca: Option<PathBuf>,
+    pub host: HostSent,
+    pub balance: Balance,
+    /// For a connection: name, TCP, TLS; and for room to open it, where `connections_max` are in use.
+    pub connect_timeout: Duration,
+    /// From the last byte of a request to the head of its answer, and from one piece of the answer to the next.
+    pub response_timeout: Duration,
+    /// From one piece of a request's content to the next.
+    pub body_timeout: Duration,
+    /// Content of a request. Bytes; more is answered with 413.
+    pub body_bytes_max: u64,
+    /// How long neither side of a tunnel may say anything.
+    pub tunnel_timeout: Duration,
+    /// How long an unused connection is kept. Shorter than the server's own, or it closes under the next request.
+    pub idle_timeout: Duration,
+    /// Unused connections kept, for each server. Count.
+    pub idle_connections_max: usize,
+    /// Connections in use, for each server. Count.
+    pub connections_max: usize,
+    /// Requests waiting for one of these, for each server; one more is answered with 503. Count.
+    pub waiting_max: usize,
+    /// Failures after which a server is left alone, where there is another one.
+    pub fails_max: u32,
+    /// For so long.
+    pub out_time: Duration,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            to: Vec::new(),
+            ca: None,
+            host: HostSent::Client,
+            balance: Balance::RoundRobin,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            body_bytes_max: 1024 * 1024,
+            tunnel_timeout: Duration::from_secs(3600),
+            idle_timeout: Duration::from_secs(55),
+            idle_connections_max: 32,
+            connections_max: 1024,
+            waiting_max: 1024,
+            fails_max: 1,
+            out_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Which Host a server behind sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostSent {
+    /// The client's.
+    Client,
+    /// The server's own, from its URL.
+    Upstream,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other.
+    RoundRobin,
+    /// Whoever has the fewest requests under way.
+    LeastConnections,
 }
 
 /// Which pages may open a WebSocket: judged by the Origin that browsers send and pages cannot change (RFC 6454 §7).

@@ -37,9 +37,9 @@ use tokio::sync::watch;
 
 pub use certificates::{ListenerCertificates, Reloaded};
 pub use config::{
-    AddressLimits, CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits, ForwardedField,
-    KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyProtocol, RouteAction, RouteConfig, Scheme, TlsConfig,
-    TlsVersion, TokenSources,
+    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits,
+    ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,
+    RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use inherited::Inherited;

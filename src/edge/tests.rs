@@ -5,6 +5,7 @@ mod client_certificates;
 mod http;
 mod listener;
 mod proxied;
+mod proxy;
 mod smuggling;
 mod tls;
 mod websocket;
@@ -103,7 +104,7 @@ impl Running {
 }
 
 fn route(path: &str, action: RouteAction) -> RouteConfig {
-    RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None }
+    RouteConfig { hosts: Vec::new(), path: PathMatch::Prefix(path.into()), action, origins: None }
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
+use super::reloads::ReloadCounters;
 use crate::auth::AuthCounters;
 use crate::auth::jwt::{Rejected, TokenCounters};
 use crate::connection::counters::ConnectionCounters;
@@ -70,6 +71,14 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
+        counter "edge_proxy_requests" = proxy_requests, "Requests for servers behind.";
+        counter "edge_proxy_retries" = proxy_retries, "Requests put to another server, as the first one failed.";
+        counter "edge_proxy_connections_opened" = proxy_connections_opened, "Connections opened to servers behind.";
+        counter "edge_proxy_servers_out" = proxy_servers_out, "Times a server behind was left alone for its failures.";
+        counter "edge_proxy_answers_cut" = proxy_answers_cut, "Answers that servers behind cut short, or stopped sending.";
+        counter "edge_proxy_tunnels" = proxy_tunnels, "WebSockets to servers behind.";
+        gauge "edge_proxy_tunnels_open" = proxy_tunnels_open, "WebSockets to servers behind that are open.";
+        counter "edge_proxy_tunnels_timed_out" = proxy_tunnels_timed_out, "WebSockets to servers behind on which nothing was said for too long.";
         counter "edge_handed_over" = handed_over, "Connections with every handshake below MQTT behind them.";
     }
     by_label! { metrics, counters, own, "edge_addresses_refused", "Connections refused for what their address does.", "reason";
@@ -88,6 +97,14 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         "tls" = tls_handshakes_failed;
         "client_certificate" = client_certificates_refused;
         "timeout" = tls_handshakes_timed_out;
+    }
+    by_label! { metrics, counters, own, "edge_proxy_failures", "Requests that no server behind has answered.", "reason";
+        "busy" = proxy_refused_busy;
+        "unreachable" = proxy_unreachable;
+        "timeout" = proxy_timed_out;
+        "unsound" = proxy_unsound_answers;
+        "content_too_large" = proxy_uploads_too_large;
+        "content_cut" = proxy_uploads_cut;
     }
     by_label! { metrics, counters, own, "edge_upgrades_refused", "WebSocket upgrades refused.", "reason";
         "origin" = upgrades_refused_origin;
@@ -167,6 +184,17 @@ fn tokens(metrics: &mut Metrics, counters: &Arc<TokenCounters>) {
         (reason.label(), read)
     });
     metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());
+}
+
+/// Changed files, and what became of them.
+pub fn reload(metrics: &mut Metrics, counters: Arc<ReloadCounters>) {
+    rows! { metrics, counters, own;
+        counter "reloads" = reloads, "Reloads that were taken.";
+        counter "reloads_failed" = reloads_failed, "Reloads that changed nothing, as something was at fault.";
+        counter "reload_looks" = reload_looks, "Times that files were looked at, as something had happened in their folders.";
+        gauge "reload_folders_watched" = reload_folders_watched, "Folders watched at present; 0: only SIGHUP and the admin API reload.";
+        gauge "reload_taken_timestamp_seconds" = reload_taken_at_s, "When the configuration was last taken, in seconds since the epoch.";
+    }
 }
 
 /// Sessions and routing.
@@ -254,10 +282,11 @@ mod tests {
             include_str!("../edge/counters.rs"),
             include_str!("../connection/counters.rs"),
             include_str!("../engine/counters.rs"),
+            include_str!("reloads.rs"),
         ] {
             let fields = counters.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
             let fields: Vec<_> = fields.filter(|(_, of)| of.contains("AtomicU64")).map(|(name, _)| name).collect();
-            assert!(fields.len() > 9, "the fields are found");
+            assert!(fields.len() > 4, "the fields are found");
             for name in fields {
                 assert!(catalogue.contains(&format!("= {name}")), "{name} is counted and not named");
             }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{Key, Kind};
+use crate::outgoing::url::URL_FORM as SERVER_FORM;
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
-const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const ADMIN_FORM: &str = "http:// and an IP address, such as http://127.0.0.1:9090, or none";
 const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
@@ -96,7 +97,7 @@ pub const ROOT: &[Key] = &[
         kind: Kind::Section(ADMIN),
         default: None,
         example: None,
-        doc: "The operator's own listener: /livez, /readyz, /metrics.",
+        doc: "The operator's own listener: /livez, /readyz, /metrics, and the API below /api.",
     },
     Key {
         name: "log",
@@ -104,6 +105,14 @@ pub const ROOT: &[Key] = &[
         default: None,
         example: None,
         doc: "What is logged, to standard error.",
+    },
+    Key {
+        name: "reload",
+        kind: Kind::Section(RELOAD),
+        default: None,
+        example: None,
+        doc: "How changed files are taken while the server runs: this one, the policy, passwords and keys. SIGHUP has them read at once; a \
+              faulty file changes nothing.",
     },
 ];
 
@@ -272,6 +281,14 @@ const ROUTE: &[Key] = &[
     },
     Key { name: "exact", kind: Kind::Text(PATH_FORM), default: None, example: None, doc: "Takes this path alone." },
     Key {
+        name: "host",
+        kind: Kind::OneOf(&[Kind::Text(HOST_FORM), Kind::List(&Kind::Text(HOST_FORM))]),
+        default: None,
+        example: None,
+        doc: "Limits the route to these hosts: names, or `*.example` for all below it. A route of the host itself beats one of a wildcard, \
+              and that one without hosts, however long its path; hosts unknown here have the routes without.",
+    },
+    Key {
         name: "serve",
         kind: Kind::Word(&["mqtt", "json", "demo"]),
         default: None,
@@ -287,6 +304,15 @@ const ROUTE: &[Key] = &[
         doc: "With `files`: the file, from its root, served where there is none of the path asked, for single-page applications.",
     },
     Key {
+        name: "proxy",
+        kind: Kind::OneOf(&[Kind::Text(SERVER_FORM), Kind::List(&Kind::Text(SERVER_FORM)), Kind::Section(PROXY)]),
+        default: None,
+        example: None,
+        doc: "Passes requests on to the server at this URL (http, https or unix), or to several in turn, as nginx's proxy_pass does: with a \
+              path in it, that takes the place of the route's own, and the rest of the path goes on normalised; without, the target goes \
+              on byte for byte. WebSockets are tunnelled. Or a mapping:",
+    },
+    Key {
         name: "redirect",
         kind: Kind::Text("a path or an http(s) URL"),
         default: None,
@@ -294,11 +320,18 @@ const ROUTE: &[Key] = &[
         doc: "Redirects there.",
     },
     Key {
-        name: "status",
-        kind: Kind::Count { min: 301, max: 308 },
+        name: "respond",
+        kind: Kind::Text("a line of text"),
         default: None,
         example: None,
-        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308.",
+        doc: "Answers with this text, whatever the method.",
+    },
+    Key {
+        name: "status",
+        kind: Kind::Count { min: 200, max: 599 },
+        default: None,
+        example: None,
+        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308. With `respond`: 200 unless said.",
     },
     Key {
         name: "origins",
@@ -307,11 +340,115 @@ const ROUTE: &[Key] = &[
         example: None,
         doc: "With `serve: mqtt` or `json`: instead of `websocket.origins`.",
     },
-    later("proxy", "The HTTP server to which requests are passed."),
-    later("host", "The virtual host to which the route is limited."),
     later("cors", "Which other origins may read the answers."),
-    later("respond", "A fixed answer."),
 ];
+
+/// The defaults are those of `ProxyConfig`; a test holds the texts against them.
+const PROXY: &[Key] = &[
+    Key {
+        name: "to",
+        kind: Kind::OneOf(&[Kind::Text(SERVER_FORM), Kind::List(&Kind::Text(SERVER_FORM))]),
+        default: None,
+        example: None,
+        doc: "The server, or several.",
+    },
+    Key {
+        name: "host",
+        kind: Kind::Word(&["client", "upstream"]),
+        default: Some("client"),
+        example: None,
+        doc: "Which Host the server sees: the client's, or its own from its URL.",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: None,
+        doc: "Authorities (PEM) of an https server, instead of the system's. Its certificate is always verified.",
+    },
+    Key {
+        name: "balance",
+        kind: Kind::Word(&["round_robin", "least_connections"]),
+        default: Some("round_robin"),
+        example: None,
+        doc: "Whose turn it is among several.",
+    },
+    Key {
+        name: "connect_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "For a connection (name, TCP, TLS), and for one to become free; then 502 or 503.",
+    },
+    Key {
+        name: "response_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("60s"),
+        example: None,
+        doc: "From a whole request to the answer's head, then 504; and from one piece of the answer to the next.",
+    },
+    Key {
+        name: "body_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("60s"),
+        example: None,
+        doc: "From one piece of a request's content to the next; then 408.",
+    },
+    Key {
+        name: "body_bytes_max",
+        kind: Kind::Size { min: 0, max: 1 << 40 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "Content of a request; more is answered with 413.",
+    },
+    Key {
+        name: "tunnel_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24 * 7) },
+        default: Some("1h"),
+        example: None,
+        doc: "How long neither side of a WebSocket may say anything.",
+    },
+    Key {
+        name: "idle_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("55s"),
+        example: None,
+        doc: "How long an unused connection is kept; shorter than the server's own.",
+    },
+    Key {
+        name: "idle_connections_max",
+        kind: Kind::Count { min: 0, max: 10_000 },
+        default: Some("32"),
+        example: None,
+        doc: "Unused connections kept, for each server.",
+    },
+    Key {
+        name: "connections_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("1024"),
+        example: None,
+        doc: "Connections in use, for each server.",
+    },
+    Key {
+        name: "waiting_max",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: Some("1024"),
+        example: None,
+        doc: "Requests that wait for one of these; a further one is answered with 503.",
+    },
+    Key {
+        name: "fails_max",
+        kind: Kind::Count { min: 1, max: 1_000 },
+        default: Some("1"),
+        example: None,
+        doc: "Failures after which a server is left alone, where there is another. If all are, they are tried nevertheless.",
+    },
+    Key { name: "out_time", kind: PROXY_TIMEOUT, default: Some("10s"), example: None, doc: "For so long." },
+];
+
+const PROXY_TIMEOUT: Kind = Kind::Duration { min: Duration::from_millis(100), max: hours(24) };
+
+const HOST_FORM: &str = "a host name without port, or *. and one";
 
 const ORIGINS: Kind = Kind::OneOf(&[Kind::Text(ORIGIN_FORM), Kind::List(&Kind::Text(ORIGIN_FORM))]);
 
@@ -826,9 +963,17 @@ const ADMIN: &[Key] = &[
         kind: Kind::Text(ADMIN_FORM),
         default: Some("http://127.0.0.1:9090"),
         example: None,
-        doc: "Its address, loopback only; `none` for no such listener.",
+        doc: "Its address; `none` for no such listener. Loopback only, unless there is a token_file. It speaks no TLS: let only a network of \
+              your own reach it.",
     },
-    later("token_file", "The token that the admin API asks for."),
+    Key {
+        name: "token_file",
+        kind: Kind::Path,
+        default: None,
+        example: Some("admin.token"),
+        doc: "The file with the token that /api asks for, as `Authorization: Bearer TOKEN`: one line, such as `openssl rand -hex 32` prints. \
+              Unset, whoever reaches the address may use it, and only a loopback address is listened on.",
+    },
 ];
 
 const LOG: &[Key] = &[
@@ -845,6 +990,24 @@ const LOG: &[Key] = &[
         default: Some("text"),
         example: None,
         doc: "For people or for machines.",
+    },
+];
+
+const RELOAD: &[Key] = &[
+    Key {
+        name: "watch",
+        kind: Kind::Flag,
+        default: Some("true"),
+        example: None,
+        doc: "Whether the folders that hold those files are watched, and the files read when one has other content.",
+    },
+    Key {
+        name: "settle",
+        kind: Kind::Duration { min: Duration::from_millis(10), max: Duration::from_secs(60) },
+        default: Some("200ms"),
+        example: None,
+        doc: "How long nothing must happen in those folders before the files are read, so that nothing is read half written. Where something \
+              happens all the time, they are read after ten times as long.",
     },
 ];
 

@@ -1,11 +1,11 @@
-//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, and the way into a WebSocket.
+//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, servers behind, and the way into a WebSocket.
 //!
 //! Responsible for one connection from its first request head to its end, or to the moment when it is a WebSocket and leaves this
 //! module bare. Not for: WebSocket frames (`dialect::websocket`), TLS (`edge::tls`).
 //!
 //! Invariants: one reading of where requests begin and end ([`framing`]); every step has a deadline ([`exchange`]); the answer to a
-//! request that announces content or asks to switch protocols is the last on its connection; no field value is taken for text
-//! unchecked.
+//! request that asks to switch protocols, or whose content has not been read to its end, is the last on its connection; no field value is
+//! taken for text unchecked.
 
 mod answer;
 mod demo;
@@ -13,6 +13,8 @@ mod exchange;
 mod files;
 mod framing;
 mod origin;
+mod path;
+mod proxy;
 mod request;
 mod routes;
 mod site;
@@ -40,6 +42,7 @@ use tracing::debug;
 
 use self::answer::Body;
 use self::exchange::{ExchangeStream, Patience, Timing};
+use self::proxy::Visit;
 use self::site::Opening;
 pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
@@ -79,8 +82,8 @@ pub(crate) struct Service<'a> {
     pub(crate) steps: &'a Arc<Steps>,
 }
 
-/// Serves HTTP until the connection ends (`None`) or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
-/// says so.
+/// Serves HTTP until the connection ends (`None`), also as a tunnel, or is a WebSocket. Ends early when `handshake` is shed, or gracefully
+/// when `draining` says so.
 pub(crate) async fn serve(
     transport: Transport,
     handshake: Handshake,
@@ -92,25 +95,30 @@ pub(crate) async fn serve(
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
     let handler = service_fn(|mut request: Request<Incoming>| {
-        let (site, counters) = (Arc::clone(service.site), Arc::clone(service.counters));
         let chain = forwarded::chain(service.peer, request.headers(), service.believed);
-        let (client, is_tls) = (chain.client(), chain.is_tls.unwrap_or(service.is_tls));
+        let client = chain.client();
+        let visit = Arc::new(Visit {
+            address: client,
+            is_tls: chain.is_tls.unwrap_or(service.is_tls),
+            counters: Arc::clone(service.counters),
+            timing: Arc::clone(&timing),
+        });
         // Whoever comes directly was held to these limits before; whom a proxy brings is known only here.
         let brings = chain.is_proxied() && request.headers().contains_key(header::UPGRADE);
         let admitted = if brings { service.steps.admit(client) } else { Ok(None) };
         request.extensions_mut().insert(chain);
-        let (timing, upgrade) = (Arc::clone(&timing), Arc::clone(&upgrade));
+        let (site, upgrade) = (Arc::clone(service.site), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
-            if timing.lock().is_last {
+            if visit.timing.lock().is_last {
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
             let Ok(admitted) = admitted else {
-                timing.lock().is_last = true;
+                visit.timing.lock().is_last = true;
                 return Ok(too_many_requests());
             };
-            let answer = site.answer(request, is_tls, &counters).await;
-            let mut timing = timing.lock();
+            let answer = site.answer(request, &visit).await;
+            let mut timing = visit.timing.lock();
             timing.answered |= answer.upgrade.is_none();
             timing.is_last = answer.is_last;
             *upgrade.lock() = answer.upgrade.map(|opening| (opening, client, admitted));
@@ -119,10 +127,19 @@ pub(crate) async fn serve(
     });
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
-    let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
-    let (Opening { websocket, protocol, token }, client, admitted) = upgrade.lock().take()?;
-    let (transport, early) = take_out(websocket).await?;
-    Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
+    let handshake = drive(connection, handshake, &timing, service.counters, draining.clone()).await?;
+    let (opening, client, admitted) = upgrade.lock().take()?;
+    match opening {
+        Opening::WebSocket { websocket, protocol, token } => {
+            let (transport, early) = take_out(websocket).await?;
+            Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
+        }
+        Opening::Tunnel(tunnel) => {
+            drop(handshake);
+            tunnel.run(draining).await;
+            None
+        }
+    }
 }
 
 /// For whoever opens WebSockets faster, or more of them, than one address may.
@@ -218,6 +235,11 @@ enum Overdue {
 
 /// Ready when a deadline has passed.
 fn overdue(mut sleep: Pin<&mut Sleep>, timing: &Mutex<Timing>, cx: &mut Context<'_>) -> Poll<Overdue> {
+    // It may have come nearer since.
+    let deadline = timing.lock().deadline().into();
+    if deadline < sleep.deadline() {
+        sleep.as_mut().reset(deadline);
+    }
     while sleep.as_mut().poll(cx).is_ready() {
         let mut timing = timing.lock();
         let deadline = timing.deadline();
