@@ -98,7 +98,12 @@ impl Table {
         table
     }
 
-    /// The cases of this identity, in order.
+    /// All cases of this identity.
+    pub fn cases_of_all(&self, identity: &Identity) -> impl Iterator<Item = &Case> {
+        self.cases.iter().filter(move |case| case.who == identity.name)
+    }
+
+    /// Its cases of one operation, in order.
     pub fn cases_of(&self, identity: &Identity, act: Act) -> impl Iterator<Item = &Case> {
         self.cases.iter().filter(move |case| case.who == identity.name && case.act == act)
     }

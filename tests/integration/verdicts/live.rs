@@ -93,7 +93,7 @@ fn told_of_publish(case: &Case, dialect: Dialect) -> Told {
 }
 
 /// Subscribes as `case` says: what the subscriber is told, and which of the witnesses it gets.
-fn subscribe(
+pub fn subscribe(
     case: &Case,
     partial: Partial,
     dialect: Dialect,

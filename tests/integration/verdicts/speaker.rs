@@ -195,13 +195,20 @@ impl Speaker {
 
     /// Everything that has come up to now: the server answers a ping behind it.
     pub fn deliveries(&mut self) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
+        let (deliveries, revoked) = self.deliveries_and_revocations();
+        assert_eq!(revoked, Vec::<String>::new(), "nothing was to be revoked");
+        deliveries
+    }
+
+    /// The same, and the filters that the client was told it has lost.
+    pub fn deliveries_and_revocations(&mut self) -> (Vec<Delivery>, Vec<String>) {
+        let (mut deliveries, mut revoked) = (Vec::new(), Vec::new());
         match self {
             Self::Mqtt(client) => {
                 client.send(&Packet::PingReq);
                 loop {
                     match client.receive() {
-                        Packet::PingResp => return deliveries,
+                        Packet::PingResp => return (deliveries, revoked),
                         Packet::Publish(publish) => {
                             client.acknowledge(&publish);
                             deliveries.push(Delivery {
@@ -220,12 +227,21 @@ impl Speaker {
                 loop {
                     let message = client.receive();
                     match message["Action"].as_str() {
-                        Some("pong") => return deliveries,
+                        Some("pong") => return (deliveries, revoked),
+                        Some("revoked") => revoked.push(message["Filter"].as_str().expect("a filter").to_owned()),
                         Some("publish") => deliveries.push(json_delivery(client, &message)),
                         _ => panic!("{message} instead of a message or a pong"),
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until the server has closed, whatever it says before.
+    pub fn expect_gone(&mut self) {
+        match self {
+            Self::Mqtt(client) => while client.try_receive().is_ok() {},
+            Self::Json(client) => drop(client.expect_closed()),
         }
     }
 
