@@ -4,6 +4,7 @@
 //! |---|---|
 //! | PUBLISH and SUBSCRIBE in MQTT 3.1, 3.1.1 and 5.0, over TCP, TLS and WebSocket, and in JSON Actions | [`live`] |
 //! | what was retained before the Subscription; what was queued while its session was away; Wills | [`later`] |
+//! | connections, Subscriptions, waiting messages and Wills from before a reload, after it | [`reloaded`] |
 //! | `tidegate policy explain`, and the tests in a policy file | [`offline`] |
 //!
 //! A verdict is seen twice: in what the client is told, where its dialect has words for it, and in what happens. The observer may hear
@@ -19,6 +20,7 @@ mod cases;
 mod later;
 mod live;
 mod offline;
+mod reloaded;
 mod speaker;
 mod stage;
 

@@ -75,6 +75,9 @@ impl Stage {
             .section("auth", "{ anonymous: true, passwords: passwords, jwt: { keys: jwks.json, audience: tidegate } }")
             // Some topics of the table are read back as the server first said them.
             .section("engine", "{ sys_interval: 1h }")
+            // A client that is sent away for what it has lost could not show what it still has.
+            .section("mqtt", "{ revoked: keep }")
+            .section("reload", "{ watch: false }")
             .start();
         Self { server, partial, secrets }
     }
@@ -107,9 +110,16 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// What was published up to now. What is retained of it is retained no longer.
+    /// What was published up to now, also what waited for room in the window.
     pub fn heard(&mut self) -> Vec<Delivery> {
-        self.speaker.deliveries()
+        let mut heard = Vec::new();
+        loop {
+            let more = self.speaker.deliveries();
+            if more.is_empty() {
+                return heard;
+            }
+            heard.extend(more);
+        }
     }
 
     /// Waits for the next message.
