@@ -94,19 +94,18 @@ pub(crate) async fn serve(
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
-    let handler = service_fn(|mut request: Request<Incoming>| {
+    let handler = service_fn(|request: Request<Incoming>| {
         let chain = forwarded::chain(service.peer, request.headers(), service.believed);
         let client = chain.client();
-        let visit = Arc::new(Visit {
-            address: client,
-            is_tls: chain.is_tls.unwrap_or(service.is_tls),
-            counters: Arc::clone(service.counters),
-            timing: Arc::clone(&timing),
-        });
         // Whoever comes directly was held to these limits before; whom a proxy brings is known only here.
         let brings = chain.is_proxied() && request.headers().contains_key(header::UPGRADE);
         let admitted = if brings { service.steps.admit(client) } else { Ok(None) };
-        request.extensions_mut().insert(chain);
+        let visit = Arc::new(Visit {
+            is_tls: chain.is_tls.unwrap_or(service.is_tls),
+            chain,
+            counters: Arc::clone(service.counters),
+            timing: Arc::clone(&timing),
+        });
         let (site, upgrade) = (Arc::clone(service.site), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.

@@ -9,11 +9,13 @@ use std::net::IpAddr;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::super::upgrade;
+use crate::edge::forwarded::Chain;
 
 /// Who asked, as the servers behind are told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker<'a> {
-    pub(crate) address: IpAddr,
+    /// The client, and the trusted proxies it came through.
+    pub(crate) chain: &'a Chain,
     pub(crate) is_tls: bool,
     /// The Host of the request.
     pub(crate) host: Option<&'a HeaderValue>,
@@ -69,7 +71,7 @@ fn is_proxys(name: &HeaderName) -> bool {
 
 fn tell(headers: &mut HeaderMap, asker: Asker<'_>) {
     let proto = if asker.is_tls { "https" } else { "http" };
-    let address = asker.address.to_canonical();
+    let address = asker.chain.client();
     let mut forwarded = match address {
         IpAddr::V4(address) => format!("for={address}"),
         IpAddr::V6(address) => format!("for=\"[{address}]\""),
@@ -79,10 +81,9 @@ fn tell(headers: &mut HeaderMap, asker: Asker<'_>) {
         let _ = write!(forwarded, ";host=\"{host}\"");
     }
     let _ = write!(forwarded, ";proto={proto}");
-    let address = address.to_string();
     let told = [
-        (X_FORWARDED_FOR, HeaderValue::from_str(&address).ok()),
-        (X_REAL_IP, HeaderValue::from_str(&address).ok()),
+        (X_FORWARDED_FOR, HeaderValue::from_str(&asker.chain.x_forwarded_for()).ok()),
+        (X_REAL_IP, HeaderValue::from_str(&address.to_string()).ok()),
         (X_FORWARDED_PROTO, Some(HeaderValue::from_static(proto))),
         (X_FORWARDED_HOST, asker.host.cloned()),
         (header::FORWARDED, HeaderValue::from_str(&forwarded).ok()),
@@ -131,6 +132,8 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::forwarded::{Believed, chain};
+    use crate::edge::{ForwardedField, Network};
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let field = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -163,7 +166,7 @@ mod tests {
             ("accept", "a"),
             ("accept", "b"),
         ]);
-        let asker = Asker { address: [192, 0, 2, 1].into(), is_tls: true, host: client.get("host") };
+        let asker = Asker { chain: &Chain::direct([192, 0, 2, 1].into()), is_tls: true, host: client.get("host") };
         let headers = forwarded(&client, asker, &HeaderValue::from_static("inner"));
         assert_eq!(
             shown(&headers),
@@ -182,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn trusted_proxies_before_us_are_named_behind_the_client_and_nothing_before_it_is() {
+        let client = map(&[("host", "app.example"), ("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2")]);
+        let trusted = [Network::parse("10.0.0.0/8").expect("a network")];
+        let believed = Believed { trusted: &trusted, field: ForwardedField::XForwardedFor };
+        let chain = chain([10, 0, 0, 1].into(), &client, believed);
+        let asker = Asker { chain: &chain, is_tls: false, host: client.get("host") };
+        let shown = shown(&forwarded(&client, asker, &HeaderValue::from_static("inner")));
+        assert!(shown.contains(&"x-forwarded-for: 203.0.113.7, 10.0.0.2, 10.0.0.1".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"x-real-ip: 203.0.113.7".to_owned()), "{shown:?}");
+    }
+
+    #[test]
     fn a_client_cannot_say_what_a_proxy_says() {
         let client = map(&[
             ("x-forwarded-for", "10.0.0.1"),
@@ -192,8 +207,11 @@ mod tests {
             ("proxy", "http://evil"),
             ("connection", "x-forwarded-for, forwarded"),
         ]);
-        let asker =
-            Asker { address: "2001:db8::1".parse().expect("an address"), is_tls: false, host: client.get("host") };
+        let asker = Asker {
+            chain: &Chain::direct("2001:db8::1".parse().expect("an address")),
+            is_tls: false,
+            host: client.get("host"),
+        };
         let headers = forwarded(&client, asker, &HeaderValue::from_static("inner"));
         assert_eq!(
             shown(&headers),

@@ -22,7 +22,6 @@ mod pool;
 mod redirects;
 mod tunnel;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -50,6 +49,7 @@ use super::request as sound;
 use super::upgrade;
 use crate::edge::EdgeCounters;
 use crate::edge::config::{Balance, HostSent, PathMatch, ProxyConfig};
+use crate::edge::forwarded::Chain;
 use crate::fault::Fault;
 use crate::outgoing::{Connector, Trust, Upstream};
 
@@ -76,7 +76,8 @@ struct Server {
 
 /// What a request's connection knows of it.
 pub(crate) struct Visit {
-    pub(crate) address: IpAddr,
+    /// The client, and the trusted proxies it came through.
+    pub(crate) chain: Chain,
     pub(crate) is_tls: bool,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) timing: Arc<Mutex<Timing>>,
@@ -343,7 +344,7 @@ impl Exchange<'_> {
 
     fn request(&self, server: &Server, upload: Upload) -> Request<Upload> {
         let host = self.head.headers.get(header::HOST);
-        let asker = Asker { address: self.visit.address, is_tls: self.visit.is_tls, host };
+        let asker = Asker { chain: &self.visit.chain, is_tls: self.visit.is_tls, host };
         let sent = match self.proxy.config.host {
             HostSent::Client => host.unwrap_or(&server.host),
             HostSent::Upstream => &server.host,
