@@ -123,6 +123,7 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
         policy: ArcSwap::from_pointee(policy),
         config: config.connection.clone(),
         counters: Default::default(),
+        roster: Arc::default(),
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
         random,
     };

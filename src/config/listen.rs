@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::routes::routes;
 use super::written::{Typed, Written};
+use crate::connection::DuplicateClientId;
 use crate::edge::{CertificateFiles, ListenerConfig, Scheme, TlsConfig};
 use crate::fault::Fault;
 
@@ -50,7 +51,17 @@ fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
     Some(ListenerConfig {
         tls: own_tls.and_then(|own| tls(own, faults)),
         routes: own_routes.map(|_| routes(item, faults)),
+        duplicate_client_id: duplicate_client_id(item),
         ..ListenerConfig::new(text, scheme, address)
+    })
+}
+
+/// Reads `duplicate_client_id` of a listener or of `mqtt`.
+pub(super) fn duplicate_client_id(section: &Written) -> Option<DuplicateClientId> {
+    Some(match section.text("duplicate_client_id")? {
+        "reject" => DuplicateClientId::Reject,
+        "suffix" => DuplicateClientId::Suffix,
+        _ => DuplicateClientId::Takeover,
     })
 }
 

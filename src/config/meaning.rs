@@ -10,7 +10,7 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, ResponseInformation};
+use crate::connection::{ConnectionConfig, ResponseInformation, RosterLimits};
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
@@ -159,6 +159,15 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         session_expiry_max: duration(engine, "session_expiry_max"),
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
+        duplicate_client_id: listen::duplicate_client_id(mqtt).unwrap_or_default(),
+        connections_per_user_max: limits.count("connections_per_user_max"),
+        roster: RosterLimits {
+            per_client_id_max: count(limits, "connections_per_client_id_max"),
+            takeovers_max: count(limits, "takeovers_max"),
+            takeovers_window: duration(limits, "takeovers_window"),
+            takeovers_remembered_max: count(limits, "takeovers_remembered_max"),
+        },
+        rate_patience: duration(limits, "rate_patience"),
         response_information: response_information(mqtt, faults),
         has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
+use super::roster::DuplicateClientId;
 pub use crate::auth::Token;
 
 /// A transport that is ready to carry a dialect.
@@ -18,6 +19,8 @@ pub struct Accepted {
     pub protocol: Protocol,
     /// What the request that opened the WebSocket says of who is there; nobody has looked at it yet.
     pub token: Option<Token>,
+    /// What its listener does with a Client Identifier that is taken, where it has a rule of its own.
+    pub duplicate_client_id: Option<DuplicateClientId>,
     /// Its place among all that are open: keep it for as long as the connection lives.
     pub place: Place,
     /// Its seat among those who have proven nothing yet: drop it once CONNECT is accepted; close at once when it completes before.

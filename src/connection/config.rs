@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ResponseInformation;
+use super::{DuplicateClientId, ResponseInformation, RosterLimits};
 
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,14 @@ pub struct ConnectionConfig {
     pub token_warning: Duration,
     /// How long a connection outlives its token, for a new one to come. Default 30 s.
     pub token_grace: Duration,
+    /// What becomes of a client whose Client Identifier is taken, where its listener has no rule of its own. Default takeover.
+    pub duplicate_client_id: DuplicateClientId,
+    /// Connections that a user may have at a time, as may an address without user, where its roles say nothing. Default any.
+    pub connections_per_user_max: Option<u64>,
+    pub roster: RosterLimits,
+    /// How long a client may be ahead of its rate, so that messages of QoS 0 wait whenever it is read, until its connection is closed
+    /// with 0x96 Message rate too high. Default 60 s. Who waits for acknowledgements is never ahead.
+    pub rate_patience: Duration,
     /// What a 5.0 client that asks for Response Information is told. Default none.
     pub response_information: Option<ResponseInformation>,
     /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
@@ -84,6 +92,10 @@ impl Default for ConnectionConfig {
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
             token_warning: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),
+            duplicate_client_id: DuplicateClientId::default(),
+            connections_per_user_max: None,
+            roster: RosterLimits::default(),
+            rate_patience: Duration::from_secs(60),
             response_information: None,
             has_long_client_ids: false,
         }

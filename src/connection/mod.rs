@@ -17,6 +17,7 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | [`roster`] | who is connected, under which Client Identifier, and how many of one user |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
 //!
@@ -38,6 +39,7 @@ mod links;
 mod outbox;
 mod pacemaker;
 pub mod response_information;
+pub mod roster;
 mod task;
 mod transport;
 mod wire;
@@ -49,6 +51,7 @@ pub use core::{Envelopes, Environment};
 pub use counters::ConnectionCounters;
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
+pub use roster::{DuplicateClientId, Roster, RosterLimits};
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

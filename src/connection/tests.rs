@@ -33,6 +33,7 @@ impl House {
             policy: ArcSwap::from_pointee(Policy::allow_all()),
             config: ConnectionConfig::default(),
             counters: Arc::default(),
+            roster: Arc::default(),
             envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
             random: || 7,
         };
@@ -51,7 +52,16 @@ impl House {
         let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start) else { panic!("no seat") };
         let place = Place::take(&Arc::default(), 1).unwrap();
         let stream = Stream::Plain(accepted);
-        self.connections.serve(Accepted { stream, early: Vec::new(), peer, protocol, token: None, place, handshake });
+        self.connections.serve(Accepted {
+            stream,
+            early: Vec::new(),
+            peer,
+            protocol,
+            token: None,
+            duplicate_client_id: None,
+            place,
+            handshake,
+        });
         let mut client = Client { socket, protocol, version };
         let connect = Connect {
             version,

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::connection::DuplicateClientId;
+
 /// Everything the edge needs to know, resolved and checked.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeConfig {
@@ -53,13 +55,15 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Instead of [`EdgeConfig::routes`].
     pub routes: Option<Vec<RouteConfig>>,
+    /// What becomes of a client whose Client Identifier is taken, instead of what holds for all.
+    pub duplicate_client_id: Option<DuplicateClientId>,
 }
 
 impl ListenerConfig {
     /// A listener with the certificates and routes that all share.
     #[must_use]
     pub fn new(url: impl Into<String>, scheme: Scheme, address: SocketAddr) -> Self {
-        Self { url: url.into(), scheme, address, tls: None, routes: None }
+        Self { url: url.into(), scheme, address, tls: None, routes: None, duplicate_client_id: None }
     }
 }
 

@@ -59,7 +59,8 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
-    (steps.handoff)(Accepted { stream, early, peer, protocol, token, place, handshake });
+    let duplicate_client_id = shown.duplicate_client_id;
+    (steps.handoff)(Accepted { stream, early, peer, protocol, token, duplicate_client_id, place, handshake });
 }
 
 /// The TLS handshake.

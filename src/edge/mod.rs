@@ -35,7 +35,7 @@ use self::http::Site;
 use self::listener::Listener;
 use self::refusals::Refusals;
 use self::tls::Tls;
-use crate::connection::{Accepted, Handshakes};
+use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
 
 /// Takes a connection whose handshakes are over. Called on the connection's task; returns at once.
@@ -116,6 +116,7 @@ impl Edge {
 pub(crate) struct Shown {
     pub(crate) tls: Option<tls::Shared>,
     pub(crate) site: Arc<Site>,
+    pub(crate) duplicate_client_id: Option<DuplicateClientId>,
 }
 
 /// What each listener shows, in their order, with the authority of the development certificate where that is in use.
@@ -140,7 +141,9 @@ fn build(
         let own_tls = own_tls.transpose().map_err(&mut keep).ok().flatten();
         let own_site = own_site.transpose().map_err(&mut keep).ok().flatten();
         let certificates = own_tls.as_ref().or(tls.as_ref()).and_then(|tls| tls.config(listener.scheme));
-        shown.extend(own_site.or(shared_site.clone()).map(|site| Shown { tls: certificates, site }));
+        let duplicate_client_id = listener.duplicate_client_id;
+        let site = own_site.or(shared_site.clone());
+        shown.extend(site.map(|site| Shown { tls: certificates, site, duplicate_client_id }));
     }
     if faults.is_empty() { Ok((shown, tls.and_then(|tls| tls.development_ca))) } else { Err(faults) }
 }

@@ -22,7 +22,8 @@ use crate::mqtt::topic::{covers, intersects};
 
 use super::compile::{Compiled, Policy};
 use super::explain::RuleShown;
-use super::file::{Limits, Operation, Partial};
+use super::file::{Operation, Partial};
+use super::limits::Limits;
 use super::rule::{EVERYBODY, Level, Placeholder, Rule, is_anonymous_name};
 use search::{Found, Search};
 

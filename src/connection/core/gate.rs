@@ -13,7 +13,7 @@ use crate::engine::message::DeliveryCheck;
 use crate::mqtt::packet::Will;
 use crate::mqtt::{QoS, ReasonCode, TopicFilter};
 use crate::policy::envelope::EnvelopeFault;
-use crate::policy::{self, Access, BindError, Policy, Reason, SubscribeVerdict, Verdict};
+use crate::policy::{self, Access, Allowance, BindError, Policy, Reason, SubscribeVerdict, Verdict};
 
 /// What one identity may do, as one snapshot of the policy says.
 #[derive(Debug)]
@@ -48,6 +48,11 @@ impl Gate {
     /// The identity cannot stand in a rule's placeholder.
     pub(super) fn new(policy: &Arc<Policy>, principal: &Principal, client_id: &str) -> Result<Self, BindError> {
         Ok(Self { access: policy.bind(principal, client_id)?, allowed: Vec::new(), oldest: 0 })
+    }
+
+    /// How much the client may do in all, whatever the topic.
+    pub(super) fn allowance(&self) -> Allowance {
+        self.access.allowance()
     }
 
     /// Whether a message may go on; if so and it came in an envelope, what goes on instead of its payload.

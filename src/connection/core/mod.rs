@@ -23,6 +23,7 @@ mod gate;
 mod problem;
 mod publish;
 mod subscribe;
+mod throttle;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -40,11 +41,13 @@ use crate::policy::Policy;
 
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
+use super::roster::{DuplicateClientId, Presence, Roster};
 use authentication::{Enhanced, Exchanging};
 pub use envelopes::Envelopes;
 use gate::Gate;
 use problem::Problem;
 use publish::{Aliases, Window};
+use throttle::Throttle;
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,10 @@ pub enum Output {
     Pump,
     /// The same, once others have had their turn.
     PumpLater,
+    /// Give no packet before then, but call [`Core::released`] first.
+    Hold { until: Instant },
+    /// Tell the client, where its dialect has words for it, that it sends faster than it may.
+    Slowed,
     /// Say goodbye as the dialect does and close the transport. The session is already left.
     Close(ReasonCode),
 }
@@ -99,6 +106,8 @@ pub struct Environment {
     pub config: ConnectionConfig,
     pub counters: Arc<ConnectionCounters>,
     pub envelopes: Envelopes,
+    /// Who is connected.
+    pub roster: Arc<Roster>,
     /// Makes Client Identifiers for those who bring none.
     pub random: fn() -> u128,
 }
@@ -111,6 +120,8 @@ pub struct Core {
     address: Option<IpAddr>,
     /// Of the upgrade request, until CONNECT.
     token: Option<Token>,
+    /// Of the listener.
+    duplicates: Option<DuplicateClientId>,
     /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
     has_assigned_client_id: bool,
 }
@@ -128,10 +139,14 @@ enum State {
 #[derive(Debug)]
 struct Established {
     session: Attached,
+    /// Given up with the connection.
+    _presence: Presence,
     gate: Gate,
     version: Version,
     aliases: Aliases,
     window: Window,
+    /// Only where a rate bounds what it publishes.
+    throttle: Option<Box<Throttle>>,
     /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
@@ -143,13 +158,20 @@ struct Established {
 impl Core {
     #[must_use]
     pub fn new(manner: Manner, address: Option<IpAddr>) -> Self {
-        Self { state: State::AwaitConnect, manner, address, token: None, has_assigned_client_id: false }
+        let state = State::AwaitConnect;
+        Self { state, manner, address, token: None, duplicates: None, has_assigned_client_id: false }
     }
 
     /// The identity of a client whose CONNECT brings no credentials is that of this token, if there is one.
     #[must_use]
     pub fn with_token(self, token: Option<Token>) -> Self {
         Self { token, ..self }
+    }
+
+    /// What becomes of the client if its Client Identifier is taken, where that is not as for all.
+    #[must_use]
+    pub fn with_duplicates(self, duplicates: Option<DuplicateClientId>) -> Self {
+        Self { duplicates, ..self }
     }
 
     /// Whether a packet may be given; if not, [`Self::authenticated`] or [`Self::proven`] is awaited, or all is over.
@@ -222,6 +244,15 @@ impl Core {
         match outcome {
             Ok(principal) => self.admit(now, *connect, &principal, None, outlet, turn),
             Err(refused) => self.refuse(connect.version, refusal_reason(refused), turn),
+        }
+    }
+
+    /// The time of [`Output::Hold`] has come: the packets that waited follow, with this very `now`.
+    pub fn released(&mut self, now: Instant) {
+        if let State::Established(established) = &mut self.state
+            && let Some(throttle) = &mut established.throttle
+        {
+            throttle.release(now);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
 mod authentication;
 
 mod envelopes;
+mod limits;
 
 const POLICY: &str = r#"
 version: 1
@@ -100,6 +101,7 @@ impl House {
                 policy: ArcSwap::from_pointee(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
+                roster: Arc::default(),
                 envelopes: Envelopes::new(
                     4,
                     unix_now_s,
@@ -191,6 +193,10 @@ impl Client<'_> {
                 Output::Established { keep_alive_s, .. } => {
                     *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s)
                 }
+                Output::Hold { until } => {
+                    self.seen.push(format!("held for {} ms", until.duration_since(self.house.now).as_millis()));
+                }
+                Output::Slowed => self.seen.push("slowed".to_owned()),
                 Output::Authenticate(_) | Output::Renewed { .. } => {}
             }
         }
