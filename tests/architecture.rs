@@ -11,20 +11,24 @@ use std::path::{Path, PathBuf};
 ///
 /// `engine` never learns who asks or why; `config` composes the others' configuration and is read by `cli` and `app` alone, so that no
 /// module can reach for a setting that it was not handed.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("fault", &[]),
     ("document", &["fault"]),
     ("wheel", &[]),
+    ("outgoing", &["fault"]),
     ("mqtt", &[]),
     ("engine", &["wheel", "mqtt"]),
-    ("auth", &["fault", "mqtt"]),
+    ("auth", &["fault", "outgoing", "mqtt"]),
     ("policy", &["fault", "document", "mqtt", "auth"]),
     ("dialect", &["mqtt", "engine::message"]),
     ("connection", &["wheel", "mqtt", "engine", "auth", "policy", "dialect"]),
-    ("edge", &["fault", "connection"]),
+    ("edge", &["fault", "outgoing", "connection"]),
     ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
-    ("config", &["fault", "document", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"]),
+    (
+        "config",
+        &["fault", "document", "outgoing", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"],
+    ),
     (
         "app",
         &["fault", "wheel", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin", "config"],
@@ -33,10 +37,11 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
+    "outgoing/url.rs",
     "mqtt",
     "auth/scram.rs",
     "auth/jwt/key.rs",

@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
-use super::jwt::{JwtConfig, Rejected, Verifier, token};
+use super::jwt::{JwtConfig, Rejected, TokenCounters, Verifier, token};
 use super::mechanism::Mechanisms;
+use super::scram::KEY_BYTES;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
 
 /// How many logins may wait for each hashing slot; more are refused at once instead of waiting past every deadline.
@@ -95,6 +96,8 @@ pub struct AuthCounters {
     pub unknown_method: AtomicU64,
     /// Exchanges of enhanced authentication that failed.
     pub not_proven: AtomicU64,
+    /// What became of tokens.
+    pub tokens: Arc<TokenCounters>,
 }
 
 /// Answers who a client is.
@@ -104,10 +107,24 @@ pub struct Authenticator {
     tokens: Option<Arc<Verifier>>,
     order: Vec<Method>,
     mechanisms: Mechanisms,
+    lasting: Lasting,
+}
+
+/// What an authenticator hands on to the one that replaces it.
+#[derive(Clone)]
+struct Lasting {
+    hashing: Arc<Hashing>,
+    /// What counts only grows, whoever counts.
+    counters: Arc<AuthCounters>,
+    /// Of which challenges to unknown users are made: if it changed, theirs would, and nobody else's.
+    scram_secret: Option<[u8; KEY_BYTES]>,
+}
+
+/// The places where passwords are hashed.
+struct Hashing {
     slots: Arc<Semaphore>,
-    waiting_max: usize,
+    slots_count: usize,
     waiting_count: AtomicUsize,
-    counters: AuthCounters,
 }
 
 impl Authenticator {
@@ -116,11 +133,30 @@ impl Authenticator {
     /// # Errors
     /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        let lasting = Lasting::new(config.hashing_max);
+        Self::build(config, lasting)
+    }
+
+    /// Reads all files anew for an authenticator that takes the place of this one: it counts where this one does, and its hashes wait in
+    /// the same places. Logins that have begun with this one end with it.
+    ///
+    /// # Errors
+    /// Every fault of the files, or why they cannot be read; this one stays as it is.
+    pub fn successor(&self, config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        let mut lasting = self.lasting.clone();
+        if lasting.hashing.slots_count != slots_count(config.hashing_max) {
+            lasting.hashing = Arc::new(Hashing::new(config.hashing_max));
+        }
+        Self::build(config, lasting)
+    }
+
+    fn build(config: AuthConfig, lasting: Lasting) -> Result<Self, Vec<Fault>> {
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
-        let tokens = config.jwt.map(Verifier::new).transpose();
+        let token_counters = || Arc::clone(&lasting.counters.tokens);
+        let tokens = config.jwt.map(|jwt| Verifier::counting(jwt, token_counters())).transpose();
         match (passwords, tokens) {
             (Ok(passwords), Ok(tokens)) => {
-                Ok(Self::with_methods(config.anonymous, passwords, tokens, config.order, config.hashing_max))
+                Ok(Self::with_methods(config.anonymous, passwords, tokens, config.order, lasting))
             }
             (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
         }
@@ -129,7 +165,7 @@ impl Authenticator {
     /// An authenticator over passwords that were read already.
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
-        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), hashing_max)
+        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), Lasting::new(hashing_max))
     }
 
     fn with_methods(
@@ -137,20 +173,16 @@ impl Authenticator {
         passwords: Option<PasswordFile>,
         tokens: Option<Verifier>,
         order: Vec<Method>,
-        hashing_max: usize,
+        lasting: Lasting,
     ) -> Self {
-        let slots = hashing_max.clamp(1, Semaphore::MAX_PERMITS);
         let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
             anonymous,
-            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref()),
+            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref(), lasting.scram_secret),
             passwords,
             tokens,
             order,
-            slots: Arc::new(Semaphore::new(slots)),
-            waiting_max: slots.saturating_mul(WAITING_PER_SLOT_MAX),
-            waiting_count: AtomicUsize::new(0),
-            counters: AuthCounters::default(),
+            lasting,
         }
     }
 
@@ -242,10 +274,11 @@ impl Authenticator {
         username: &str,
         password: &Bytes,
     ) -> Result<Principal, Refused> {
-        let waiting = Waiting::enter(&self.waiting_count, self.waiting_max);
+        let hashing = &self.lasting.hashing;
+        let waiting = Waiting::enter(&hashing.waiting_count, hashing.slots_count.saturating_mul(WAITING_PER_SLOT_MAX));
         let _waiting = waiting.ok_or(Refused::Unavailable)?;
         // The semaphore is never closed, and a hash does not panic; if either happened, nobody would be let in.
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
+        let slot = Arc::clone(&hashing.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
         let (username, password): (Box<str>, _) = (username.into(), password.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let _slot = slot;
@@ -303,10 +336,10 @@ impl Authenticator {
         self.anonymous
     }
 
-    /// How often what was answered.
+    /// How often what was answered, by this authenticator and those before and after it.
     #[must_use]
-    pub fn counters(&self) -> &AuthCounters {
-        &self.counters
+    pub fn counters(&self) -> &Arc<AuthCounters> {
+        &self.lasting.counters
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
@@ -316,16 +349,38 @@ impl Authenticator {
 
     fn tally(&self, answer: Result<&Principal, Refused>) {
         let counter = match answer {
-            Ok(principal) if principal.is_anonymous => &self.counters.anonymous,
-            Ok(_) => &self.counters.accepted,
-            Err(Refused::BadCredentials) => &self.counters.bad_credentials,
-            Err(Refused::NotAuthorized) => &self.counters.not_authorized,
-            Err(Refused::Unavailable) => &self.counters.unavailable,
-            Err(Refused::UnknownMethod) => &self.counters.unknown_method,
-            Err(Refused::NotProven) => &self.counters.not_proven,
+            Ok(principal) if principal.is_anonymous => &self.counters().anonymous,
+            Ok(_) => &self.counters().accepted,
+            Err(Refused::BadCredentials) => &self.counters().bad_credentials,
+            Err(Refused::NotAuthorized) => &self.counters().not_authorized,
+            Err(Refused::Unavailable) => &self.counters().unavailable,
+            Err(Refused::UnknownMethod) => &self.counters().unknown_method,
+            Err(Refused::NotProven) => &self.counters().not_proven,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+impl Lasting {
+    fn new(hashing_max: usize) -> Self {
+        let mut secret = [0; KEY_BYTES];
+        Self {
+            hashing: Arc::new(Hashing::new(hashing_max)),
+            counters: Arc::default(),
+            scram_secret: getrandom::fill(&mut secret).is_ok().then_some(secret),
+        }
+    }
+}
+
+impl Hashing {
+    fn new(hashing_max: usize) -> Self {
+        let slots_count = slots_count(hashing_max);
+        Self { slots: Arc::new(Semaphore::new(slots_count)), slots_count, waiting_count: AtomicUsize::new(0) }
+    }
+}
+
+fn slots_count(hashing_max: usize) -> usize {
+    hashing_max.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 impl fmt::Debug for Authenticator {
@@ -333,7 +388,7 @@ impl fmt::Debug for Authenticator {
         f.debug_struct("Authenticator")
             .field("anonymous", &self.anonymous)
             .field("users_count", &self.passwords.as_ref().map(|passwords| passwords.users_count()))
-            .field("counters", &self.counters)
+            .field("counters", self.counters())
             .finish_non_exhaustive()
     }
 }
@@ -372,6 +427,10 @@ mod tests {
     fn authenticator(anonymous: bool, has_passwords: bool) -> Authenticator {
         let passwords = has_passwords.then(|| PasswordFile::parse(PASSWORDS, "p").unwrap());
         Authenticator::with_passwords(anonymous, passwords, 1)
+    }
+
+    fn hashing(authenticator: &Authenticator) -> &Hashing {
+        &authenticator.lasting.hashing
     }
 
     fn credentials(username: Option<&str>, password: Option<&str>) -> Credentials {
@@ -485,8 +544,8 @@ mod tests {
     #[tokio::test]
     async fn more_waiting_logins_than_the_cap_are_refused_at_once() {
         let authenticator = authenticator(false, true);
-        let _slot = authenticator.slots.clone().acquire_owned().await.unwrap();
-        authenticator.waiting_count.store(authenticator.waiting_max, Ordering::Relaxed);
+        let _slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
+        hashing(&authenticator).waiting_count.store(WAITING_PER_SLOT_MAX, Ordering::Relaxed);
         assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "too many logins at once");
         assert_eq!(authenticator.counters().unavailable.load(Ordering::Relaxed), 1);
     }
@@ -494,14 +553,14 @@ mod tests {
     #[tokio::test]
     async fn a_login_given_up_while_waiting_leaves_no_trace() {
         let authenticator = authenticator(false, true);
-        let slot = authenticator.slots.clone().acquire_owned().await.unwrap();
+        let slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
         {
             let mut login = Box::pin(authenticator.authenticate(credentials(Some("client"), Some("correct horse"))));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             assert!(login.as_mut().poll(&mut context).is_pending());
-            assert_eq!(authenticator.waiting_count.load(Ordering::Relaxed), 1);
+            assert_eq!(hashing(&authenticator).waiting_count.load(Ordering::Relaxed), 1);
         }
-        assert_eq!(authenticator.waiting_count.load(Ordering::Relaxed), 0);
+        assert_eq!(hashing(&authenticator).waiting_count.load(Ordering::Relaxed), 0);
         drop(slot);
         assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "user client");
     }
@@ -512,5 +571,32 @@ mod tests {
         let passwords = Some(folder.path().join("missing"));
         let faults = Authenticator::new(AuthConfig { passwords, ..AuthConfig::default() }).unwrap_err();
         assert!(faults[0].found.starts_with("cannot be read"), "{faults:?}");
+    }
+
+    #[tokio::test]
+    async fn a_successor_reads_anew_and_counts_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwords");
+        std::fs::write(&path, "").unwrap();
+        let config = AuthConfig { passwords: Some(path.clone()), hashing_max: 1, ..AuthConfig::default() };
+        let first = Authenticator::new(config.clone()).unwrap();
+        let login = || credentials(Some("client"), Some("correct horse"));
+        assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials));
+
+        std::fs::write(&path, "half a li").unwrap();
+        assert!(first.successor(config.clone()).unwrap_err()[0].origin.ends_with("passwords"));
+
+        std::fs::write(&path, PASSWORDS).unwrap();
+        let second = first.successor(config.clone()).unwrap();
+        let accepted = second.authenticate(login()).await;
+        assert_eq!(accepted.map(|principal| principal.username), Ok("client".into()));
+        assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials), "as it began");
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((read(&second.counters().bad_credentials), read(&first.counters().accepted)), (2, 1));
+
+        assert!(Arc::ptr_eq(&first.lasting.hashing, &second.lasting.hashing));
+        let third = second.successor(AuthConfig { hashing_max: 3, ..config }).unwrap();
+        assert_eq!((hashing(&third).slots_count, hashing(&second).slots_count), (3, 1));
+        assert_eq!(third.lasting.scram_secret, first.lasting.scram_secret);
     }
 }

@@ -10,7 +10,7 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, ResponseInformation, RosterLimits};
+use crate::connection::{ConnectionConfig, ResponseInformation, Revoked, RosterLimits};
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
@@ -28,6 +28,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     }
     let anonymous = anonymous(root);
     let auth = auth(section(root, "auth"), anonymous, faults);
+    let drain_timeout = duration(section(root, "limits"), "drain_timeout");
     Config {
         edge,
         connection: connection(root, faults),
@@ -37,7 +38,10 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         admin,
         log: log(section(root, "log")),
         sys_interval: duration(section(root, "engine"), "sys_interval"),
-        drain_timeout: duration(section(root, "limits"), "drain_timeout"),
+        // Who is told last needs time to leave, too.
+        drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
+        handover_timeout: duration(section(root, "limits"), "handover_timeout"),
+        drain_timeout,
     }
 }
 
@@ -168,6 +172,10 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
             takeovers_remembered_max: count(limits, "takeovers_remembered_max"),
         },
         rate_patience: duration(limits, "rate_patience"),
+        revoked: match mqtt.text("revoked") {
+            Some("keep") => Revoked::Keep,
+            _ => Revoked::Disconnect,
+        },
         response_information: response_information(mqtt, faults),
         has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
     }

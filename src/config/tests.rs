@@ -9,7 +9,7 @@ use super::schema::{self, Kind};
 use super::units::{format_duration, format_size};
 use super::{Loaded, Request, environment, load};
 use crate::auth::AuthConfig;
-use crate::connection::ConnectionConfig;
+use crate::connection::{ConnectionConfig, Revoked};
 use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
@@ -116,6 +116,14 @@ fn environment_beats_file_beats_default() {
     assert_eq!(config.engine.queue_bytes_max, 3 << 20);
     assert_eq!(config.engine.queue_full, QueueFull::DropOldest);
     assert_eq!(config.engine.sessions_max, EngineConfig::default().sessions_max);
+}
+
+#[test]
+fn what_a_5_0_client_sees_of_a_lost_subscription_is_set() {
+    let of = |text: &str| load_text(Some(text), &[]).unwrap().config.connection.revoked;
+    assert_eq!(of("listen: [mqtt://127.0.0.1:1]\n"), Revoked::Disconnect);
+    assert_eq!(of("listen: [mqtt://127.0.0.1:1]\nmqtt: {revoked: disconnect}\n"), Revoked::Disconnect);
+    assert_eq!(of("listen: [mqtt://127.0.0.1:1]\nmqtt: {revoked: keep}\n"), Revoked::Keep);
 }
 
 #[test]

@@ -64,10 +64,22 @@ pub struct ConnectionConfig {
     /// How long a client may be ahead of its rate, so that messages of QoS 0 wait whenever it is read, until its connection is closed
     /// with 0x96 Message rate too high. Default 60 s. Who waits for acknowledgements is never ahead.
     pub rate_patience: Duration,
+    /// What becomes of the connection of a 5.0 client that loses a Subscription to a new policy. Default: it ends.
+    pub revoked: Revoked,
     /// What a 5.0 client that asks for Response Information is told. Default none.
     pub response_information: Option<ResponseInformation>,
     /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
     pub has_long_client_ids: bool,
+}
+
+/// What a 5.0 client sees of a Subscription that it has lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revoked {
+    /// DISCONNECT 0x87, whose Reason String names the Topic Filter: the only way there is to tell it.
+    #[default]
+    Disconnect,
+    /// Nothing: the Subscription is gone, and the connection goes on.
+    Keep,
 }
 
 impl Default for ConnectionConfig {
@@ -96,6 +108,7 @@ impl Default for ConnectionConfig {
             connections_per_user_max: None,
             roster: RosterLimits::default(),
             rate_patience: Duration::from_secs(60),
+            revoked: Revoked::Disconnect,
             response_information: None,
             has_long_client_ids: false,
         }

@@ -197,8 +197,8 @@ impl Driver {
                 return self.lose(now, work);
             }
             match (self.phase, attention.dismissal) {
-                (Phase::Serving, Some(reason)) => {
-                    self.with_core(work, |core, turn| core.dismiss(now, reason, turn));
+                (Phase::Serving, Some(dismissal)) => {
+                    self.with_core(work, |core, turn| core.dismiss(now, dismissal, turn));
                     self.carry_out(now, speech, work);
                     self.flush(work);
                 }
@@ -331,6 +331,11 @@ impl Driver {
                 Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
                 Output::Renewed { expires_at } => self.renew(now, expires_at),
+                Output::Revoked(filter) => {
+                    self.append(work, |wire, outbox| {
+                        wire.append_revoked(&filter, outbox);
+                    });
+                }
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Hold { until } => {
@@ -369,10 +374,10 @@ impl Driver {
     }
 
     fn authenticate(&mut self, now: Instant, credentials: Credentials, work: &mut Work) {
-        if let Some(outcome) = self.shared.authenticator.authenticate_now(&credentials) {
+        let authenticator = self.shared.authenticator.load_full();
+        if let Some(outcome) = authenticator.authenticate_now(&credentials) {
             return self.authenticated(now, outcome, work);
         }
-        let authenticator = Arc::clone(&self.shared.authenticator);
         let check = tokio::spawn(async move { authenticator.authenticate(credentials).await });
         if let Some(opening) = &mut self.opening {
             opening.authentication = Some(check);
@@ -382,7 +387,7 @@ impl Driver {
     }
 
     fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
-        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outcome = self.shared.authenticator.load().prove(proof, (self.shared.environment.random)());
         let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }

@@ -12,7 +12,7 @@ use super::config::{EdgeLimits, Scheme};
 use super::http;
 use super::refusals::Refusals;
 use super::transport::Transport;
-use super::{EdgeCounters, Handoff, Shown, listener, tls};
+use super::{Drain, EdgeCounters, Handoff, Shown, listener, tls};
 use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
 
 /// What every connection's steps share.
@@ -35,7 +35,7 @@ pub(crate) struct Newcomer {
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
-pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
+pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<Drain>) {
     let Newcomer { stream, peer, place, mut handshake, scheme, shown } = newcomer;
     let transport = match shown.tls {
         None => Transport::Plain(stream),

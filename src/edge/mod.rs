@@ -13,12 +13,15 @@ mod counters;
 mod development_certificate;
 mod handshake;
 mod http;
+mod inherited;
 mod listener;
 mod refusals;
 mod tls;
 mod transport;
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ pub use config::{
     TlsConfig, TokenSources,
 };
 pub use counters::EdgeCounters;
+pub use inherited::Inherited;
 
 use self::handshake::Steps;
 use self::http::Site;
@@ -49,16 +53,22 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Loads certificates, builds routes and binds every listener, so that after it nothing of the configuration can fail.
+    /// Loads certificates, builds routes and binds every listener that is not among the `inherited`, so that after it nothing of the
+    /// configuration can fail.
     ///
     /// # Errors
     /// Every fault there is: certificates that cannot be read or do not fit their keys, routes that contradict each other, addresses
     /// that cannot be bound.
-    pub fn bind(config: EdgeConfig, handoff: Handoff, counters: Arc<EdgeCounters>) -> Result<Self, Vec<Fault>> {
+    pub fn bind(
+        config: EdgeConfig,
+        inherited: &Inherited,
+        handoff: Handoff,
+        counters: Arc<EdgeCounters>,
+    ) -> Result<Self, Vec<Fault>> {
         let (mut listeners, mut faults) = (Vec::new(), Vec::new());
         let built = build(&config, Tls::load).map_err(|found| faults.extend(found)).ok();
         for (index, listener) in config.listeners.iter().enumerate() {
-            match Listener::bind(listener, index, config.limits.backlog) {
+            match Listener::bind(listener, index, config.limits.backlog, inherited) {
                 Ok(listener) => listeners.push(listener),
                 Err(fault) => faults.push(fault),
             }
@@ -89,25 +99,49 @@ impl Edge {
         self.listeners.iter().map(|(listener, _)| (listener.config().clone(), listener.local_address())).collect()
     }
 
+    /// Every listener's socket once more, for the process that takes over.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(|(listener, _)| listener.socket().try_clone().map(Into::into)).collect()
+    }
+
     /// The certificate to trust, where a development certificate is in use.
     #[must_use]
     pub fn development_ca(&self) -> Option<&Path> {
         self.development_ca.as_deref()
     }
 
-    /// Serves until `shutdown` completes; then stops accepting, lets HTTP exchanges under way finish, and returns when the last is over.
+    /// Serves until `shutdown` completes, and says how to stop; then stops accepting, lets HTTP exchanges under way finish, and returns when the last is over.
     ///
     /// Handed-over connections are not the edge's any more. The caller sets the deadline for the rest by dropping this future.
     /// Needs a tokio runtime with IO and time.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let (drain, draining) = watch::channel(false);
+    pub async fn run(self, shutdown: impl Future<Output = Drain> + Send) {
+        let (drain, draining) = watch::channel(Drain::Off);
         for (listener, shown) in self.listeners {
             tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
         }
         drop(draining);
-        shutdown.await;
-        drain.send_replace(true);
+        drain.send_replace(shutdown.await);
         drain.closed().await;
+    }
+}
+
+/// How the edge comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// It does not yet.
+    Off,
+    /// Who has not asked for anything yet is cut.
+    Stopping,
+    /// Who was accepted is served once: nobody is to notice that another process takes over.
+    HandingOver,
+}
+
+impl Drain {
+    fn is_on(&self) -> bool {
+        *self != Self::Off
     }
 }
 

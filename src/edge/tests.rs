@@ -57,11 +57,15 @@ impl Running {
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
         let handoff: Handoff = Arc::new(move |accepted| drop(sender.try_send(accepted)));
         let counters = Arc::new(EdgeCounters::default());
-        let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
+        let edge = Edge::bind(config, &Inherited::default(), handoff, Arc::clone(&counters))
+            .expect("the configuration is sound");
         let addresses = edge.local_addresses().into_iter().map(|(listener, at)| (listener.scheme, at)).collect();
         let ca = edge.development_ca().map(Path::to_path_buf).unwrap_or_default();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(edge.run(async move { drop(stopped.await) }));
+        let task = tokio::spawn(edge.run(async move {
+            drop(stopped.await);
+            Drain::Stopping
+        }));
         Self { addresses, accepted, counters, ca, stop: Some(stop), task, _folder: folder }
     }
 

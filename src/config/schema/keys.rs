@@ -256,6 +256,15 @@ const MQTT: &[Key] = &[
               Who cannot stand as one level of a topic is told nothing. It grants nothing: the policy does.",
     },
     Key {
+        name: "revoked",
+        kind: Kind::Word(&["disconnect", "keep"]),
+        default: Some("disconnect"),
+        example: None,
+        doc: "What becomes of the connection of an MQTT 5.0 client that loses a subscription when the policy is replaced: disconnect ends it \
+              with 0x87 and a Reason String that names the Topic Filter, as 5.0 has no other way to tell; with keep the subscription is gone, \
+              and nothing is said. JSON clients are told and stay, older clients stay.",
+    },
+    Key {
         name: "long_client_ids",
         kind: Kind::Flag,
         default: Some("false"),
@@ -672,11 +681,26 @@ const LIMITS: &[Key] = &[
               One that waits for its acknowledgements is never closed for it.",
     },
     Key {
+        name: "drain_window",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("5s"),
+        example: None,
+        doc: "Over which time at most a stopping server spreads its goodbyes, and tells its clients to come back, so that they do not all \
+              do so at once; half of `drain_timeout` if that is less. A few are told at once.",
+    },
+    Key {
+        name: "handover_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("1m"),
+        example: None,
+        doc: "How long a successor that SIGUSR2 has started may take until it serves; otherwise it is stopped, and this process serves on.",
+    },
+    Key {
         name: "drain_timeout",
         kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
         default: Some("10s"),
         example: None,
-        doc: "How long a stopping server waits for its clients to leave once they are told.",
+        doc: "How long a stopping server waits for its clients to leave, from the first goodbye.",
     },
 ];
 

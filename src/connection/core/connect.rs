@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::authentication::TOKEN_TOPIC;
-use super::{Core, Enhanced, Environment, Established, Gate, Output, Problem, State, Turn, Window};
+use super::{Core, Enhanced, Environment, Established, Gate, Identity, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::connection::roster::{Newcomer, NoPlace, Presence};
@@ -16,8 +16,8 @@ use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
 use crate::mqtt::codec;
 use crate::mqtt::packet::{ConnAck, Connect, Will};
 use crate::mqtt::property::ConnAckProperties;
-use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
-use crate::policy::{Allowance, Policy};
+use crate::mqtt::{ClientId, Packet, ReasonCode, TopicFilter, Version};
+use crate::policy::Allowance;
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
@@ -53,12 +53,11 @@ impl Core {
         turn: &mut Turn<'_>,
     ) {
         let environment = turn.environment;
-        let policy = environment.policy.load();
-        let entered = bind(&policy, principal, &connect.client_id, environment).and_then(|gate| {
+        let entered = bind(principal, &connect.client_id, environment).and_then(|gate| {
             let presence = self.enter(now, &connect, principal, gate.allowance(), environment)?;
             match presence.client_id().as_str() {
                 client_id if *client_id == *connect.client_id => Ok((gate, presence)),
-                client_id => Ok((bind(&policy, principal, client_id, environment)?, presence)),
+                client_id => Ok((bind(principal, client_id, environment)?, presence)),
             }
         });
         let (mut gate, presence) = match entered {
@@ -93,7 +92,7 @@ impl Core {
         }
         let request = OpenSession {
             client_id: presence.client_id().clone(),
-            owner: Arc::clone(&principal.username),
+            owner: Arc::clone(gate.identity()) as _,
             clean_start: connect.clean_start,
             expiry_interval_s,
             receive_maximum: connect.properties.receive_maximum.map_or(u16::MAX, Into::into),
@@ -127,15 +126,21 @@ impl Core {
             may_extend_session: expiry_interval_s > 0,
             enhanced: Enhanced::of(&connect, principal, self.manner),
         };
-        if opened.session_present {
-            established.rejudge(now, turn);
+        let mut revoked = opened.revoked;
+        // A new session has nothing yet, but its owner may have become unwelcome while it was opened.
+        if opened.session_present || established.gate.is_out_of_date() {
+            revoked.extend(established.rejudge(now, false, turn).subscriptions);
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;
+        tell_revoked(&revoked, &connect, &mut connack);
         let keep_alive_s = connack.properties.server_keep_alive_s.unwrap_or(connect.keep_alive_s);
         super::ConnectionCounters::count(&environment.counters.connected);
         turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
         turn.outputs.push_back(Output::Established { keep_alive_s, expires_at: principal.expires_at });
+        if self.manner.is_forgiving {
+            turn.outputs.extend(revoked.into_iter().map(Output::Revoked));
+        }
         turn.outputs.push_back(Output::Pump);
     }
 
@@ -193,13 +198,8 @@ impl Core {
 }
 
 /// What the policy lets a client do that is known to be `principal`.
-fn bind(
-    policy: &Arc<Policy>,
-    principal: &Principal,
-    client_id: &str,
-    environment: &Environment,
-) -> Result<Gate, Problem> {
-    Gate::new(policy, principal, client_id).map_err(|error| {
+fn bind(principal: &Principal, client_id: &str, environment: &Environment) -> Result<Gate, Problem> {
+    Gate::new(Identity::new(principal.clone(), client_id, &environment.policy)).map_err(|error| {
         super::ConnectionCounters::count(&environment.counters.connects_denied);
         tracing::debug!(%client_id, user = %principal.username, %error, "identity refused");
         let words = "this user name or Client Identifier cannot stand in a topic, which the server needs it for";
@@ -239,6 +239,23 @@ fn expiry_told(principal: &Principal, now: Instant) -> Option<(Box<str>, Box<str
     let left = principal.expires_at?.saturating_duration_since(now);
     Some((EXPIRY_PROPERTY.into(), left.as_secs().to_string().into()))
 }
+
+/// Tells a client that comes back which of its session's Subscriptions it has lost. A courtesy: nothing of it where there is no room.
+fn tell_revoked(revoked: &[TopicFilter], connect: &Connect, connack: &mut ConnAck) {
+    let properties = &mut connack.properties.user_properties;
+    let before = properties.len();
+    let told = revoked.iter().take(REVOKED_TOLD_MAX);
+    properties.extend(told.map(|filter| (REVOKED_PROPERTY.into(), filter.as_str().into())));
+    if !revoked.is_empty() && !takes(connect, connack) {
+        connack.properties.user_properties.truncate(before);
+    }
+}
+
+/// The User Property of CONNACK that names a Subscription which the policy has taken from the session.
+const REVOKED_PROPERTY: &str = "revoked";
+
+/// Such User Properties of one CONNACK.
+const REVOKED_TOLD_MAX: usize = 32;
 
 /// The User Property of CONNACK that says in how many seconds the client's token expires.
 const EXPIRY_PROPERTY: &str = "token-expires-in-s";

@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::*;
@@ -13,6 +12,7 @@ use crate::engine::message::{Delivered, Delivery};
 use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
 use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
 use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+use crate::policy::Policy;
 
 mod authentication;
 
@@ -62,6 +62,11 @@ impl Outlet for Seen {
         Delivered::Appended { first: false }
     }
 
+    fn revoked(&self, filter: &TopicFilter) -> Delivered {
+        self.push(format!("revoked {filter}"));
+        Delivered::Appended { first: false }
+    }
+
     fn close(&self, reason: ReasonCode) {
         self.push(format!("asked to close: {}", reason.name()));
     }
@@ -98,7 +103,7 @@ impl House {
         Self {
             environment: Environment {
                 engine: Arc::new(Engine::new(EngineConfig::default(), hasher)),
-                policy: ArcSwap::from_pointee(policy),
+                policy: Policies::new(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
                 roster: Arc::default(),
@@ -197,6 +202,7 @@ impl Client<'_> {
                     self.seen.push(format!("held for {} ms", until.duration_since(self.house.now).as_millis()));
                 }
                 Output::Slowed => self.seen.push("slowed".to_owned()),
+                Output::Revoked(filter) => self.seen.push(format!("revoked {filter}")),
                 Output::Authenticate(_) | Output::Renewed { .. } => {}
             }
         }
@@ -792,14 +798,14 @@ fn who_waits_for_connack_while_the_server_stops_is_told_in_it() {
         let mut client = house.client(Manner::MQTT);
         // Its credentials are still being looked at.
         assert!(client.send(Packet::Connect(Box::new(connect("c", version)))).is_empty());
-        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown.into(), turn));
         assert_eq!(client.said(), ["CONNACK Server unavailable present=false", "close: Server unavailable"]);
         assert_eq!(client.words(), ["the server is shutting down; connect again later"]);
         client.act(|core, now, outlet, turn| core.authenticated(now, Ok(Principal::user("anna")), outlet, turn));
         assert!(client.said().is_empty(), "too late");
     }
     let mut silent = house.client(Manner::MQTT);
-    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown.into(), turn));
     assert_eq!(silent.said(), ["close: Server shutting down"]);
 }
 

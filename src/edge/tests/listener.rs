@@ -116,7 +116,9 @@ async fn an_address_in_use_is_a_fault_that_names_the_listener() {
     let url = format!("mqtt://{address}");
     let listeners = vec![ListenerConfig::new(url.clone(), Scheme::Mqtt, address); 2];
     let handoff: Handoff = Arc::new(drop);
-    let faults = Edge::bind(EdgeConfig { listeners, ..EdgeConfig::default() }, handoff, Arc::default()).err();
+    let faults =
+        Edge::bind(EdgeConfig { listeners, ..EdgeConfig::default() }, &Inherited::default(), handoff, Arc::default())
+            .err();
     let faults = faults.expect("the address is taken");
     assert!(faults.len() == 2 && faults[0].found.contains(&url), "{faults:?}");
 }
@@ -134,7 +136,8 @@ async fn a_panic_behind_one_connection_leaves_the_others() {
     let listeners = vec![ListenerConfig::new("mqtt://127.0.0.1:0", Scheme::Mqtt, address)];
     let counters = Arc::new(EdgeCounters::default());
     let config = EdgeConfig { listeners, ..EdgeConfig::default() };
-    let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
+    let edge =
+        Edge::bind(config, &Inherited::default(), handoff, Arc::clone(&counters)).expect("the configuration is sound");
     let address = edge.local_addresses()[0].1;
     tokio::spawn(edge.run(std::future::pending()));
     let mut first = TcpStream::connect(address).await.expect("the listener accepts");

@@ -79,6 +79,28 @@ fn of_several_roles_the_most_generous_rate_holds() {
 }
 
 #[test]
+fn limits_follow_the_policy() {
+    let house = limited();
+    let mut client = log_in(&house, "slow", Version::V5);
+    client.publish_at(0, false, QoS::AtMostOnce);
+    assert_eq!(client.publish_at(0, false, QoS::AtMostOnce), ["held for 500 ms"]);
+    let swap = |from: &str, to: &str| {
+        house.environment.policy.store(Arc::new(Policy::parse(&LIMITED.replace(from, to), "policy.yaml").unwrap()));
+    };
+    // What was spent stays spent, at the new rate.
+    swap("messages_per_s: 2", "messages_per_s: 1, subscriptions_max: 0");
+    assert_eq!(client.publish_at(1000, false, QoS::AtMostOnce), ["held for 2000 ms"]);
+    assert_eq!(client.send(subscribe(&["open/a"], QoS::AtMostOnce)), ["SUBACK [QuotaExceeded]"]);
+    swap("slow: { messages_per_s: 2 }", "slow: { retain: false }");
+    for _ in 0..100 {
+        assert_eq!(client.publish_at(2000, false, QoS::AtMostOnce), [""; 0]);
+    }
+    assert_eq!(client.send(subscribe(&["open/a"], QoS::AtMostOnce)), ["SUBACK [Success]"]);
+    swap("slow: { messages_per_s: 2 }", "slow: { messages_per_s: 1 }");
+    assert_eq!(client.publish_at(3000, false, QoS::AtMostOnce), ["held for 4000 ms"]);
+}
+
+#[test]
 fn being_ahead_for_too_long_ends_the_connection_but_not_of_who_waits_for_acknowledgements() {
     let house = limited();
     for (qos, version) in
