@@ -38,8 +38,7 @@ pub struct DeliveryCheck {
 
 impl Access {
     pub(super) fn new(policy: Arc<Compiled>, roles: Vec<usize>, values: Vec<Option<Box<str>>>) -> Self {
-        let allowances = roles.iter().map(|&role| policy.roles[role].allowance);
-        let allowance = allowances.fold(Allowance::default(), Allowance::with);
+        let allowance = policy.allowance(&roles);
         Self { bound: Arc::new(Bound { policy, roles: roles.into(), values: values.into(), allowance }) }
     }
 

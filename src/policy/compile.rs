@@ -265,6 +265,15 @@ impl Compiled {
         roles
     }
 
+    /// How much somebody may do in all who has these roles.
+    pub(super) fn allowance(&self, roles: &[usize]) -> Allowance {
+        roles.iter().map(|&role| self.roles[role].allowance).fold(Allowance::default(), Allowance::with)
+    }
+
+    pub(super) fn allowance_of(&self, who: &Principal) -> Allowance {
+        self.allowance(&self.roles_of(who))
+    }
+
     /// What `used` takes from the identity, if it can stand as one level.
     fn value<'w>(&self, used: &Use, who: &'w Principal, client_id: &'w str) -> Result<&'w str, BindError> {
         self.check(used, self.placeholders[used.placeholder].value_of(who, client_id))

@@ -89,10 +89,21 @@ impl Allowance {
         self.messages_per_s.limit().is_some() || self.bytes_per_s.limit().is_some()
     }
 
+    /// All there is, by key.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, Quota); 4] {
+        let [messages, bytes, subscriptions, connections] = ALLOWANCE_KEYS;
+        [
+            (messages, self.messages_per_s),
+            (bytes, self.bytes_per_s),
+            (subscriptions, self.subscriptions_max),
+            (connections, self.connections_max),
+        ]
+    }
+
     /// What is said, by key.
     pub fn said(&self) -> impl Iterator<Item = (&'static str, Quota)> {
-        let all = [self.messages_per_s, self.bytes_per_s, self.subscriptions_max, self.connections_max];
-        ALLOWANCE_KEYS.into_iter().zip(all).filter(|(_, quota)| *quota != Quota::Unsaid)
+        self.all().into_iter().filter(|(_, quota)| *quota != Quota::Unsaid)
     }
 }
 

@@ -74,7 +74,8 @@ impl Core {
             refusal.count(&environment.counters);
             let words = format!("Will Message: {}", refusal.words());
             let verdict = gate.describe_refusal(&refusal, &will.topic);
-            tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
+            let user = &*principal.username;
+            tracing::debug!(client_id = %connect.client_id, user, topic = %will.topic, %verdict, "Will denied");
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
@@ -163,7 +164,7 @@ impl Core {
         };
         let is_available = |id: &ClientId| environment.engine.is_available(now, id, &principal.username);
         environment.roster.enter(now, newcomer, &config.roster, is_available).map_err(|no_place| {
-            tracing::debug!(client_id = %connect.client_id, user = %principal.username, ?no_place, "connection refused");
+            tracing::debug!(client_id = %connect.client_id, user = &*principal.username, ?no_place, "CONNECT refused");
             refusal_without_place(no_place, environment)
         })
     }
@@ -201,7 +202,7 @@ impl Core {
 fn bind(principal: &Principal, client_id: &str, environment: &Environment) -> Result<Gate, Problem> {
     Gate::new(Identity::new(principal.clone(), client_id, &environment.policy)).map_err(|error| {
         super::ConnectionCounters::count(&environment.counters.connects_denied);
-        tracing::debug!(%client_id, user = %principal.username, %error, "identity refused");
+        tracing::debug!(%client_id, user = &*principal.username, verdict = %error, "CONNECT denied");
         let words = "this user name or Client Identifier cannot stand in a topic, which the server needs it for";
         Problem::new(ReasonCode::NotAuthorized, words)
     })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::identity::Identity;
 use super::{ConnectionCounters, Environment, envelopes};
-use crate::engine::message::DeliveryCheck;
+use crate::engine::message::{DeliveryCheck, Owner};
 use crate::mqtt::packet::Will;
 use crate::mqtt::{QoS, ReasonCode, TopicFilter};
 use crate::policy::envelope::{EnvelopeFault, Opened};
@@ -73,6 +73,11 @@ impl Gate {
 
     pub(super) fn identity(&self) -> &Arc<Identity> {
         &self.identity
+    }
+
+    /// Who it is, for the log.
+    pub(super) fn user(&self) -> &str {
+        self.identity.name()
     }
 
     /// How much the client may do in all, whatever the topic.

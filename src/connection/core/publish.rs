@@ -155,7 +155,8 @@ impl Established {
             Err(refusal) => {
                 refusal.count(&environment.counters);
                 let verdict = self.gate.describe_refusal(&refusal, &topic);
-                tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
+                let (client_id, user) = (self.session.client_id(), self.gate.user());
+                tracing::debug!(%client_id, user, %topic, %verdict, "publish denied");
                 if dup && refusal.is_replay() {
                     // An honest client that has missed our PUBACK: its message went on the first time, and does not again.
                     ReasonCode::Success

@@ -72,7 +72,8 @@ impl Established {
             SubscribeVerdict::Refused(verdict) => {
                 ConnectionCounters::count(&turn.environment.counters.subscriptions_denied);
                 let verdict = self.gate.describe(verdict);
-                tracing::debug!(client_id = %self.session.client_id(), %filter, %verdict, "subscription denied");
+                let (client_id, user) = (self.session.client_id(), self.gate.user());
+                tracing::debug!(%client_id, user, %filter, %verdict, "subscription denied");
                 // 3.1.1 spells every failure 0x80; the codec sees to that.
                 return Err(Problem::new(
                     ReasonCode::NotAuthorized,
