@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
+use super::certificate::{CertificateName, ClientCertificate, Unusable};
 use super::jwt::{JwtConfig, Rejected, TokenCounters, Verifier, token};
 use super::mechanism::Mechanisms;
 use super::scram::KEY_BYTES;
@@ -27,7 +29,10 @@ pub struct AuthConfig {
     pub passwords: Option<PathBuf>,
     /// Which tokens are taken, if any.
     pub jwt: Option<JwtConfig>,
-    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least.
+    /// Which name of a verified client certificate is the username; `None` (the default): a certificate says nothing of who it is.
+    pub certificates: Option<CertificateName>,
+    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least, and a
+    /// request's token before the certificate of its connection, as it is the more particular one.
     pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
     pub hashing_max: usize,
@@ -35,7 +40,14 @@ pub struct AuthConfig {
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { anonymous: false, passwords: None, jwt: None, order: Method::ALL.to_vec(), hashing_max: 2 }
+        Self {
+            anonymous: false,
+            passwords: None,
+            jwt: None,
+            certificates: None,
+            order: Method::ALL.to_vec(),
+            hashing_max: 2,
+        }
     }
 }
 
@@ -43,17 +55,19 @@ impl Default for AuthConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Jwt,
+    Certificates,
     Passwords,
 }
 
 impl Method {
-    pub const ALL: [Self; 2] = [Self::Jwt, Self::Passwords];
+    pub const ALL: [Self; 3] = [Self::Jwt, Self::Certificates, Self::Passwords];
 
     /// As the configuration calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Certificates => "certificates",
             Self::Passwords => "passwords",
         }
     }
@@ -105,6 +119,7 @@ pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
     tokens: Option<Arc<Verifier>>,
+    certificates: Option<CertificateName>,
     order: Vec<Method>,
     mechanisms: Mechanisms,
     lasting: Lasting,
@@ -156,7 +171,8 @@ impl Authenticator {
         let tokens = config.jwt.map(|jwt| Verifier::counting(jwt, token_counters())).transpose();
         match (passwords, tokens) {
             (Ok(passwords), Ok(tokens)) => {
-                Ok(Self::with_methods(config.anonymous, passwords, tokens, config.order, lasting))
+                let made = Self::with_methods(config.anonymous, passwords, tokens, config.order, lasting);
+                Ok(Self { certificates: config.certificates, ..made })
             }
             (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
         }
@@ -181,6 +197,7 @@ impl Authenticator {
             mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref(), lasting.scram_secret),
             passwords,
             tokens,
+            certificates: None,
             order,
             lasting,
         }
@@ -200,6 +217,10 @@ impl Authenticator {
             // Half of a pair is not "no credentials".
             (None, _) => Some(self.count(Err(Refused::BadCredentials))),
             (Some(Claim::Password(..)), _) => None,
+            // Nothing goes beside it.
+            (Some(Claim::Certificate(certificate, name, username)), _) => {
+                Some(self.count(identify(certificate, name, username)))
+            }
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
                 Err(Rejected::UnknownKey) => None,
                 // Another method may know better, in a time of its own.
@@ -228,6 +249,7 @@ impl Authenticator {
                     tokens.count(answer.as_ref().map_err(|rejected| *rejected));
                     answer.map_err(|_| Refused::BadCredentials)
                 }
+                Claim::Certificate(certificate, name, username) => identify(certificate, name, username),
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
@@ -241,8 +263,9 @@ impl Authenticator {
         self.count(Err(refused))
     }
 
-    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the upgrade request
-    /// said; that is not looked at then.
+    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the connection
+    /// brings along; that is not looked at then. Of what it brings, the token of a request and a certificate, the first in the order counts:
+    /// neither makes the other good.
     fn claims<'a>(&'a self, credentials: &'a Credentials) -> impl Iterator<Item = Claim<'a>> {
         let username = credentials.username.as_deref();
         let password = match (&self.passwords, username, &credentials.password) {
@@ -256,8 +279,22 @@ impl Authenticator {
             (Some(tokens), None, Some(token)) => Some(Claim::Token(tokens, token.as_bytes(), username)),
             _ => None,
         };
+        let brings_token = credentials.password.is_none() && token.is_some();
+        let place = |method| self.order.iter().position(|&other| other == method);
+        let is_certificate_first = match (place(Method::Certificates), place(Method::Jwt)) {
+            (Some(certificates), Some(jwt)) => certificates < jwt,
+            (_, jwt) => jwt.is_none(),
+        };
+        let certificate = match (self.certificates, &credentials.certificate, &credentials.password) {
+            (Some(name), Some(certificate), None) if !brings_token || is_certificate_first => {
+                Some(Claim::Certificate(certificate, name, username))
+            }
+            _ => None,
+        };
+        let token = token.filter(|_| certificate.is_none());
         self.order.iter().filter_map(move |method| match method {
             Method::Jwt => token,
+            Method::Certificates => certificate,
             Method::Passwords => password,
         })
     }
@@ -265,7 +302,9 @@ impl Authenticator {
     /// Whether there is anything in `credentials` that a configured method could look at, or half of it.
     fn brings_any(&self, credentials: &Credentials) -> bool {
         let is_said = credentials.username.is_some() || credentials.password.is_some();
-        is_said || (self.tokens.is_some() && credentials.token.is_some())
+        is_said
+            || (self.tokens.is_some() && credentials.token.is_some())
+            || (self.certificates.is_some() && credentials.certificate.is_some())
     }
 
     async fn verify_password(
@@ -327,7 +366,13 @@ impl Authenticator {
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
-        self.passwords.is_some() || self.tokens.is_some()
+        self.passwords.is_some() || self.tokens.is_some() || self.certificates.is_some()
+    }
+
+    /// Whether a client certificate says who its client is.
+    #[must_use]
+    pub fn takes_certificates(&self) -> bool {
+        self.certificates.is_some()
     }
 
     /// Whether a client without credentials comes in, as `anonymous`.
@@ -399,6 +444,21 @@ enum Claim<'a> {
     /// With the User Name beside it.
     Token(&'a Verifier, &'a [u8], Option<&'a str>),
     Password(&'a Arc<PasswordFile>, &'a str, &'a Bytes),
+    /// With the User Name beside it.
+    Certificate(&'a ClientCertificate, CertificateName, Option<&'a str>),
+}
+
+/// Whose certificate it is. Why it is nobody's is for the operator, who signed it or had it signed.
+fn identify(
+    certificate: &ClientCertificate,
+    name: CertificateName,
+    username: Option<&str>,
+) -> Result<Principal, Refused> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    certificate.principal(name, username, since_epoch, Instant::now()).map_err(|reason: Unusable| {
+        tracing::info!(subject = %certificate.subject, serial = %certificate.serial, %reason, "Client certificate refused");
+        Refused::BadCredentials
+    })
 }
 
 /// A place among those who wait, given back when dropped.
@@ -435,7 +495,14 @@ mod tests {
 
     fn credentials(username: Option<&str>, password: Option<&str>) -> Credentials {
         let password = password.map(|password| Bytes::copy_from_slice(password.as_bytes()));
-        Credentials { username: username.map(Into::into), password, token: None, client_id: "c".into(), address: None }
+        Credentials {
+            username: username.map(Into::into),
+            password,
+            token: None,
+            certificate: None,
+            client_id: "c".into(),
+            address: None,
+        }
     }
 
     async fn outcome(authenticator: &Authenticator, username: Option<&str>, password: Option<&str>) -> String {
@@ -538,6 +605,68 @@ mod tests {
             assert_eq!(verifier.counters().accepted.load(Ordering::Relaxed), 6);
             let rejected = |reason| verifier.counters().rejected(reason);
             assert_eq!((rejected(Rejected::Username), rejected(Rejected::Signature)), (3, 3));
+        }
+    }
+
+    /// A certificate beside every other way to say who one is.
+    #[tokio::test]
+    async fn a_certificate_speaks_for_who_says_nothing() {
+        const BAD: &str = "bad username or password";
+        let certificate = |name: &str| {
+            let made = |params: &mut rcgen::CertificateParams| {
+                params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            };
+            Arc::new(super::super::certificate::tests::made(made))
+        };
+        let (jwks, token) = jwt::tests::key_file_and_token("alice");
+        let folder = tempfile::tempdir().unwrap();
+        let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
+        std::fs::write(&keys, jwks).unwrap();
+        std::fs::write(&passwords, PASSWORDS).unwrap();
+        let config = AuthConfig {
+            anonymous: true,
+            passwords: Some(passwords),
+            jwt: Some(JwtConfig { keys, rules: jwt::Rules::default(), refresh: std::time::Duration::from_secs(3600) }),
+            certificates: Some(CertificateName::SubjectCn),
+            ..AuthConfig::default()
+        };
+        let last = Authenticator::new(config.clone()).unwrap();
+        let first = Authenticator::new(AuthConfig {
+            order: vec![Method::Certificates, Method::Jwt, Method::Passwords],
+            ..config.clone()
+        })
+        .unwrap();
+        let alone = Authenticator::new(AuthConfig { passwords: None, jwt: None, ..config.clone() }).unwrap();
+        let without = Authenticator::new(AuthConfig { certificates: None, ..config }).unwrap();
+        let (t, w) = (Some(&*token), Some("correct horse"));
+        let device = Some("device");
+        for (shown, username, password, request, of_last, of_first, of_alone, of_without) in [
+            (device, None, None, None, "user device", "user device", "user device", "anonymous"),
+            (device, Some(""), None, None, "user device", "user device", "user device", BAD),
+            (device, Some("device"), None, None, "user device", "user device", "user device", BAD),
+            (device, Some("client"), None, None, BAD, BAD, BAD, BAD),
+            // What CONNECT says goes before it, be it right or wrong.
+            (device, Some("client"), w, None, "user client", "user client", BAD, "user client"),
+            (device, Some("client"), Some("wrong"), None, BAD, BAD, BAD, BAD),
+            (device, None, t, None, "user alice", "user alice", BAD, "user alice"),
+            // Of what the connection brings, the order decides, and the other one is no excuse.
+            (device, None, None, t, "user alice", "user device", "user device", "user alice"),
+            (device, None, None, Some("no.to.ken"), BAD, "user device", "user device", BAD),
+            (Some("anonymous"), None, None, None, BAD, BAD, BAD, "anonymous"),
+            (Some("anonymous"), None, None, t, "user alice", BAD, BAD, "user alice"),
+            (None, None, None, None, "anonymous", "anonymous", "anonymous", "anonymous"),
+        ] {
+            let credentials = Credentials {
+                token: request.map(Token::new),
+                certificate: shown.map(certificate),
+                ..credentials(username, password)
+            };
+            for (authenticator, expected) in
+                [(&last, of_last), (&first, of_first), (&alone, of_alone), (&without, of_without)]
+            {
+                let found = told(authenticator.authenticate(credentials.clone()).await);
+                assert_eq!(found, expected, "{shown:?} {username:?} {password:?} {request:?}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::units::{format_duration, format_size};
 use super::{Loaded, Request, environment, load};
 use crate::auth::AuthConfig;
 use crate::connection::{ConnectionConfig, Revoked};
-use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
+use crate::edge::{CertificateSource, EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::LogConfig;
@@ -46,7 +46,7 @@ fn the_built_in_default_is_what_the_interface_promises() {
     let listeners: Vec<_> =
         config.edge.listeners.iter().map(|listener| (listener.scheme, listener.address.to_string())).collect();
     assert_eq!(listeners, [(Scheme::Https, "127.0.0.1:8443".to_owned()), (Scheme::Mqtt, "127.0.0.1:1883".to_owned())]);
-    assert_eq!(config.edge.tls, TlsConfig::Development { directory: "certs/dev".into() });
+    assert_eq!(config.edge.tls.certificates, CertificateSource::Development { directory: "certs/dev".into() });
     let routes: Vec<_> = config.edge.routes.into_iter().map(|route| (route.path, route.action)).collect();
     let prefix = |text: &str| PathMatch::Prefix(text.to_owned());
     let expected = [
@@ -85,7 +85,7 @@ fn paths_are_relative_to_what_names_them() {
     assert_eq!(config.policy, Some("/etc/policy.yaml".into()));
     let RouteAction::Files { root, .. } = &config.edge.routes[0].action else { panic!("{:?}", config.edge.routes) };
     assert_eq!(*root, directory.join("public"));
-    let TlsConfig::Files(files) = &config.edge.tls else { panic!("{:?}", config.edge.tls) };
+    let CertificateSource::Files(files) = &config.edge.tls.certificates else { panic!("{:?}", config.edge.tls) };
     assert_eq!(files[0].certificate, Path::new("a.pem"));
 }
 
@@ -98,7 +98,9 @@ fn a_listener_may_differ() {
     let [shared, own] = &config.edge.listeners[..] else { panic!("{:?}", config.edge.listeners) };
     assert_eq!((&shared.tls, &shared.routes), (&None, &None));
     assert_eq!(own.routes.as_deref().map(<[_]>::len), Some(1));
-    let Some(TlsConfig::Files(files)) = &own.tls else { panic!("{:?}", own.tls) };
+    let Some(CertificateSource::Files(files)) = own.tls.as_ref().map(|tls| &tls.certificates) else {
+        panic!("{:?}", own.tls)
+    };
     assert_eq!(files[0].key, file.unwrap().with_file_name("a.key"));
 }
 
@@ -242,4 +244,25 @@ fn load_text(text: Option<&str>, environment: &[(&str, &str)]) -> Result<Loaded,
         fault
     };
     load(Request { file, environment }).map_err(|faults| faults.into_iter().map(shorten).collect())
+}
+
+#[test]
+fn the_defaults_of_a_proxy_are_those_that_the_table_tells() {
+    let routes = schema::find(schema::ROOT, "routes").expect("a key of the table");
+    let Some(schema::Kind::List(item)) = routes.kind.of_shape(schema::Shape::List) else { panic!("a list") };
+    let proxy = item.keys().and_then(|keys| schema::find(keys, "proxy")).expect("a key of the table");
+    let told: String = proxy
+        .kind
+        .keys()
+        .expect("a mapping")
+        .iter()
+        .filter_map(|key| Some(format!(", {}: {}", key.name, key.default?)))
+        .collect();
+    let routes_of = |proxy: &str| {
+        let text = format!("listen: [http://127.0.0.1:80]\nroutes: [{{path: /, proxy: {proxy}}}]\n");
+        load_text(Some(&text), &[]).expect("the configuration is sound").config.edge.routes
+    };
+    let told = routes_of(&format!("{{to: http://127.0.0.1:81{told}}}"));
+    assert_eq!(told, routes_of("http://127.0.0.1:81"));
+    assert_eq!(told, routes_of("[http://127.0.0.1:81]"));
 }

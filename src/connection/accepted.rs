@@ -1,12 +1,13 @@
 //! What the edge hands over when every handshake below MQTT is done.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
 use super::roster::DuplicateClientId;
-pub use crate::auth::Token;
+pub use crate::auth::{ClientCertificate, Token};
 
 /// A transport that is ready to carry a dialect.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Accepted {
     pub token: Option<Token>,
     /// What its listener does with a Client Identifier that is taken, where it has a rule of its own.
     pub duplicate_client_id: Option<DuplicateClientId>,
+    /// The client certificate that the TLS handshake has verified.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// Its place among all that are open: keep it for as long as the connection lives.
     pub place: Place,
     /// Its seat among those who have proven nothing yet: drop it once CONNECT is accepted; close at once when it completes before.

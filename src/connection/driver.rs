@@ -85,8 +85,10 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, token, duplicate_client_id, place, handshake } = accepted;
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, token.is_some(), now));
+        let Accepted { stream, early, peer, protocol, token, certificate, duplicate_client_id, place, handshake } =
+            accepted;
+        let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, is_known, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,
@@ -98,7 +100,9 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())).with_token(token).with_duplicates(duplicate_client_id),
+            core: Core::new(manner, Some(peer.ip()))
+                .with_identity(token, certificate)
+                .with_duplicates(duplicate_client_id),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,

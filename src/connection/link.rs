@@ -82,8 +82,8 @@ pub(super) struct Attention {
 }
 
 impl Link {
-    /// `has_token`: the request that opened the WebSocket carried one.
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, has_token: bool, now: Instant) -> Self {
+    /// `is_known`: the client needs to say nothing, as the request that opened the WebSocket or the TLS handshake tells who it is.
+    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, is_known: bool, now: Instant) -> Self {
         let (socket, tls) = match stream {
             Stream::Plain(socket) => (socket, None),
             Stream::Tls(socket, tls) => (socket, Some(tls)),
@@ -92,7 +92,7 @@ impl Link {
         let config = &shared.environment.config;
         let patience = match protocol {
             // Its client is let in by whatever it says first, and may well have nothing to say for a while.
-            Protocol::JsonWebSocket if has_token || shared.authenticator.load().admits_anonymous() => {
+            Protocol::JsonWebSocket if is_known || shared.authenticator.load().admits_anonymous() => {
                 config.idle_timeout
             }
             _ => config.connect_timeout,

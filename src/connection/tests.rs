@@ -58,6 +58,7 @@ impl House {
             protocol,
             token: None,
             duplicate_client_id: None,
+            certificate: None,
             place,
             handshake,
         });

@@ -1,20 +1,27 @@
 //! What faces the network: listeners, TLS, HTTP, the WebSocket opening handshake, files and the demo page.
 //!
 //! The edge takes a TCP connection as far as the first byte of a dialect and hands it over as [`Accepted`]: the bare socket, the bare
-//! TLS state, and whatever was read past the last handshake. It answers every HTTP request that is not an upgrade itself.
+//! TLS state, whatever was read past the last handshake, and who is there as far as it is believed. It answers every HTTP request that is not an upgrade itself.
 //!
 //! Not here: what the bytes of a dialect mean (`dialect`), who the client is (`auth`), what it may do (`policy`).
 //!
 //! Invariants: the accept loop awaits no handshake; every step a peer takes part in has a deadline; memory before authentication is
-//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; after the hand-over nothing of HTTP is left.
+//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; nobody speaks
+//! for another's address but [`EdgeConfig::trusted_proxies`]; after the hand-over nothing of HTTP is left.
 
+mod address_limits;
+mod certificates;
 pub mod config;
 mod counters;
 mod development_certificate;
+pub mod forwarded;
 mod handshake;
 mod http;
 mod inherited;
+mod introduction;
 mod listener;
+pub mod networks;
+pub mod proxy_protocol;
 mod refusals;
 mod tls;
 mod transport;
@@ -24,21 +31,27 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
+pub use certificates::{ListenerCertificates, Reloaded};
 pub use config::{
-    CertificateFiles, EdgeConfig, EdgeLimits, ListenerConfig, OriginRule, PathMatch, RouteAction, RouteConfig, Scheme,
-    TlsConfig, TokenSources,
+    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits,
+    ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,
+    RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use inherited::Inherited;
+pub use networks::{Network, NotNetwork};
 
+use self::address_limits::Addresses;
+use self::certificates::Loaded;
 use self::handshake::Steps;
 use self::http::Site;
+use self::introduction::Proxies;
 use self::listener::Listener;
 use self::refusals::Refusals;
-use self::tls::Tls;
 use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
 
@@ -48,6 +61,7 @@ pub type Handoff = Arc<dyn Fn(Accepted) + Send + Sync>;
 /// All listeners, bound, and all they need.
 pub struct Edge {
     listeners: Vec<(Listener, Shown)>,
+    certificates: ListenerCertificates,
     development_ca: Option<PathBuf>,
     steps: Arc<Steps>,
 }
@@ -66,31 +80,44 @@ impl Edge {
         counters: Arc<EdgeCounters>,
     ) -> Result<Self, Vec<Fault>> {
         let (mut listeners, mut faults) = (Vec::new(), Vec::new());
-        let built = build(&config, Tls::load).map_err(|found| faults.extend(found)).ok();
+        let certificates = Loaded::read(&config, true, SystemTime::now()).map_err(|found| faults.extend(found)).ok();
+        let sites = sites(&config).map_err(|found| faults.extend(found)).ok();
         for (index, listener) in config.listeners.iter().enumerate() {
             match Listener::bind(listener, index, config.limits.backlog, inherited) {
                 Ok(listener) => listeners.push(listener),
                 Err(fault) => faults.push(fault),
             }
         }
-        let (Some((shown, development_ca)), true) = (built, faults.is_empty()) else { return Err(faults) };
+        let (Some(loaded), Some(sites), true) = (certificates, sites, faults.is_empty()) else { return Err(faults) };
+        let certificates =
+            ListenerCertificates::new(&config, &loaded, Arc::clone(&counters)).map_err(|fault| vec![fault])?;
+        let shown = sites.into_iter().zip(&config.listeners).enumerate().map(|(index, (site, listener))| Shown {
+            tls: certificates.of(index),
+            site,
+            duplicate_client_id: listener.duplicate_client_id,
+        });
         let listeners = listeners.into_iter().zip(shown).collect();
+        let development_ca = loaded.development_ca();
         let limits = config.limits;
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
-        let steps = Arc::new(Steps { limits, handshakes, handoff, counters, refusals: Refusals::default() });
-        Ok(Self { listeners, development_ca, steps })
+        let hasher = ahash::RandomState::new();
+        let (exempt, now) = (config.trusted_proxies.clone(), Instant::now());
+        let addresses = Addresses::new(limits.addresses.clone(), exempt, now, &hasher);
+        let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
+        let refusals = Refusals::default();
+        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
+        Ok(Self { listeners, certificates, development_ca, steps })
     }
 
     /// Reads what [`Edge::bind`] would read and builds what it would build, but binds nothing and makes no certificate.
     ///
     /// # Errors
-    /// Every fault that was found.
+    /// Every fault that was found, and every warning, which would keep nothing from starting.
     pub fn check(config: &EdgeConfig) -> Result<(), Vec<Fault>> {
-        let load = |tls: &TlsConfig, key: &str| match tls {
-            TlsConfig::Files(_) => Tls::load(tls, key),
-            TlsConfig::Development { .. } => Ok(Tls::none()),
-        };
-        build(config, load).map(drop)
+        let certificates = Loaded::read(config, false, SystemTime::now()).map(Loaded::into_warnings);
+        let mut faults = certificates.unwrap_or_else(std::convert::identity);
+        faults.extend(sites(config).err().into_iter().flatten());
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// Every listener with the address it has really got, in the order of the configuration.
@@ -105,6 +132,12 @@ impl Edge {
     /// There are no file descriptors left.
     pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         self.listeners.iter().map(|(listener, _)| listener.socket().try_clone().map(Into::into)).collect()
+    }
+
+    /// The certificates of all listeners, for whoever is to renew them while the edge runs.
+    #[must_use]
+    pub fn certificates(&self) -> ListenerCertificates {
+        self.certificates.clone()
     }
 
     /// The certificate to trust, where a development certificate is in use.
@@ -145,7 +178,7 @@ impl Drain {
     }
 }
 
-/// What a listener shows to those who come: its certificates and its routes.
+/// What a listener shows to those who come: its certificates, its routes, and its rule for a Client Identifier that is taken.
 #[derive(Clone)]
 pub(crate) struct Shown {
     pub(crate) tls: Option<tls::Shared>,
@@ -153,33 +186,21 @@ pub(crate) struct Shown {
     pub(crate) duplicate_client_id: Option<DuplicateClientId>,
 }
 
-/// What each listener shows, in their order, with the authority of the development certificate where that is in use.
-fn build(
-    config: &EdgeConfig,
-    load: impl Fn(&TlsConfig, &str) -> Result<Tls, Vec<Fault>>,
-) -> Result<(Vec<Shown>, Option<PathBuf>), Vec<Fault>> {
+/// The routes that each listener shows, in their order.
+fn sites(config: &EdgeConfig) -> Result<Vec<Arc<Site>>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut keep = |found: Vec<Fault>| faults.extend(found);
-    let shares_tls = |listener: &ListenerConfig| listener.scheme.is_tls() && listener.tls.is_none();
-    // Files that are named must be sound even while no listener shows them.
-    let needs_tls = config.listeners.iter().any(shares_tls) || matches!(config.tls, TlsConfig::Files(_));
-    let tls = if needs_tls { load(&config.tls, "tls") } else { Ok(Tls::none()) }.map_err(&mut keep).ok();
     let site = |routes: &[RouteConfig], key: &str| {
         Site::new(routes, &config.origins, config.tokens.as_ref(), key).map(Arc::new)
     };
-    let shared_site = site(&config.routes, "routes").map_err(&mut keep).ok();
-    let mut shown = Vec::new();
+    let shared = site(&config.routes, "routes").map_err(&mut keep).ok();
+    let mut sites = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
-        let own_tls = listener.tls.as_ref().map(|tls| load(tls, &format!("listen[{index}].tls")));
-        let own_site = listener.routes.as_ref().map(|routes| site(routes, &format!("listen[{index}].routes")));
-        let own_tls = own_tls.transpose().map_err(&mut keep).ok().flatten();
-        let own_site = own_site.transpose().map_err(&mut keep).ok().flatten();
-        let certificates = own_tls.as_ref().or(tls.as_ref()).and_then(|tls| tls.config(listener.scheme));
-        let duplicate_client_id = listener.duplicate_client_id;
-        let site = own_site.or(shared_site.clone());
-        shown.extend(site.map(|site| Shown { tls: certificates, site, duplicate_client_id }));
+        let own = listener.routes.as_ref().map(|routes| site(routes, &format!("listen[{index}].routes")));
+        let own = own.transpose().map_err(&mut keep).ok().flatten();
+        sites.extend(own.or(shared.clone()));
     }
-    if faults.is_empty() { Ok((shown, tls.and_then(|tls| tls.development_ca))) } else { Err(faults) }
+    if faults.is_empty() { Ok(sites) } else { Err(faults) }
 }
 
 #[cfg(test)]

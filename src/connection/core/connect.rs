@@ -36,6 +36,7 @@ impl Core {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
             token: self.token.take(),
+            certificate: self.certificate.take(),
             client_id: connect.client_id.clone(),
             address: self.address,
         }));

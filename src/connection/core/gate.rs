@@ -202,7 +202,8 @@ impl Refusal {
         match self {
             Self::Envelope(EnvelopeFault::Shape(_)) => ReasonCode::PayloadFormatInvalid,
             Self::Envelope(EnvelopeFault::WindowFull) => ReasonCode::QuotaExceeded,
-            Self::Verdict { .. } | Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
+            Self::Verdict { verdict, .. } => verdict.reason_code(),
+            Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
         }
     }
 

@@ -33,7 +33,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{Credentials, Principal, Proof, Refused, Token};
+use crate::auth::{ClientCertificate, Credentials, Principal, Proof, Refused, Token};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
 use crate::mqtt::codec::DecodeError;
@@ -129,6 +129,7 @@ pub struct Core {
     token: Option<Token>,
     /// Of the listener.
     duplicates: Option<DuplicateClientId>,
+    certificate: Option<Arc<ClientCertificate>>,
     /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
     has_assigned_client_id: bool,
 }
@@ -165,14 +166,21 @@ struct Established {
 impl Core {
     #[must_use]
     pub fn new(manner: Manner, address: Option<IpAddr>) -> Self {
-        let state = State::AwaitConnect;
-        Self { state, manner, address, token: None, duplicates: None, has_assigned_client_id: false }
+        Self {
+            state: State::AwaitConnect,
+            manner,
+            address,
+            token: None,
+            certificate: None,
+            duplicates: None,
+            has_assigned_client_id: false,
+        }
     }
 
-    /// The identity of a client whose CONNECT brings no credentials is that of this token, if there is one.
+    /// The identity of a client whose CONNECT brings no credentials is that of this token or certificate, if there is one.
     #[must_use]
-    pub fn with_token(self, token: Option<Token>) -> Self {
-        Self { token, ..self }
+    pub fn with_identity(self, token: Option<Token>, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self { token, certificate, ..self }
     }
 
     /// What becomes of the client if its Client Identifier is taken, where that is not as for all.

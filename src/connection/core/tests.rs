@@ -727,11 +727,12 @@ fn the_words_of_a_denial_name_what_was_asked_for_and_not_what_is_allowed() {
                 limits:\n  some: { payload_bytes_max: 4B, retain: false }\n";
     house.environment.policy.store(Arc::new(Policy::parse(text, "policy.yaml").unwrap()));
     let mut client = house.connected("c");
-    client.send(publish("t", b"", QoS::ExactlyOnce, Some(1)));
-    client.send(publish("t", b"12345", QoS::AtLeastOnce, Some(1)));
-    let Packet::Publish(mut retained) = publish("t", b"", QoS::AtLeastOnce, Some(1)) else { unreachable!() };
+    let Packet::Publish(mut retained) = publish("t", b"", QoS::AtLeastOnce, Some(3)) else { unreachable!() };
     retained.retain = true;
-    client.send(Packet::Publish(retained));
+    assert_eq!(client.send(publish("t", b"", QoS::ExactlyOnce, Some(1))), ["PUBREC 1 Not authorized"]);
+    // Smaller it would be allowed: a bound is reached, no right is missing.
+    assert_eq!(client.send(publish("t", b"12345", QoS::AtLeastOnce, Some(2))), ["PUBACK 2 Quota exceeded"]);
+    assert_eq!(client.send(Packet::Publish(retained)), ["PUBACK 3 Not authorized"]);
     let expected = [
         "not authorized to publish to this topic at this QoS",
         "not authorized to publish a payload of this size to this topic",
