@@ -8,12 +8,13 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::address::AddressKey;
 use crate::mqtt::ClientId;
 
 /// What happens to a client whose Client Identifier another connection of the same user has.
@@ -94,8 +95,7 @@ type Identity = (Arc<str>, ClientId);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holder {
     User(Arc<str>),
-    /// An IPv4 address, or the network of 64 bits that one IPv6 subscriber has.
-    Address(IpAddr),
+    Address(AddressKey),
 }
 
 #[derive(Debug)]
@@ -261,12 +261,9 @@ const CLIENT_ID_BYTES_MAX: usize = 65_535;
 
 impl Holder {
     fn of(newcomer: Newcomer<'_>) -> Self {
-        match newcomer.anonymous_at.map(|address| address.to_canonical()) {
+        match newcomer.anonymous_at {
             None => Self::User(Arc::clone(newcomer.owner)),
-            Some(IpAddr::V6(address)) => {
-                Self::Address(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into())
-            }
-            Some(address) => Self::Address(address),
+            Some(address) => Self::Address(address.into()),
         }
     }
 }

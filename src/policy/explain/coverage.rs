@@ -92,7 +92,8 @@ fn common(a: &str, b: &str) -> Option<String> {
             (_, Some("#")) => levels.extend(&mut a),
             (Some(x), Some(y)) => {
                 levels.push(if x == "+" { y } else { x });
-                (a.next(), b.next());
+                a.next();
+                b.next();
                 continue;
             }
             (None, _) | (_, None) => {}
