@@ -149,7 +149,7 @@ impl Authenticator {
     /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
         let lasting = Lasting::new(config.hashing_max);
-        Self::build(config, lasting)
+        Self::build(config, lasting, None)
     }
 
     /// Reads all files anew for an authenticator that takes the place of this one: it counts where this one does, and its hashes wait in
@@ -162,13 +162,13 @@ impl Authenticator {
         if lasting.hashing.slots_count != slots_count(config.hashing_max) {
             lasting.hashing = Arc::new(Hashing::new(config.hashing_max));
         }
-        Self::build(config, lasting)
+        Self::build(config, lasting, self.tokens.as_deref())
     }
 
-    fn build(config: AuthConfig, lasting: Lasting) -> Result<Self, Vec<Fault>> {
+    fn build(config: AuthConfig, lasting: Lasting, tokens: Option<&Verifier>) -> Result<Self, Vec<Fault>> {
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
         let token_counters = || Arc::clone(&lasting.counters.tokens);
-        let tokens = config.jwt.map(|jwt| Verifier::counting(jwt, token_counters())).transpose();
+        let tokens = config.jwt.map(|jwt| Verifier::succeeding(jwt, token_counters(), tokens)).transpose();
         match (passwords, tokens) {
             (Ok(passwords), Ok(tokens)) => {
                 let made = Self::with_methods(config.anonymous, passwords, tokens, config.order, lasting);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::listen::{self, is_loopback};
-use super::meant::Config;
+use super::meant::{Config, ReloadConfig};
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::tls;
@@ -24,13 +24,17 @@ use crate::telemetry::{LogConfig, LogFormat};
 /// The result holds only if `faults` is still empty.
 pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let edge = edge(root, faults);
-    let admin = AdminConfig { listen: listen::admin(section(root, "admin"), faults) };
+    let admin = AdminConfig {
+        listen: listen::admin(section(root, "admin"), faults),
+        token_file: section(root, "admin").path("token_file"),
+    };
     timeouts(root, faults);
+    let certificates = certificates(root, &edge);
     if !faults.iter().any(concerns_exposure) {
-        exposure(root, &edge, faults);
+        exposure(root, certificates.is_some(), &edge, faults);
     }
-    let anonymous = anonymous(root, &edge);
-    let auth = auth(section(root, "auth"), anonymous, certificates(root, &edge), faults);
+    let anonymous = anonymous(root, certificates.is_some());
+    let auth = auth(section(root, "auth"), anonymous, certificates, faults);
     let drain_timeout = duration(section(root, "limits"), "drain_timeout");
     Config {
         edge,
@@ -40,6 +44,10 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         policy: root.path("policy"),
         admin,
         log: log(section(root, "log")),
+        reload: ReloadConfig {
+            watch: section(root, "reload").flag("watch").unwrap_or(true),
+            settle: duration(section(root, "reload"), "settle"),
+        },
         sys_interval: duration(section(root, "engine"), "sys_interval"),
         // Who is told last needs time to leave, too.
         drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
@@ -112,9 +120,8 @@ fn certificates(root: &Written, edge: &EdgeConfig) -> Option<CertificateName> {
 }
 
 /// Whether anybody can say who he is.
-fn has_method(root: &Written, edge: &EdgeConfig) -> bool {
-    let auth = section(root, "auth");
-    auth.get("passwords").is_some() || is_token_taken(auth) || certificates(root, edge).is_some()
+fn has_method(auth: &Written, takes_certificates: bool) -> bool {
+    auth.get("passwords").is_some() || is_token_taken(auth) || takes_certificates
 }
 
 fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
@@ -247,12 +254,12 @@ fn log(log: &Written) -> LogConfig {
 }
 
 /// Whether clients without credentials come in; what is unset is concluded, and added to `root` as its default.
-fn anonymous(root: &mut Written, edge: &EdgeConfig) -> bool {
+fn anonymous(root: &mut Written, takes_certificates: bool) -> bool {
     let auth = section(root, "auth");
     if let Some(written) = auth.flag("anonymous") {
         return written;
     }
-    let concluded = !has_method(root, edge);
+    let concluded = !has_method(auth, takes_certificates);
     let written = Written { typed: Typed::Flag(concluded), origin: Origin::Default, path: "auth.anonymous".to_owned() };
     if let Typed::Section(root) = &mut root.typed
         && let Some(Typed::Section(auth)) = root.get_mut("auth").map(|auth| &mut auth.typed)
@@ -282,8 +289,23 @@ fn concerns_exposure(fault: &Fault) -> bool {
     matches!(section, "" | "listen" | "tls" | "routes" | "auth" | "policy")
 }
 
+/// Holds the same rule for the identity and policy of `root` behind the listeners of `running`.
+pub(super) fn exposure_of(
+    root: &Written,
+    takes_certificates: bool,
+    running: &Written,
+    edge: &EdgeConfig,
+    faults: &mut Vec<Fault>,
+) {
+    let mut both = root.clone();
+    if let Typed::Section(both) = &mut both.typed {
+        both.extend(running.get("listen").map(|listen| ("listen", listen.clone())));
+    }
+    exposure(&both, takes_certificates, edge, faults);
+}
+
 /// Holds the rule that what others can reach asks who they are, or says expressly that it does not, and has a policy in either case.
-fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
+fn exposure(root: &Written, takes_certificates: bool, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     let serves =
         |route: &crate::edge::RouteConfig| matches!(route.action, RouteAction::ServeMqtt | RouteAction::ServeJson);
     let leads_in =
@@ -298,7 +320,7 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     if let Some((listener, written)) = exposed.iter().find(|(listener, _)| leads_in(listener)) {
         let auth = section(root, "auth");
         let url = &listener.url;
-        if !has_method(root, edge) && auth.flag("anonymous") != Some(true) {
+        if !has_method(auth, takes_certificates) && auth.flag("anonymous") != Some(true) {
             let allowed =
                 "auth.passwords, or auth.jwt.keys, or tls.client_ca, or auth.anonymous: true, or a loopback address";
             faults.push(
@@ -320,7 +342,7 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     }
     if let Some(written) = section(root, "auth").get("anonymous")
         && written.typed == Typed::Flag(false)
-        && !has_method(root, edge)
+        && !has_method(section(root, "auth"), takes_certificates)
     {
         let allowed = "auth.passwords, auth.jwt.keys or tls.client_ca as well";
         faults.push(written.fault("false without a method of authentication: nobody could come in", allowed));

@@ -88,7 +88,7 @@ impl Driver {
         let Accepted { stream, early, peer, protocol, token, certificate, duplicate_client_id, place, handshake } =
             accepted;
         let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, is_known, now));
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, is_known, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,

@@ -19,6 +19,7 @@
 //! | `pacemaker` | every deadline |
 //! | [`roster`] | who is connected, under which Client Identifier, and how many of one user |
 //! | `farewell` | the goodbye of a stopping server |
+//! | [`forecast`] | who would lose what by another policy |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`], [`address`] | what the edge hands over, and the bounds on who has proven nothing, all together and by address |
@@ -37,6 +38,7 @@ pub mod core;
 pub mod counters;
 mod driver;
 mod farewell;
+mod forecast;
 mod inbound;
 mod link;
 mod links;
@@ -56,6 +58,7 @@ pub use config::{ConnectionConfig, Revoked};
 pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
+pub use forecast::{Forecast, ForecastPage, SubscriptionForecast, WillForecast};
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
 pub use review::Reviewed;

@@ -1,6 +1,7 @@
 //! Whole connections over real sockets, on a clock that a test moves: what no client alone can bring about or wait for.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,11 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::admission::Entry;
 use super::*;
 use crate::auth::AuthConfig;
+use crate::engine::message::{Closing, Delivered, Delivery, OpenSession, Outlet, Owner, Rights, Unbound};
 use crate::engine::{Engine, EngineConfig};
 use crate::mqtt::codec::{self, Decoder, Limits, Sender};
-use crate::mqtt::packet::{Connect, Login};
-use crate::mqtt::property::ConnectProperties;
-use crate::mqtt::{Packet, Version};
+use crate::mqtt::packet::{Connect, Login, Subscribe, SubscribeOptions};
+use crate::mqtt::property::{ConnectProperties, SubscribeProperties};
+use crate::mqtt::{Packet, PacketId, QoS, TopicFilter, TopicName, Version};
 use crate::policy::Policy;
 
 /// A server without edge.
@@ -26,11 +28,15 @@ struct House {
 
 impl House {
     async fn new() -> Self {
+        Self::with(ConnectionConfig::default()).await
+    }
+
+    async fn with(config: ConnectionConfig) -> Self {
         let start = Instant::now();
         let environment = Environment {
             engine: Arc::new(Engine::new(EngineConfig::default(), ahash::RandomState::with_seeds(1, 2, 3, 4))),
             policy: Policies::new(Policy::allow_all()),
-            config: ConnectionConfig::default(),
+            config,
             counters: Arc::default(),
             roster: Arc::default(),
             envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
@@ -181,5 +187,175 @@ async fn keep_alive_acts_at_one_and_a_half_times() {
         let farewell = client.rest().await;
         let disconnect = farewell.windows(3).position(|bytes| bytes[0] == 0xE0 && bytes[2] == 0x8D);
         assert_eq!(disconnect.is_some(), version == Version::V5, "{farewell:?}");
+    }
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(text, "policy.yaml").unwrap()
+}
+
+/// Everybody may read under `grant`, and nowhere else.
+fn reading(grant: &str) -> Policy {
+    policy(&format!("version: 1\nroles: {{ all: [{{ topic: \"{grant}\", rw: r }}] }}\nusers: {{ anonymous: [all] }}\n"))
+}
+
+impl Client {
+    /// Subscribes, and takes the SUBACK.
+    async fn subscribe(&mut self, filters: &[&str]) {
+        let options = SubscribeOptions::default();
+        let filters = filters.iter().map(|text| (TopicFilter::parse(text).unwrap(), options)).collect();
+        let properties = SubscribeProperties::default();
+        self.send(&Packet::Subscribe(Subscribe { packet_id: PacketId::MIN, properties, filters })).await;
+        assert_eq!(self.receive().await[0], 0x90, "SUBACK");
+    }
+}
+
+#[tokio::test]
+async fn a_5_0_client_that_loses_a_subscription_is_told_by_disconnect() {
+    for protocol in [Protocol::Mqtt, Protocol::MqttWebSocket] {
+        let house = House::new().await;
+        let mut client = house.connect(protocol, Version::V5, 0).await;
+        client.subscribe(&["kept/a", "lost/#"]).await;
+        let reviewed = house.connections.replace_policy(reading("kept/#")).await;
+        assert_eq!((reviewed.sessions, reviewed.sessions_lessened, reviewed.subscriptions_revoked), (1, 1, 1));
+        let packet = client.receive().await;
+        assert_eq!((packet[0], packet[2]), (0xE0, 0x87), "DISCONNECT, Not authorized");
+        let words = "no longer authorized to subscribe to lost/#";
+        assert!(String::from_utf8_lossy(&packet).contains(words), "{packet:?}");
+        // 1008: policy violation.
+        let expected = if protocol.is_websocket() { &[0x88, 2, 0x03, 0xF0][..] } else { &[] };
+        assert_eq!(client.rest().await, expected);
+        assert_eq!(house.closed(ReasonCode::NotAuthorized), 1);
+    }
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_told_or_is_not_to_be_stays() {
+    let keep = ConnectionConfig { revoked: Revoked::Keep, ..ConnectionConfig::default() };
+    for (version, config) in [(Version::V4, ConnectionConfig::default()), (Version::V5, keep)] {
+        let house = House::with(config).await;
+        let mut client = house.connect(Protocol::Mqtt, version, 0).await;
+        client.subscribe(&["kept", "lost"]).await;
+        house.connections.replace_policy(reading("kept")).await;
+        for topic in ["lost", "kept"] {
+            let topic = TopicName::parse(topic).unwrap();
+            house.connections.announce(house.start, [Message::new(&topic, &[], b"x", QoS::AtMostOnce, false)]);
+        }
+        let expected: &[u8] = match version {
+            Version::V5 => b"\x30\x08\0\x04kept\0x",
+            _ => b"\x30\x07\0\x04keptx",
+        };
+        assert_eq!(client.receive().await, expected, "and nothing before it");
+    }
+}
+
+/// An owner whose rights take a while to find out; once, the policy is replaced meanwhile.
+#[derive(Debug)]
+struct Slow {
+    policies: Arc<Policies>,
+    replaces: AtomicBool,
+}
+
+impl Owner for Slow {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        if self.replaces.swap(false, Ordering::Relaxed) {
+            self.policies.store(Arc::new(Policy::allow_all()));
+        }
+        Unbound::named("slow").rights()
+    }
+}
+
+impl House {
+    /// Adds sessions that are away; the one in the middle may replace the policy when it is looked at.
+    fn add_slow_sessions(&self, count: usize, replaces: bool) {
+        let environment = self.connections.environment();
+        for number in 0..count {
+            let replaces = AtomicBool::new(replaces && number == count / 2);
+            let owner = Arc::new(Slow { policies: Arc::clone(&environment.policy), replaces });
+            let mut round = Round::default();
+            let outlet = Arc::new(Nowhere);
+            let open = OpenSession {
+                client_id: ClientId::new(&format!("slow-{number}")),
+                owner,
+                clean_start: false,
+                expiry_interval_s: 3600,
+                receive_maximum: 1,
+                will: None,
+                outlet,
+            };
+            let session = environment.engine.open(self.start, open, &mut round).unwrap().session;
+            let closing = Closing { publish_will: false, expiry_interval_s: None };
+            environment.engine.close(self.start, session, closing, &mut round);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn deliver(&self, _: Instant, _: &Delivery<'_>) -> Delivered {
+        Delivered::Closed
+    }
+
+    fn release(&self, _: PacketId) -> Delivered {
+        Delivered::Closed
+    }
+
+    fn revoked(&self, _: &TopicFilter) -> Delivered {
+        Delivered::Closed
+    }
+
+    fn close(&self, _: ReasonCode) {}
+
+    fn flush(&self) {}
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_sessions_are_reviewed() {
+    let house = House::new().await;
+    house.add_slow_sessions(20, false);
+    let review = tokio::spawn(house.connections.replace_policy(Policy::allow_all()));
+    let mut turns_count = 0;
+    while !review.is_finished() {
+        turns_count += 1;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(review.await.unwrap().sessions, 20);
+    assert!(turns_count >= 20, "{turns_count}: one after each slice, as each takes longer than one may");
+}
+
+#[tokio::test]
+async fn a_newer_policy_cuts_a_review_short() {
+    let house = House::new().await;
+    house.add_slow_sessions(20, true);
+    let reviewed = house.connections.replace_policy(Policy::allow_all()).await;
+    assert!(reviewed.is_superseded && reviewed.sessions == 11, "{reviewed:?}");
+    let reviewed = house.connections.replace_policy(Policy::allow_all()).await;
+    assert!(!reviewed.is_superseded && reviewed.sessions == 20, "{reviewed:?}");
+    let counters = &house.connections.environment().counters;
+    assert_eq!(counters.policy_reviews.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_review_goes_on_when_nobody_waits_for_it() {
+    let house = House::new().await;
+    house.add_slow_sessions(5, false);
+    drop(house.connections.replace_policy(Policy::allow_all()));
+    let reviewed = &house.connections.environment().engine.counters().sessions_reviewed;
+    while reviewed.load(Ordering::Relaxed) < 5 {
+        tokio::task::yield_now().await;
     }
 }

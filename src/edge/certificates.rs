@@ -67,13 +67,15 @@ impl Loaded {
         self.own.get(index).and_then(Option::as_ref).or(self.shared.as_ref())
     }
 
-    /// Tells what should not stay so, and when the first certificate expires.
+    /// Tells what should not stay so, and when the first certificate and the first revocation list expire.
     fn tell(&self, counters: &EdgeCounters) {
         for warning in each_once(self.all().flat_map(|material| material.warnings.clone()).collect()) {
             tracing::error!("{warning}");
         }
         let soonest = self.all().filter_map(Material::not_after_s).min();
         counters.certificate_not_after_s.store(soonest.unwrap_or(0), Ordering::Relaxed);
+        let next_update = self.all().filter_map(Material::crl_next_update_s).min();
+        counters.crl_next_update_s.store(next_update.unwrap_or(0), Ordering::Relaxed);
     }
 }
 
@@ -101,11 +103,24 @@ struct Showing {
     terms: Option<Shared>,
 }
 
-/// What a reload came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reloaded {
-    /// Listeners whose next handshakes are others than before. Count.
-    pub listeners_changed: usize,
+/// What listeners are to show from now on, read and sound.
+pub struct Renewal {
+    loaded: Loaded,
+    terms: Vec<(Shared, Terms)>,
+    counters: Arc<EdgeCounters>,
+}
+
+impl Renewal {
+    /// Has every handshake that begins from now on use it; how many listeners' are others than before.
+    pub fn show(self) -> usize {
+        self.loaded.tell(&self.counters);
+        let mut changed_count = 0;
+        for (shared, terms) in self.terms {
+            changed_count += usize::from(!shared.load().is_same(&terms));
+            shared.store(Arc::new(terms));
+        }
+        changed_count
+    }
 }
 
 impl ListenerCertificates {
@@ -125,17 +140,17 @@ impl ListenerCertificates {
         self.0.get(index)?.terms.clone()
     }
 
-    /// Reads certificates, authorities, revocation lists and OCSP responses again, as `config` now names them. Handshakes that begin from then
-    /// on use them; no connection is touched, and sessions are resumed as before unless what they stand for has changed.
+    /// Reads certificates, authorities, revocation lists and OCSP responses again, as `config` now names them. When that is shown, handshakes use
+    /// it; no connection is touched, and sessions are resumed as before unless what they stand for has changed.
     ///
     /// Listeners are known by scheme and address; those of `config` that do not run, and those that run and are not in it, are left alone.
     ///
     /// # Errors
-    /// Every fault; nothing has changed then.
-    pub fn reload(&self, config: &EdgeConfig) -> Result<Reloaded, Vec<Fault>> {
+    /// Every fault.
+    pub fn read_again(&self, config: &EdgeConfig) -> Result<Renewal, Vec<Fault>> {
         let loaded = Loaded::read(config, true, SystemTime::now())?;
         let mut taken = vec![false; config.listeners.len()];
-        let mut renewed: Vec<(&Shared, Terms)> = Vec::new();
+        let mut renewed = Vec::new();
         for showing in self.0.iter() {
             let Some(shared) = &showing.terms else { continue };
             let is_same = |(index, listener): &(usize, &ListenerConfig)| {
@@ -146,14 +161,8 @@ impl ListenerCertificates {
             taken[index] = true;
             let Some(material) = loaded.of(index) else { continue };
             let terms = material.terms(listener.scheme, Some(&shared.load())).map_err(|fault| vec![fault])?;
-            renewed.extend(terms.map(|terms| (shared, terms)));
+            renewed.extend(terms.map(|terms| (Arc::clone(shared), terms)));
         }
-        loaded.tell(&self.1);
-        let mut listeners_changed = 0;
-        for (shared, terms) in renewed {
-            listeners_changed += usize::from(!shared.load().is_same(&terms));
-            shared.store(Arc::new(terms));
-        }
-        Ok(Reloaded { listeners_changed })
+        Ok(Renewal { loaded, terms: renewed, counters: Arc::clone(&self.1) })
     }
 }

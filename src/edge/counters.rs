@@ -42,6 +42,8 @@ pub struct EdgeCounters {
     pub client_certificates: AtomicU64,
     /// Gauge: the last second in which every certificate of the server is valid, since 1970; zero without any.
     pub certificate_not_after_s: AtomicU64,
+    /// Gauge: when the first revocation list of client certificates is to be replaced, since 1970; zero without any.
+    pub crl_next_update_s: AtomicU64,
     /// TLS handshakes that took longer than `tls_handshake_timeout`.
     pub tls_handshakes_timed_out: AtomicU64,
     /// HTTP requests whose head was whole and sound.

@@ -35,7 +35,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
-pub use certificates::{ListenerCertificates, Reloaded};
+pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
     AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits,
     ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,

@@ -82,10 +82,10 @@ impl Running {
     }
 
     /// Reads the certificates again, as the configuration that `change` makes names them.
-    fn reload(&self, change: impl FnOnce(&mut EdgeConfig)) -> Result<Reloaded, Vec<crate::fault::Fault>> {
+    fn reload(&self, change: impl FnOnce(&mut EdgeConfig)) -> Result<usize, Vec<crate::fault::Fault>> {
         let mut config = self.config.clone();
         change(&mut config);
-        self.certificates.reload(&config)
+        self.certificates.read_again(&config).map(Renewal::show)
     }
 
     async fn connect(&self, scheme: Scheme) -> TcpStream {

@@ -25,8 +25,8 @@ impl Engine {
         }
         let mut due_count = 0;
         for (due_at, session) in directory.due_times() {
-            let away = session.lock().away.as_deref().copied();
-            assert_eq!(away.map(|away| away.due_at()), Some(due_at), "due is who is away, at the right time");
+            let away_until = session.lock().away.as_ref().map(|away| away.due_at());
+            assert_eq!(away_until, Some(due_at), "due is who is away, at the right time");
             due_count += 1;
         }
         assert_eq!(due_count, directory.len() as u64 - connected, "whoever is away is due some time");

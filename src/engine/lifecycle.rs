@@ -110,7 +110,7 @@ impl Engine {
             aftermath.leftovers.extend(left.leftovers);
             self.taken_over(outlet, aftermath);
         }
-        let revoked = state.revoked.take().map_or_else(Vec::new, |revoked| *revoked);
+        let revoked = state.away.as_mut().map(|away| std::mem::take(&mut away.revoked)).unwrap_or_default();
         let generation = session.attach(publisher, &mut state, open, &self.config);
         Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true, revoked }
     }
@@ -168,7 +168,7 @@ impl Engine {
             }
             let will_delay = state.will.as_ref().map(|will| will.delay_interval_s);
             let will_at = will_delay.map(|delay_s| now + std::time::Duration::from_secs(delay_s.into()));
-            state.away = Some(Box::new(Away { ends_at: now + kept_for, will_at }));
+            state.away = Some(Box::new(Away { ends_at: now + kept_for, will_at, revoked: Vec::new() }));
             directory.schedule(session, &state);
             aftermath.deserted = state.outgoing.has_shared().then(|| Arc::clone(session));
             drop(state);

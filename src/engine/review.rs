@@ -206,8 +206,8 @@ impl Engine {
                     None if subscriptions.remove(held.membership, &review.session) => {
                         dropped.push(held.membership);
                         state.subscription_bytes -= held.filter.as_str().len();
-                        if state.away.is_some() {
-                            state.revoked.get_or_insert_default().push(held.filter.clone());
+                        if let Some(away) = &mut state.away {
+                            away.revoked.push(held.filter.clone());
                         }
                         review.lost.subscriptions.push(held.filter);
                     }

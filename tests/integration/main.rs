@@ -5,6 +5,7 @@
 //! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
 //! | [`authentication`] | enhanced authentication, by SCRAM-SHA-256 |
+//! | [`client_certificates`] | who a certificate says that a client is, and who has none that counts |
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
@@ -14,6 +15,8 @@
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
+//! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
+//! | [`revoke`] | another policy under running connections: who loses what, and how they learn of it |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
@@ -34,6 +37,7 @@ mod article_one;
 mod article_two;
 mod authentication;
 mod cli;
+mod client_certificates;
 mod clients;
 mod counters;
 mod demo;
@@ -47,7 +51,9 @@ mod judges;
 mod limits;
 mod mqtt;
 mod policy;
+mod reload;
 mod restart;
+mod revoke;
 mod silent;
 mod sys_topics;
 mod tls;

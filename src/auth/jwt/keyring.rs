@@ -48,6 +48,18 @@ impl Keyring {
         })
     }
 
+    /// Counts a change if the file held something else when `previous` read it.
+    pub(super) fn count_change_since(&self, previous: &Self) {
+        let is_same = match (self.last.try_lock(), previous.last.try_lock()) {
+            (Ok(own), Ok(last)) => own.outcome == last.outcome,
+            // It is being read at this moment, for which there is a reason.
+            _ => false,
+        };
+        if !is_same || self.path != previous.path {
+            self.counters.key_changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn keys(&self) -> arc_swap::Guard<Arc<KeySet>> {
         self.keys.load()
     }

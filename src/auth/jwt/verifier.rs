@@ -66,15 +66,22 @@ impl Verifier {
     /// # Errors
     /// Every fault of the file, or why it cannot be read.
     pub fn new(config: JwtConfig) -> Result<Self, Vec<Fault>> {
-        Self::counting(config, Arc::default())
+        Self::succeeding(config, Arc::default(), None)
     }
 
-    /// The same, counting in `counters`.
+    /// The same, counting in `counters`; `previous` is the one that it takes the place of.
     ///
     /// # Errors
     /// Every fault of the file, or why it cannot be read.
-    pub fn counting(config: JwtConfig, counters: Arc<TokenCounters>) -> Result<Self, Vec<Fault>> {
+    pub fn succeeding(
+        config: JwtConfig,
+        counters: Arc<TokenCounters>,
+        previous: Option<&Self>,
+    ) -> Result<Self, Vec<Fault>> {
         let keyring = Keyring::new(config.keys, Instant::now(), Arc::clone(&counters))?;
+        if let Some(previous) = previous {
+            keyring.count_change_since(&previous.keyring);
+        }
         Ok(Self { keyring, rules: config.rules, refresh: config.refresh, counters })
     }
 

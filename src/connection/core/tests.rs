@@ -19,6 +19,8 @@ mod authentication;
 mod envelopes;
 mod limits;
 
+mod review;
+
 const POLICY: &str = r#"
 version: 1
 users: { "*": [all], anonymous: [all], client: [client] }

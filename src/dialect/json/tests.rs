@@ -496,6 +496,13 @@ fn the_server_says_goodbye() {
 }
 
 #[test]
+fn a_lost_subscription_is_named_by_its_filter_and_not_as_a_topic() {
+    let text = String::from_utf8(super::revoked("a \"b\"/#")).unwrap();
+    let reason = "no longer authorized to subscribe to this Topic Filter";
+    assert_eq!(text, format!(r#"{{"Action":"revoked","Filter":"a \"b\"/#","Reason":"{reason}"}}"#));
+}
+
+#[test]
 fn every_failure_has_a_code_and_no_answer_a_topic() {
     for &reason in ReasonCode::ALL {
         for packet in [

@@ -170,14 +170,14 @@ async fn a_resumed_session_keeps_its_certificate_as_long_as_that_is_good() {
         assert_eq!(visit(&mut edge, &connector).await, came("alice", FULL));
         assert_eq!(visit(&mut edge, &connector).await, came("alice", RESUMED));
         // Nothing has changed: tickets go on being good.
-        assert_eq!(edge.reload(|_| {}), Ok(Reloaded { listeners_changed: 0 }));
+        assert_eq!(edge.reload(|_| {}), Ok(0));
         assert_eq!(visit(&mut edge, &connector).await, came("alice", RESUMED));
         // Another list with nothing in it: what a ticket stands for has changed, the certificate is as good as before.
         ours.revoke(&[8], good_until);
-        assert_eq!(edge.reload(|_| {}), Ok(Reloaded { listeners_changed: 1 }));
+        assert_eq!(edge.reload(|_| {}), Ok(1));
         assert_eq!(visit(&mut edge, &connector).await, came("alice", FULL));
         ours.revoke(&[7], good_until);
-        assert_eq!(edge.reload(|_| {}), Ok(Reloaded { listeners_changed: 1 }));
+        assert_eq!(edge.reload(|_| {}), Ok(1));
         assert_eq!(visit(&mut edge, &connector).await, None, "{version:?}");
         until(|| read(&edge.counters.client_certificates_refused) == 1).await;
     }
@@ -218,6 +218,10 @@ async fn a_list_that_should_have_been_replaced_refuses_unless_it_may_not() {
         let mut edge = start(|config| {
             config.tls.clients = Some(ClientAuthConfig { allows_expired_crls, ..ours.asks(true) });
         });
+        let overdue_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+            - read(&edge.counters.crl_next_update_s);
+        assert!((86_400..86_500).contains(&overdue_s), "{overdue_s}");
+        assert!(read(&edge.counters.certificate_not_after_s) > 0);
         let faults = Edge::check(&edge.config).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert_eq!(faults[0].key, "tls.crl");
@@ -294,7 +298,7 @@ async fn new_handshakes_see_the_new_certificate_and_open_connections_nothing() {
         open.push((stream, edge.next_accepted().await));
     }
     pair("second", 2);
-    assert_eq!(edge.reload(|_| {}), Ok(Reloaded { listeners_changed: 1 }));
+    assert_eq!(edge.reload(|_| {}), Ok(1));
     let seen = |stream: &tokio_rustls::client::TlsStream<TcpStream>| {
         let certificate = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
         crate::connection::ClientCertificate::parse(&certificate).unwrap().subject_cn.join(",")

@@ -22,6 +22,8 @@ use crate::fault::Fault;
 pub(crate) struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,
     content: [u8; 32],
+    /// When the first revocation list is to be replaced, since 1970.
+    next_update_s: Option<u64>,
 }
 
 impl Clients {
@@ -51,16 +53,17 @@ impl Clients {
                 }
             }
         }
-        let mut crls = Vec::new();
+        let (mut crls, mut next_update_s) = (Vec::new(), None);
         for (index, path) in config.crls.iter().enumerate() {
             let place = if config.crls.len() == 1 { format!("{key}.crl") } else { format!("{key}.crl[{index}]") };
             match read_crls(path, config, now) {
                 Err(found) => faults.push(fault(path, place, found, "a PEM file with certificate revocation lists")),
-                Ok((lists, stale)) => {
+                Ok(Lists { lists, next_update_s: next_s, overdue }) => {
+                    next_update_s = next_update_s.into_iter().chain(next_s).min();
                     lists.iter().for_each(|list| content.update(list));
                     crls.extend(lists);
                     warnings
-                        .extend(stale.map(|found| fault(path, place, found, "a list that is still to be replaced")));
+                        .extend(overdue.map(|found| fault(path, place, found, "a list that is still to be replaced")));
                 }
             }
         }
@@ -68,11 +71,15 @@ impl Clients {
             return Err(faults);
         }
         let verifier = verifier(config, roots, crls).map_err(|found| vec![at_fault(found)])?;
-        Ok(Self { verifier, content: content.finalize().into() })
+        Ok(Self { verifier, content: content.finalize().into(), next_update_s })
     }
 
     pub(super) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.verifier)
+    }
+
+    pub(super) fn next_update_s(&self) -> Option<u64> {
+        self.next_update_s
     }
 
     /// What was read.
@@ -106,31 +113,36 @@ fn verifier(
     builder.build().map_err(|error| error.to_string())
 }
 
-/// The lists of one file; and, if one of them should have been replaced, what that means.
-fn read_crls(
-    path: &Path,
-    config: &ClientAuthConfig,
-    now: SystemTime,
-) -> Result<(Vec<CertificateRevocationListDer<'static>>, Option<String>), String> {
+/// The revocation lists of one file.
+struct Lists {
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    /// When the first of them is to be replaced, since 1970.
+    next_update_s: Option<u64>,
+    /// What it means that this should have happened.
+    overdue: Option<String>,
+}
+
+fn read_crls(path: &Path, config: &ClientAuthConfig, now: SystemTime) -> Result<Lists, String> {
     let lists = read::<CertificateRevocationListDer<'_>>(path, "revocation list")?;
     let now_s = unix_s(now);
-    let mut stale = None;
+    let (mut next_update_s, mut overdue) = (None, None);
     for list in &lists {
         webpki::BorrowedCertRevocationList::from_der(list)
             .map_err(|error| format!("one of its revocation lists cannot be used: {error}"))?;
         let (_, parsed) = CertificateRevocationList::from_der(list)
             .map_err(|_| "one of its revocation lists cannot be read".to_owned())?;
         let next = parsed.next_update().and_then(|next| u64::try_from(next.timestamp()).ok());
+        next_update_s = next_update_s.into_iter().chain(next).min();
         if let Some(next_s) = next.filter(|&next_s| next_s < now_s) {
             let what_now = match config.allows_expired_crls {
                 true => "it counts on, as crl_expired: allow says",
                 false => "no certificate of its authority is accepted",
             };
             let ago = days(now_s - next_s);
-            stale = Some(format!("the list of {} should have been replaced {ago} ago; {what_now}", parsed.issuer()));
+            overdue = Some(format!("the list of {} should have been replaced {ago} ago; {what_now}", parsed.issuer()));
         }
     }
-    Ok((lists, stale))
+    Ok(Lists { lists, next_update_s, overdue })
 }
 
 /// Everything of one kind in a PEM file; at least one.

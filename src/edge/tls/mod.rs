@@ -85,6 +85,11 @@ impl Material {
         self.certificates.not_after_s()
     }
 
+    /// When the first revocation list is to be replaced, since 1970.
+    pub(crate) fn crl_next_update_s(&self) -> Option<u64> {
+        self.clients.as_ref()?.next_update_s()
+    }
+
     /// What a listener of `scheme` does with it, if it speaks TLS. Where nothing that a ticket stands for has changed since `previous`,
     /// its tickets go on being good.
     ///

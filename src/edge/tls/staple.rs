@@ -38,7 +38,9 @@ impl Staple {
         data.take(Tag::GeneralizedTime)?;
         let mut single = data.enter()?.enter()?;
         let mut certificate_id = single.enter()?;
-        (certificate_id.skip()?, certificate_id.skip()?, certificate_id.skip()?);
+        for _of_issuer in ["algorithm", "name", "key"] {
+            certificate_id.skip()?;
+        }
         let serial = certificate_id.take(Tag::Integer)?.to_vec();
         let is_good = single.take_context(0).is_some();
         if !is_good {

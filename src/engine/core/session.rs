@@ -58,8 +58,6 @@ pub(crate) struct State {
     pub(crate) will: Option<Box<SessionWill>>,
     /// There while there is no Network Connection.
     pub(crate) away: Option<Box<Away>>,
-    /// Subscriptions that a review took while nobody was there to be told. Each was one of `memberships`, which bounds them.
-    pub(crate) revoked: Option<Box<Vec<TopicFilter>>>,
     expiry_interval_s: u32,
     /// Counts the Network Connections, so that a late call of an earlier one is known as such.
     generation: u32,
@@ -69,11 +67,13 @@ pub(crate) struct State {
 pub(crate) type Memberships = SmallVec<[Membership; 2]>;
 
 /// What a session without a Network Connection waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Away {
     pub(crate) ends_at: Instant,
     /// When a delayed Will is published, if it is.
     pub(crate) will_at: Option<Instant>,
+    /// Subscriptions that a review took while nobody was there to be told. Each was one of the session's, whose quota bounds them.
+    pub(crate) revoked: Vec<TopicFilter>,
 }
 
 impl Away {
@@ -230,7 +230,6 @@ impl State {
             subscription_bytes: 0,
             will: None,
             away: None,
-            revoked: None,
             expiry_interval_s: 0,
             generation: 0,
             has_ended: false,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::revocation::Denial;
 use super::shared::{Eligible, Losses, SharedDues};
 use super::world::{Copy, Sent};
 use crate::engine::message::{Acknowledgement, SubscribeRequest};
@@ -82,6 +83,10 @@ struct Session {
     /// Sent and unacknowledged, in the order in which they were first sent.
     in_flight: Vec<InFlight>,
     receiving: BTreeSet<u16>,
+    /// Topic Filters of which its client is to be told that they are revoked.
+    told: BTreeSet<String>,
+    /// The same while nobody is there.
+    revoked: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -368,6 +373,47 @@ impl Ledger {
         session.subscriptions.remove(text).is_some()
     }
 
+    /// Every session was reviewed under `denial`.
+    pub(super) fn revoke(&mut self, denial: Denial) {
+        if let Some(text) = denial.filter {
+            for client_id in self.sessions.keys().copied().collect::<Vec<_>>() {
+                let was_there = self.unsubscribe(client_id, text);
+                let Some(session) = self.sessions.get_mut(client_id).filter(|_| was_there) else { continue };
+                match (session.is_connected, session.is_broken) {
+                    (true, true) => {}
+                    (true, false) => drop(session.told.insert(text.to_owned())),
+                    (false, _) => drop(session.revoked.insert(text.to_owned())),
+                }
+            }
+        }
+        let Some(topic) = denial.topic else { return };
+        let sessions = &self.sessions;
+        self.shared.withdraw(topic, |text| eligible(sessions, text, topic));
+        for session in self.sessions.values_mut() {
+            session.due.retain(|_, due| due.copy.topic != topic);
+            session.will = session.will.take().filter(|will| will.topic != topic);
+            // What was sent on this connection is with the client.
+            session.in_flight.retain_mut(|entry| {
+                if entry.was_sent_here || entry.owed == Owed::PubComp || entry.copy.topic != topic {
+                    return true;
+                }
+                self.ended_in_flight_count += 1;
+                if let Some(number) = entry.shared.take() {
+                    self.shared.session_ended(number, entry.owed == Owed::PubAck);
+                }
+                let has_release = entry.owed == Owed::PubRec;
+                entry.owed = Owed::PubComp;
+                has_release
+            });
+        }
+    }
+
+    /// What the session lost while nobody was there.
+    pub(super) fn take_revoked(&mut self, client_id: &str) -> Vec<String> {
+        let revoked = self.sessions.get_mut(client_id).map(|session| std::mem::take(&mut session.revoked));
+        revoked.into_iter().flatten().collect()
+    }
+
     pub(super) fn pump(&mut self, client_id: &str) {
         if let Some(session) = self.sessions.get_mut(client_id) {
             session.is_held = false;
@@ -413,6 +459,10 @@ impl Ledger {
     /// Judges what the outlet of `client_id` was given.
     pub(super) fn observe(&mut self, client_id: &str, sent: &Sent) {
         let session = self.sessions.get_mut(client_id).expect("only sessions send");
+        if let Sent::Revoked(filter) = sent {
+            assert!(session.told.remove(filter), "{client_id} was told that {filter} is gone");
+            return;
+        }
         let may_send = session.is_connected && !session.is_held && !session.is_broken;
         assert!(may_send, "{client_id} was sent {sent:?} too early, or too late");
         match sent {
@@ -422,7 +472,7 @@ impl Ledger {
                 assert_eq!(entry.owed, Owed::PubComp, "PUBREL only after PUBREC");
                 entry.was_sent_here = true;
             }
-            Sent::Revoked(filter) => panic!("nothing took {filter} away"),
+            Sent::Revoked(_) => unreachable!("seen to above"),
             Sent::Publish(copy) if copy.dup => session.observe_redelivery(copy),
             Sent::Publish(copy) => {
                 session.observe_packet_id(copy);
@@ -457,6 +507,7 @@ impl Ledger {
             assert!(lost.is_none(), "{client_id} never got {:?}", lost.map(|due| &due.copy));
         }
         session.due.clear();
+        assert!(session.told.is_empty(), "{client_id} was told of everything it lost");
         while let Some(backlog) = session.backlogs.pop_front() {
             let is_left = |entry: &&Retained| entry.is_current(&self.retained, self.now) && !entry.may_be_here;
             let left = backlog.entries.iter().find(is_left);
@@ -532,6 +583,8 @@ impl Session {
             backlogs: VecDeque::new(),
             in_flight: Vec::new(),
             receiving: BTreeSet::new(),
+            told: BTreeSet::new(),
+            revoked: BTreeSet::new(),
         }
     }
 

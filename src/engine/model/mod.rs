@@ -10,6 +10,7 @@
 
 mod choices;
 mod ledger;
+mod revocation;
 mod shared;
 mod trial;
 pub(crate) mod world;

@@ -130,6 +130,13 @@ impl SharedDues {
         }
     }
 
+    /// Nobody may have `topic` for a moment: a message goes to another member who can see it, and where there is none, it goes.
+    pub(super) fn withdraw(&mut self, topic: &str, eligible: impl Fn(&str) -> Eligible) {
+        for due in self.by_number.values_mut().filter(|due| due.topic == topic) {
+            due.may_be_lost |= eligible(&due.text).count <= 1;
+        }
+    }
+
     /// Compares with what waits in the engine for sessions that are away, by payload, once everybody who is connected has got everything.
     pub(super) fn check_waiting(&self, mut waiting: BTreeMap<String, usize>, now: Instant) {
         let open = || self.by_number.values().filter(|due| due.place == Place::Waiting);

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::choices::Choices;
 use super::ledger::{LARGE, Ledger, Owed, Publication, SMALL, Will};
+use super::revocation::{Denial, Revocations};
 use super::shared::Losses;
 use super::world::{Client, OnlyTopic, World, id, message, request};
-use crate::engine::message::{Acknowledgement, Closing, OpenError, SessionWill, SubscribeRequest, Unbound};
+use crate::engine::message::{
+    Acknowledgement, Closing, DeliveryCheck, OpenError, SessionWill, SubscribeRequest, Unbound,
+};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{QoS, ReasonCode};
@@ -43,6 +46,7 @@ pub struct Trial<C> {
     cast: Cast,
     world: World,
     ledger: Ledger,
+    revocations: Revocations,
     clients: BTreeMap<&'static str, Client>,
     /// Connections whose sessions others have taken over.
     stale: Vec<Client>,
@@ -70,6 +74,7 @@ impl<C: Choices> Trial<C> {
             cast,
             world: World::starting(config, now),
             ledger: Ledger::new(now, losses),
+            revocations: Revocations::default(),
             clients: BTreeMap::new(),
             stale: Vec::new(),
             next_number: 0,
@@ -108,7 +113,8 @@ impl<C: Choices> Trial<C> {
             10..14 => self.close(client_id),
             14..15 => self.close_stale(),
             15..27 => self.subscribe(),
-            27..30 => self.unsubscribe(),
+            27..29 => self.unsubscribe(),
+            29..30 => self.revoke(),
             30..62 => self.publish(),
             62..76 => self.acknowledge(client_id),
             76..79 => self.acknowledge_wrongly(client_id),
@@ -146,14 +152,16 @@ impl<C: Choices> Trial<C> {
         let receive_maximum = self.pick(&[1, 2, 3, 100]);
         let is_impostor = self.below(10) == 0;
         let will = (self.below(2) == 0).then(|| self.will());
+        let owner = self.revocations.owner(client_id);
         let opened = self.world.open(client_id, |open| {
             open.clean_start = clean_start;
             open.expiry_interval_s = expiry_interval_s;
             open.receive_maximum = receive_maximum;
             open.will = will.as_ref().map(session_will);
-            if is_impostor {
-                open.owner = Unbound::named("impostor");
-            }
+            open.owner = match is_impostor {
+                true => Unbound::named("impostor"),
+                false => owner,
+            };
         });
         if is_impostor {
             // Whoever comes first owns the identifier; the impostor is gone at once where nobody did.
@@ -185,6 +193,9 @@ impl<C: Choices> Trial<C> {
         let expiry_s = expiry_interval_s.min(EXPIRY_MAX_S);
         let session_present = self.ledger.open(client_id, clean_start, expiry_s, window, will);
         assert_eq!(self.clients[client_id].session_present, session_present);
+        let mut revoked = self.clients[client_id].revoked.iter().map(ToString::to_string).collect::<Vec<_>>();
+        revoked.sort();
+        assert_eq!(revoked, self.ledger.take_revoked(client_id));
         self.observe();
         if self.below(4) > 0 {
             self.pump(client_id);
@@ -333,6 +344,20 @@ impl<C: Choices> Trial<C> {
         }
     }
 
+    /// Everybody loses one thing, which anybody may have again the next moment.
+    fn revoke(&mut self) {
+        let denial = match self.below(3) {
+            0 => Denial { filter: Some(self.pick(&FILTERS)), topic: None },
+            1 => Denial { filter: Some(self.pick(&SHARED)), topic: None },
+            _ => Denial { filter: None, topic: Some(self.pick(&TOPICS)) },
+        };
+        self.revocations.set(denial);
+        self.world.review();
+        assert!(self.world.review().iter().all(|lost| lost.is_nothing()), "twice is once");
+        self.revocations.set(Denial::default());
+        self.ledger.revoke(denial);
+    }
+
     fn pump(&mut self, client_id: &'static str) {
         let Some(client) = self.clients.get(client_id) else { return };
         self.ledger.pump(client_id);
@@ -411,6 +436,7 @@ impl<C: Choices> Trial<C> {
             &counters.dropped_session_ended,
             &counters.dropped_closed,
             &counters.dropped_denied,
+            &counters.messages_revoked,
         ];
         let dropped = dropped.iter().map(|counter| counter.load(Relaxed)).sum::<u64>();
         let waiting = self.world.engine.waiting_count();
@@ -442,6 +468,12 @@ fn session_will(will: &Will) -> SessionWill {
         delay_interval_s: will.delay_s,
         message_expiry_interval_s: will.expiry_s,
     }
+}
+
+/// The delivery check of this member's Subscription, if it is a shared one that has one.
+pub(super) fn shared_check(text: &str, client_id: &str) -> Option<Arc<dyn DeliveryCheck>> {
+    let index = SHARED.iter().position(|shared| *shared == text)?;
+    shared_request(index, client_id).check
 }
 
 /// A member's request for a Shared Subscription. Who it is decides, so that subscribing anew changes nothing that may still wait; the

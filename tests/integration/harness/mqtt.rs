@@ -107,7 +107,8 @@ impl Client {
         Self::over(Transport::open(server, over, path, "mqtt"), over, connect.version).say(connect)
     }
 
-    fn over(transport: Transport, over: Over, version: Version) -> Self {
+    /// Speaks MQTT on a transport that is open already.
+    pub fn over(transport: Transport, over: Over, version: Version) -> Self {
         let limits = Limits { packet_bytes_max: 16 << 20, user_properties_max: 20_000, ..Limits::default() };
         let decoder = Decoder::with_version(Sender::Server, limits, version);
         Self { transport, over, version, decoder, stream: Vec::new(), put_aside: VecDeque::new(), next_packet_id: 1 }
@@ -118,7 +119,8 @@ impl Client {
         Self::open(server, over, connect.version).say(connect)
     }
 
-    fn say(mut self, connect: Connect) -> (Self, ConnAck) {
+    /// Sends `connect`; whatever the answer is, it comes back.
+    pub fn say(mut self, connect: Connect) -> (Self, ConnAck) {
         self.send(&Packet::Connect(Box::new(connect)));
         match self.receive() {
             Packet::ConnAck(answer) => (self, *answer),

@@ -22,7 +22,7 @@ const ALLOW_ALL: [&str; 4] = [
 pub(super) fn print(found: Found, origin: &str) -> Imported {
     let mut printer = Printer { origin, notes: found.notes.clone(), later: Vec::new() };
     let listeners = printer.listeners(&found);
-    let auth = printer.auth(&found);
+    let auth = printer.auth(&found, &listeners);
     let policy = printer.policy(&found, &listeners);
     let engine = printer.engine(&found);
     let limits = printer.limits(&found, &listeners);
@@ -52,20 +52,64 @@ pub(super) fn print(found: Found, origin: &str) -> Imported {
     Imported { yaml: heading(&format!("{origin}, a configuration of mosquitto"), &remarks, &notes) + &body, notes }
 }
 
+const OPEN: &str = "left out, as it would let in whom mosquitto kept out";
+
+/// Whether two listeners take different names from certificates.
+fn differ_in_username(one: &Kept<'_>, other: &Kept<'_>) -> bool {
+    one.clients().zip(other.clients()).is_some_and(|(one, other)| one.username != other.username)
+}
+
 /// A listener that is printed.
 struct Kept<'f> {
     listener: &'f Listener,
     place: Option<Place>,
     scheme: &'static str,
     address: SocketAddr,
-    /// Certificate and key.
-    pair: Option<(String, String)>,
+    tls: Option<Tls>,
     files: Option<String>,
+}
+
+/// How a listener speaks TLS.
+#[derive(Debug, PartialEq, Eq)]
+struct Tls {
+    certificate: String,
+    key: String,
+    clients: Option<Clients>,
+    is_1_3_only: bool,
+}
+
+/// The client certificates that a listener asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Clients {
+    authority: String,
+    crl: Option<String>,
+    /// As `auth.certificates.username` calls it.
+    username: &'static str,
+}
+
+impl Tls {
+    /// Each key with its value.
+    fn lines(&self) -> Vec<String> {
+        let clients = self.clients.as_ref();
+        let crl = clients.and_then(|clients| clients.crl.as_ref());
+        let lines = [
+            Some(format!("cert: {}", quoted(&self.certificate))),
+            Some(format!("key: {}", quoted(&self.key))),
+            clients.map(|clients| format!("client_ca: {}", quoted(&clients.authority))),
+            crl.map(|crl| format!("crl: {}", quoted(crl))),
+            self.is_1_3_only.then(|| "version_min: \"1.3\"".to_owned()),
+        ];
+        lines.into_iter().flatten().collect()
+    }
 }
 
 impl Kept<'_> {
     fn is_websocket(&self) -> bool {
         matches!(self.scheme, "http" | "https")
+    }
+
+    fn clients(&self) -> Option<&Clients> {
+        self.tls.as_ref()?.clients.as_ref()
     }
 
     fn url(&self) -> String {
@@ -99,7 +143,16 @@ impl Printer<'_> {
                         let why = format!("{} listens on that address already", other.url());
                         self.note(place, "listener", why, "left out");
                     }
-                    None => kept.push(next),
+                    None => match kept.iter().find(|other| differ_in_username(other, &next)) {
+                        Some(other) => {
+                            let other = other.url();
+                            let why = format!(
+                                "takes another name from certificates than {other}, and here one holds for all"
+                            );
+                            self.note(place, "listener", why, OPEN);
+                        }
+                        None => kept.push(next),
+                    },
                 },
             }
         }
@@ -113,14 +166,7 @@ impl Printer<'_> {
         place: &Place,
         found: &Found,
     ) -> Result<Kept<'f>, (String, &'static str)> {
-        const OPEN: &str = "left out, as it would let in whom mosquitto kept out";
         let settings = &listener.settings;
-        if settings.flag("require_certificate") == Some(true) {
-            return Err((
-                "asks for client certificates, and tls.client_ca is not part of this version yet".to_owned(),
-                OPEN,
-            ));
-        }
         if settings.text("psk_hint").is_some() {
             return Err(("asks for pre-shared keys, which there are none of".to_owned(), OPEN));
         }
@@ -144,21 +190,21 @@ impl Printer<'_> {
             Some("websockets") => true,
             Some(other) => return Err((format!("speaks {other:?}"), "left out")),
         };
-        let pair = match (settings.text("certfile"), settings.text("keyfile")) {
-            (Some(certificate), Some(key)) => Some((certificate.to_owned(), key.to_owned())),
+        let tls = match (settings.text("certfile"), settings.text("keyfile")) {
+            (Some(certificate), Some(key)) => Some(Tls {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                clients: self.clients(listener, place)?,
+                is_1_3_only: settings.text("tls_version") == Some("tlsv1.3"),
+            }),
             (None, None) => None,
             _ => return Err(("has one of certfile and keyfile".to_owned(), "left out; it needs both")),
         };
-        for key in ["use_identity_as_username", "use_subject_as_username"] {
-            if settings.flag(key) == Some(true) {
-                self.note(place, key, "client certificates are not part of this version yet", "left out");
-            }
-        }
         if let Some(version) = settings.text("tls_version").filter(|version| !matches!(*version, "tlsv1.2" | "tlsv1.3"))
         {
             self.note(place, format!("tls_version {version}"), "TLS 1.2 and 1.3 are spoken", "left out");
         }
-        let scheme = match (is_websocket, pair.is_some()) {
+        let scheme = match (is_websocket, tls.is_some()) {
             (false, false) => "mqtt",
             (false, true) => "mqtts",
             (true, false) => "http",
@@ -169,10 +215,42 @@ impl Printer<'_> {
             let why = "its files are served beside MQTT, which takes any path there";
             self.note(place, "http_dir", why, "MQTT at /mqtt, files at every other path");
         }
-        Ok(Kept { listener, place: listener.place.clone(), scheme, address, pair, files })
+        Ok(Kept { listener, place: listener.place.clone(), scheme, address, tls, files })
     }
 
-    /// Prints `listen`, and `tls` if there is one pair for all.
+    /// The client certificates that a listener with TLS asks for, if any; or why it is not printed.
+    fn clients(&mut self, listener: &Listener, place: &Place) -> Result<Option<Clients>, (String, &'static str)> {
+        let settings = &listener.settings;
+        if settings.flag("require_certificate") != Some(true) {
+            let why = "without require_certificate no client is asked for a certificate";
+            for key in ["cafile", "crlfile"] {
+                if let Some(placed) = settings.get(key) {
+                    self.note(&placed.place, key, why, "left out");
+                }
+            }
+            return Ok(None);
+        }
+        let Some(authority) = settings.text("cafile") else {
+            return Err(("asks for client certificates, and no cafile has their authorities".to_owned(), OPEN));
+        };
+        let says = |key: &'static str| (settings.flag(key) == Some(true)).then_some(key);
+        let username = match (says("use_identity_as_username"), says("use_subject_as_username")) {
+            (Some(_), _) => "subject_cn",
+            (None, Some(_)) => "subject",
+            (None, None) => "none",
+        };
+        if let Some(key) = says("use_identity_as_username").or(says("use_subject_as_username")) {
+            let why = "there a user name and a password in CONNECT are not looked at";
+            self.note(place, key, why, "who brings them is let in by them alone; let such clients bring none");
+        }
+        Ok(Some(Clients {
+            authority: authority.to_owned(),
+            crl: settings.text("crlfile").map(str::to_owned),
+            username,
+        }))
+    }
+
+    /// Prints `listen`, and `tls` if there is one for all.
     fn listen(&mut self, out: &mut String, listeners: &[Kept<'_>]) {
         if listeners.is_empty() {
             let why = "no listener could be printed";
@@ -187,13 +265,13 @@ impl Printer<'_> {
             out.push_str("listen:\n  - mqtt://127.0.0.1:0\n");
             return;
         }
-        let pairs: Vec<&(String, String)> = listeners.iter().filter_map(|listener| listener.pair.as_ref()).collect();
-        let is_one_pair = pairs.windows(2).all(|pairs| pairs[0] == pairs[1]);
+        let all_tls: Vec<&Tls> = listeners.iter().filter_map(|listener| listener.tls.as_ref()).collect();
+        let is_one_for_all = all_tls.windows(2).all(|two| two[0] == two[1]);
         out.push_str("listen:\n");
         for kept in listeners {
             let mut own = Vec::new();
-            if let Some((certificate, key)) = kept.pair.as_ref().filter(|_| !is_one_pair) {
-                own.push(format!("tls: {{ cert: {}, key: {} }}", quoted(certificate), quoted(key)));
+            if let Some(tls) = kept.tls.as_ref().filter(|_| !is_one_for_all) {
+                own.push(format!("tls: {{ {} }}", tls.lines().join(", ")));
             }
             if let Some(files) = &kept.files {
                 own.push(format!(
@@ -209,8 +287,8 @@ impl Printer<'_> {
             }
             .expect("a String");
         }
-        if let Some((certificate, key)) = pairs.first().filter(|_| is_one_pair) {
-            writeln!(out, "tls:\n  cert: {}\n  key: {}", quoted(certificate), quoted(key)).expect("a String");
+        if let Some(tls) = all_tls.first().filter(|_| is_one_for_all) {
+            section(out, "tls", &tls.lines());
         }
     }
 
@@ -259,7 +337,8 @@ impl Printer<'_> {
         Some(last)
     }
 
-    fn auth(&mut self, found: &Found) -> Vec<String> {
+    fn auth(&mut self, found: &Found, listeners: &[Kept<'_>]) -> Vec<String> {
+        let username = listeners.iter().find_map(Kept::clients).map(|clients| clients.username);
         let passwords = self.shared(found, "password_file").cloned();
         // Where one listener says no, no holds.
         let anonymous: Vec<(Option<bool>, &Listener)> = std::iter::once(&found.default_listener)
@@ -278,6 +357,8 @@ impl Printer<'_> {
         let mut lines = vec![format!("anonymous: {anonymous}")];
         match &passwords {
             Some(Placed { value: Value::Text(path), .. }) => lines.push(format!("passwords: {}", quoted(path))),
+            // Who shows a certificate is somebody.
+            _ if username.is_some_and(|username| username != "none") => {}
             _ if !anonymous => {
                 let why = "neither allow_anonymous nor a password_file lets anybody in (mosquitto 1 let everybody in unless told)";
                 let place = found.listeners.first().and_then(|first| first.place.clone());
@@ -289,6 +370,7 @@ impl Printer<'_> {
             }
             _ => {}
         }
+        lines.extend(username.map(|username| format!("certificates: {{ username: {username} }}")));
         lines
     }
 
