@@ -92,6 +92,7 @@ impl House {
             policy: Policies::new(policy("refuse", "")),
             config: ConnectionConfig::default(),
             counters: Arc::default(),
+            roster: Arc::default(),
             envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
             random: || 7,
         };

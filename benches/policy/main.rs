@@ -130,6 +130,7 @@ fn environment(policy: Policy) -> Environment {
         config: Default::default(),
         counters: Arc::default(),
         envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
+        roster: Arc::default(),
         random: || 7,
     }
 }

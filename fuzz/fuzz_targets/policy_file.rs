@@ -8,6 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use tidegate::auth::Principal;
 use tidegate::mqtt::{QoS, TopicFilter, TopicName};
+use tidegate::policy::explain::{Asked, Question};
 use tidegate::policy::{Policy, SubscribeVerdict};
 
 const NAMES: [&str; 10] = ["a", "a/b", "/", "/a", "a/b/c", "$SYS/x", "$x", "/p/client/upload", "/p/x/secret", "é"];
@@ -24,6 +25,7 @@ fuzz_target!(|data: &[u8]| {
         let Ok(access) = policy.bind(&who, "c1") else { continue };
         let filters = topics.lines().chain(["#", "+/#", "a/+", "/p/#", "$SYS/#"]);
         for filter in filters.filter_map(|filter| TopicFilter::parse(filter).ok()) {
+            explain(&policy, &who, &filter);
             let names = NAMES.into_iter().chain(topics.lines()).filter_map(|name| TopicName::parse(name).ok());
             let matched = names.filter(|name| filter.matches(name));
             match access.subscribe(&filter, QoS::ExactlyOnce) {
@@ -38,3 +40,26 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+/// What is explained is what is judged, and what it gives as an example is one.
+fn explain(policy: &Policy, who: &Principal, filter: &TopicFilter) {
+    let Ok(access) = policy.bind(who, "c1") else { return };
+    let explanation = policy.explain(&Question {
+        who: who.clone(),
+        client_id: "c1".to_owned(),
+        asked: Asked::Subscribe(filter.clone()),
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        payload_bytes: 0,
+    });
+    let is_refused = matches!(access.subscribe(filter, QoS::ExactlyOnce), SubscribeVerdict::Refused(_));
+    assert_eq!(explanation.allowed, !is_refused, "{explanation}");
+    let Some(coverage) = explanation.coverage else { return };
+    for (parts, is_granted) in [(&coverage.granted, true), (&coverage.denied, false)] {
+        for part in parts {
+            assert_eq!(access.receive(&part.example).allow, is_granted, "{}", part.example);
+            assert!(tidegate::mqtt::topic::matches(filter.filter(), &part.example), "{filter}: {}", part.example);
+        }
+    }
+    assert!(coverage.rest.is_none_or(|rest| !access.receive(&rest).allow));
+}

@@ -18,6 +18,7 @@ fn api() -> Api {
         policy: Policies::new(Policy::allow_all()),
         config: ConnectionConfig::default(),
         counters: Arc::default(),
+        roster: Arc::default(),
         envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
         random: || 7,
     };

@@ -220,6 +220,7 @@ fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
         policy: Policies::new(policy),
         config: config.connection.clone(),
         counters: Default::default(),
+        roster: Arc::default(),
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
         random,
     };

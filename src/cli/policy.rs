@@ -61,7 +61,7 @@ pub struct ExplainCommand {
     /// The Client Identifier, for rules with ${clientid}
     #[arg(long, value_name = "ID", default_value = "")]
     client_id: String,
-    /// A verified claim; may be given several times
+    /// A verified claim; may be given several times, and makes a list of it for the same name
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
     claims: Vec<(String, String)>,
     /// The QoS of the message or Subscription
@@ -167,9 +167,9 @@ impl ExplainCommand {
             ANONYMOUS => Principal::anonymous(),
             username => Principal::user(username),
         };
-        let claims: BTreeMap<String, String> = self.claims.into_iter().collect();
+        let (claims, claim_lists) = claims(self.claims);
         let explanation = policy.explain(&Question {
-            who: Principal { claims, ..who },
+            who: Principal { claims, claim_lists, ..who },
             client_id: self.client_id,
             asked,
             qos: QoS::from_u8(self.qos).unwrap_or_default(),
@@ -207,6 +207,17 @@ impl From<Verb> for Operation {
             Verb::Subscribe => Self::Subscribe,
         }
     }
+}
+
+/// What was given once is a text; what was given more often is a list, which gives roles by what it holds.
+fn claims(given: Vec<(String, String)>) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in given {
+        lists.entry(name).or_default().push(value);
+    }
+    let texts = lists.extract_if(.., |_, values| values.len() == 1);
+    let texts = texts.filter_map(|(name, values)| Some((name, values.into_iter().next()?))).collect();
+    (texts, lists)
 }
 
 fn parse_claim(text: &str) -> Result<(String, String), &'static str> {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::routes::routes;
 use super::tls;
 use super::written::{Typed, Written};
+use crate::connection::DuplicateClientId;
 use crate::edge::{ListenerConfig, Network, ProxyProtocol, Scheme};
 use crate::fault::Fault;
 
@@ -58,12 +59,22 @@ fn listener(item: &Written, shared_tls: Option<&Written>, faults: &mut Vec<Fault
     Some(ListenerConfig {
         tls: own_tls.zip(shared_tls).and_then(|(own, shared)| tls::own(own, shared, faults)),
         routes: own_routes.map(|_| routes(item, faults)),
+        duplicate_client_id: duplicate_client_id(item),
         proxy_protocol: match item.text("proxy_protocol") {
             Some("required") => ProxyProtocol::Required,
             Some("true") => ProxyProtocol::FromTrusted,
             _ => ProxyProtocol::No,
         },
         ..ListenerConfig::new(text, scheme, address)
+    })
+}
+
+/// Reads `duplicate_client_id` of a listener or of `mqtt`.
+pub(super) fn duplicate_client_id(section: &Written) -> Option<DuplicateClientId> {
+    Some(match section.text("duplicate_client_id")? {
+        "reject" => DuplicateClientId::Reject,
+        "suffix" => DuplicateClientId::Suffix,
+        _ => DuplicateClientId::Takeover,
     })
 }
 

@@ -11,7 +11,7 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
 use crate::auth::{AuthConfig, CertificateName, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation, Revoked};
+use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation, Revoked, RosterLimits};
 use crate::edge::{
     AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
 };
@@ -202,6 +202,15 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
         penalty: penalty(root),
+        duplicate_client_id: listen::duplicate_client_id(mqtt).unwrap_or_default(),
+        connections_per_user_max: limits.count("connections_per_user_max"),
+        roster: RosterLimits {
+            per_client_id_max: count(limits, "connections_per_client_id_max"),
+            takeovers_max: count(limits, "takeovers_max"),
+            takeovers_window: duration(limits, "takeovers_window"),
+            takeovers_remembered_max: count(limits, "takeovers_remembered_max"),
+        },
+        rate_patience: duration(limits, "rate_patience"),
         revoked: match mqtt.text("revoked") {
             Some("keep") => Revoked::Keep,
             _ => Revoked::Disconnect,

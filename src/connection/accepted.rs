@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
+use super::roster::DuplicateClientId;
 pub use crate::auth::{ClientCertificate, Token};
 
 /// A transport that is ready to carry a dialect.
@@ -23,6 +24,8 @@ pub struct Accepted {
     pub protocol: Protocol,
     /// What the request that opened the WebSocket says of who is there; nobody has looked at it yet.
     pub token: Option<Token>,
+    /// What its listener does with a Client Identifier that is taken, where it has a rule of its own.
+    pub duplicate_client_id: Option<DuplicateClientId>,
     /// The client certificate that the TLS handshake has verified.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// Its place among all that are open: keep it for as long as the connection lives.

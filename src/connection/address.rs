@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 /// What is counted as one address: an IPv4 address (mapped into IPv6 or not), or the /64 that an IPv6 client may take its addresses from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressKey {
     V4(u32),
     /// The network half; a household or a server has all of the other half to itself.

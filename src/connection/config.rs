@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{PenaltyConfig, ResponseInformation};
+use super::{DuplicateClientId, PenaltyConfig, ResponseInformation, RosterLimits};
 
 /// What bounds one Network Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,14 @@ pub struct ConnectionConfig {
     pub token_grace: Duration,
     /// What failed logins cost.
     pub penalty: PenaltyConfig,
+    /// What becomes of a client whose Client Identifier is taken, where its listener has no rule of its own. Default takeover.
+    pub duplicate_client_id: DuplicateClientId,
+    /// Connections that a user may have at a time, as may an address without user, where its roles say nothing. Default any.
+    pub connections_per_user_max: Option<u64>,
+    pub roster: RosterLimits,
+    /// How long a client may be ahead of its rate, so that messages of QoS 0 wait whenever it is read, until its connection is closed
+    /// with 0x96 Message rate too high. Default 60 s. Who waits for acknowledgements is never ahead.
+    pub rate_patience: Duration,
     /// What becomes of the connection of a 5.0 client that loses a Subscription to a new policy. Default: it ends.
     pub revoked: Revoked,
     /// What a 5.0 client that asks for Response Information is told. Default none.
@@ -102,6 +110,10 @@ impl Default for ConnectionConfig {
             token_warning: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),
             penalty: PenaltyConfig::default(),
+            duplicate_client_id: DuplicateClientId::default(),
+            connections_per_user_max: None,
+            roster: RosterLimits::default(),
+            rate_patience: Duration::from_secs(60),
             revoked: Revoked::Disconnect,
             response_information: None,
             has_long_client_ids: false,

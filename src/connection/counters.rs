@@ -35,6 +35,18 @@ pub struct ConnectionCounters {
     pub topic_aliases_remapped: AtomicU64,
     /// PUBLISH refused by policy.
     pub publishes_denied: AtomicU64,
+    /// Identities refused at CONNECT, as a rule of the policy would use what cannot stand in a topic.
+    pub connects_denied: AtomicU64,
+    /// CONNECTs refused as the user, or the address of one without a name, had as many connections as it may.
+    pub connects_refused_user_full: AtomicU64,
+    /// CONNECTs refused as another connection had the Client Identifier, by the rule `reject`.
+    pub connects_refused_in_use: AtomicU64,
+    /// CONNECTs refused as there were as many connections of the Client Identifier as may be, by the rule `suffix`.
+    pub connects_refused_client_id_full: AtomicU64,
+    /// CONNECTs refused as the Client Identifier had changed hands too often.
+    pub connects_refused_takeovers: AtomicU64,
+    /// Times that a client began to publish faster than it may, and was read no faster.
+    pub publishers_slowed: AtomicU64,
     /// Subscriptions refused by policy.
     pub subscriptions_denied: AtomicU64,
     /// Messages whose envelope was opened, Wills included.
@@ -106,6 +118,12 @@ impl Default for ConnectionCounters {
             too_large: AtomicU64::new(0),
             topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),
+            connects_denied: AtomicU64::new(0),
+            connects_refused_user_full: AtomicU64::new(0),
+            connects_refused_in_use: AtomicU64::new(0),
+            connects_refused_client_id_full: AtomicU64::new(0),
+            connects_refused_takeovers: AtomicU64::new(0),
+            publishers_slowed: AtomicU64::new(0),
             tokens_warned: AtomicU64::new(0),
             pings_unanswered: AtomicU64::new(0),
             logins_penalized: AtomicU64::new(0),

@@ -40,6 +40,8 @@ pub(super) struct Driver {
     phase: Phase,
     /// The client sends and does not read: it is not read either, until it does.
     is_clogged: bool,
+    /// The client has used up its rate: it is not read before then.
+    held_until: Option<Instant>,
     /// Whether a ping or pong of the WebSocket is a sign of life.
     heeds_pongs: bool,
     /// Only until CONNECT is accepted.
@@ -93,8 +95,19 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, listener, is_exempt, protocol, token, certificate, place, handshake } =
-            accepted;
+        let Accepted {
+            stream,
+            early,
+            peer,
+            listener,
+            is_exempt,
+            protocol,
+            token,
+            certificate,
+            duplicate_client_id,
+            place,
+            handshake,
+        } = accepted;
         let whence = Whence { ip: peer.ip(), listener, is_exempt };
         let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
         let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, is_known, now));
@@ -109,10 +122,13 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())).with_identity(token, certificate),
+            core: Core::new(manner, Some(peer.ip()))
+                .with_identity(token, certificate)
+                .with_duplicates(duplicate_client_id),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
+            held_until: None,
             heeds_pongs: true,
             opening: Some(Box::new(Opening { handshake, early, whence, authentication: None })),
             _place: place,
@@ -130,6 +146,20 @@ impl Driver {
 
     pub(super) fn counters(&self) -> &ConnectionCounters {
         &self.shared.environment.counters
+    }
+
+    /// Whether the client is not to be read as it has used up its rate.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_until.is_some() && self.phase == Phase::Serving
+    }
+
+    /// Whether reading goes on: what has waited is to be taken first.
+    pub(super) fn release(&mut self, now: Instant) -> bool {
+        let is_over = self.held_until.take_if(|until| *until <= now).is_some();
+        if is_over {
+            self.core.released(now);
+        }
+        is_over
     }
 
     /// Whether the socket is to be read: not while credentials are being looked at, nor while the client takes no answers.
@@ -267,6 +297,7 @@ impl Driver {
         match self.phase {
             Phase::Serving if !self.core.takes_packets() => Flow::Pause,
             Phase::Serving if was_opening && !self.is_opening() => Flow::Admit,
+            Phase::Serving if self.is_held() => Flow::Pause,
             Phase::Serving => Flow::Continue,
             Phase::Draining | Phase::Lingering => Flow::Stop,
         }
@@ -337,6 +368,11 @@ impl Driver {
                 }
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
+                Output::Hold { until } => {
+                    self.held_until = Some(until);
+                    self.shared.pacemaker.hold(&self.link, until);
+                }
+                Output::Slowed => self.append(work, |wire, outbox| wire.append_slowed(outbox)),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
             }
         }

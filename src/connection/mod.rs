@@ -18,6 +18,7 @@
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
 //! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
+//! | [`roster`] | who is connected, under which Client Identifier, and how many of one user |
 //! | `farewell` | the goodbye of a stopping server |
 //! | [`forecast`] | who would lose what by another policy |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
@@ -48,6 +49,7 @@ mod pacemaker;
 pub mod penalty;
 pub mod response_information;
 mod review;
+pub mod roster;
 pub mod sampling;
 mod task;
 mod transport;
@@ -65,6 +67,7 @@ pub use pacemaker::TICK;
 pub use penalty::PenaltyConfig;
 pub use response_information::ResponseInformation;
 pub use review::Reviewed;
+pub use roster::{DuplicateClientId, Roster, RosterLimits};
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -20,11 +20,14 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Pacemaker {
     start: Instant,
     wheel: Mutex<Wheel<Weak<Link>>>,
+    /// Links whose client is not read for a while.
+    held: Mutex<Wheel<Weak<Link>>>,
 }
 
 impl Pacemaker {
     pub(super) fn new(start: Instant) -> Self {
-        Self { start, wheel: Mutex::new(Wheel::new(start, TICK)) }
+        let wheel = || Mutex::new(Wheel::new(start, TICK));
+        Self { start, wheel: wheel(), held: wheel() }
     }
 
     /// Milliseconds since the start of the process: what [`Life`] counts in.
@@ -39,8 +42,16 @@ impl Pacemaker {
         self.wheel.lock().insert(deadline, Arc::downgrade(link));
     }
 
+    /// Has the task of `link` polled when `until` has come, and its client's silence not counted before.
+    pub(super) fn hold(&self, link: &Arc<Link>, until: Instant) {
+        link.life.held_ms.store(self.millis(until), Ordering::Relaxed);
+        self.held.lock().insert(until, Arc::downgrade(link));
+    }
+
     /// Looks at every link whose deadline has come.
     pub(super) fn tick(&self, now: Instant) {
+        let released = self.held.lock().advance(now);
+        released.iter().filter_map(Weak::upgrade).for_each(|link| link.nudge());
         let due = self.wheel.lock().advance(now);
         let now_ms = self.millis(now);
         for link in due.iter().filter_map(Weak::upgrade) {
@@ -64,6 +75,8 @@ pub(super) struct Life {
     pinged_ms: AtomicU64,
     /// When the first ping was sent that nothing has followed; `u64::MAX`: something has.
     unanswered_ms: AtomicU64,
+    /// Until when nothing of the peer is read, whatever it sends.
+    held_ms: AtomicU64,
     /// When the pacemaker looks next.
     look_ms: AtomicU64,
     /// Whether a packet has begun and is not complete.
@@ -82,6 +95,7 @@ impl Life {
             silence_max_ms: AtomicU64::new(millis(silence_max)),
             pinged_ms: AtomicU64::new(now_ms),
             unanswered_ms: AtomicU64::new(u64::MAX),
+            held_ms: AtomicU64::new(0),
             look_ms: AtomicU64::new(0),
             is_amid: AtomicBool::new(false),
             expires_ms: AtomicU64::new(u64::MAX),
@@ -106,7 +120,8 @@ impl Life {
         if self.is_amid.load(Ordering::Relaxed) {
             silence_max_ms = silence_max_ms.min(millis(packet_max));
         }
-        self.seen_ms.load(Ordering::Relaxed).saturating_add(silence_max_ms)
+        let seen_ms = self.seen_ms.load(Ordering::Relaxed).max(self.held_ms.load(Ordering::Relaxed));
+        seen_ms.saturating_add(silence_max_ms)
     }
 
     /// Notes whether a packet has begun and is not complete.
@@ -162,7 +177,9 @@ impl Life {
 
     /// When pings will have been unanswered for too long, if nothing comes; `u64::MAX`: none is.
     pub(super) fn ping_deadline_ms(&self, timeout: Duration) -> u64 {
-        self.unanswered_ms.load(Ordering::Relaxed).saturating_add(millis(timeout))
+        // What answers them is not read while the peer is held back.
+        let since_ms = self.unanswered_ms.load(Ordering::Relaxed).max(self.held_ms.load(Ordering::Relaxed));
+        since_ms.saturating_add(millis(timeout))
     }
 }
 

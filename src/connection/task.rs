@@ -63,6 +63,13 @@ impl Task {
             if self.driver.attend_link(now, cx, self.inbound.speech(), &mut scratch.work).is_ready() {
                 return Poll::Ready(());
             }
+            if self.driver.is_held() {
+                if !self.driver.release(now) {
+                    return Poll::Pending;
+                }
+                self.go_on(now, &mut scratch.work);
+                continue;
+            }
             if !self.driver.reads() {
                 return Poll::Pending;
             }
@@ -94,11 +101,16 @@ impl Task {
         let is_answered = self.driver.poll_authentication(now, cx, self.inbound.speech(), &mut scratch.work).is_ready();
         if is_answered && self.driver.phase() == Phase::Serving {
             self.inbound.widen();
-            let Self { inbound, driver } = self;
-            inbound.resume(&mut |speech, incoming| driver.take(now, speech, incoming, &mut scratch.work));
-            driver.finish_round(now, inbound.is_amid(), &mut scratch.work);
+            self.go_on(now, &mut scratch.work);
         }
         Poll::Pending
+    }
+
+    /// One round: what came while nothing was taken.
+    fn go_on(&mut self, now: Instant, work: &mut Work) {
+        let Self { inbound, driver } = self;
+        inbound.resume(&mut |speech, incoming| driver.take(now, speech, incoming, work));
+        driver.finish_round(now, inbound.is_amid(), work);
     }
 
     /// One round: everything in `plaintext`, and the flush of whatever came of it.

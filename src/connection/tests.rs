@@ -39,6 +39,7 @@ impl House {
             policy: Policies::new(Policy::allow_all()),
             config,
             counters: Arc::default(),
+            roster: Arc::default(),
             envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
             random: || 7,
         };
@@ -65,6 +66,7 @@ impl House {
             is_exempt: true,
             protocol,
             token: None,
+            duplicate_client_id: None,
             certificate: None,
             place,
             handshake,

@@ -249,6 +249,13 @@ impl Wire {
         }
     }
 
+    /// Appends word that the client sends faster than it may. MQTT has no packet for it.
+    pub(super) fn append_slowed(&self, outbox: &mut Outbox) {
+        if self.protocol == Protocol::JsonWebSocket {
+            Self::append_text(&json::rate_limited(), outbox);
+        }
+    }
+
     /// Appends a text message.
     pub(super) fn append_text(text: &[u8], outbox: &mut Outbox) {
         outbox.append_with(text.len() + websocket::HEADER_BYTES_MAX, |out| websocket::write_frame(out, TEXT, &[text]));

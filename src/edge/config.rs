@@ -6,6 +6,7 @@ use std::time::Duration;
 
 pub use super::address_limits::AddressLimits;
 use super::networks::Network;
+use crate::connection::DuplicateClientId;
 use crate::outgoing::Url;
 
 /// Everything the edge needs to know, resolved and checked.
@@ -93,6 +94,8 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Instead of [`EdgeConfig::routes`].
     pub routes: Option<Vec<RouteConfig>>,
+    /// What becomes of a client whose Client Identifier is taken, instead of what holds for all.
+    pub duplicate_client_id: Option<DuplicateClientId>,
     pub proxy_protocol: ProxyProtocol,
 }
 
@@ -100,7 +103,15 @@ impl ListenerConfig {
     /// A listener with the certificates and routes that all share.
     #[must_use]
     pub fn new(url: impl Into<String>, scheme: Scheme, address: SocketAddr) -> Self {
-        Self { url: url.into(), scheme, address, tls: None, routes: None, proxy_protocol: ProxyProtocol::No }
+        Self {
+            url: url.into(),
+            scheme,
+            address,
+            tls: None,
+            routes: None,
+            proxy_protocol: ProxyProtocol::No,
+            duplicate_client_id: None,
+        }
     }
 }
 

@@ -112,6 +112,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
+    let duplicate_client_id = shown.duplicate_client_id;
     let peer = visitor.address;
     let is_exempt = steps.addresses.is_exempt(peer.ip());
     (steps.handoff)(Accepted {
@@ -123,6 +124,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         protocol,
         token,
         certificate,
+        duplicate_client_id,
         place,
         handshake,
     });

@@ -52,7 +52,7 @@ use self::http::Site;
 use self::introduction::Proxies;
 use self::listener::Listener;
 use self::refusals::Refusals;
-use crate::connection::{Accepted, Handshakes};
+use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
 
 /// Takes a connection whose handshakes are over. Called on the connection's task; returns at once.
@@ -91,7 +91,11 @@ impl Edge {
         let (Some(loaded), Some(sites), true) = (certificates, sites, faults.is_empty()) else { return Err(faults) };
         let certificates =
             ListenerCertificates::new(&config, &loaded, Arc::clone(&counters)).map_err(|fault| vec![fault])?;
-        let shown = sites.into_iter().enumerate().map(|(index, site)| Shown { tls: certificates.of(index), site });
+        let shown = sites.into_iter().zip(&config.listeners).enumerate().map(|(index, (site, listener))| Shown {
+            tls: certificates.of(index),
+            site,
+            duplicate_client_id: listener.duplicate_client_id,
+        });
         let listeners = listeners.into_iter().zip(shown).collect();
         let development_ca = loaded.development_ca();
         let limits = config.limits;
@@ -189,11 +193,12 @@ impl Drain {
     }
 }
 
-/// What a listener shows to those who come: its certificates and its routes.
+/// What a listener shows to those who come: its certificates, its routes, and its rule for a Client Identifier that is taken.
 #[derive(Clone)]
 pub(crate) struct Shown {
     pub(crate) tls: Option<tls::Shared>,
     pub(crate) site: Arc<Site>,
+    pub(crate) duplicate_client_id: Option<DuplicateClientId>,
 }
 
 /// The routes that each listener shows, in their order.

@@ -212,11 +212,25 @@ impl Engine {
     /// # Errors
     /// [`SubscribeError::QuotaExceeded`]; nothing has changed then.
     pub fn subscribe(&self, attached: &Attached, request: SubscribeRequest) -> Result<(), SubscribeError> {
+        self.subscribe_within(attached, request, usize::MAX)
+    }
+
+    /// The same for a session that may have so many Subscriptions, and no more than the engine's own limit. One that it has may be made
+    /// anew all the same.
+    ///
+    /// # Errors
+    /// As [`Engine::subscribe`].
+    pub fn subscribe_within(
+        &self,
+        attached: &Attached,
+        request: SubscribeRequest,
+        subscriptions_max: usize,
+    ) -> Result<(), SubscribeError> {
         let mut subscriptions = self.subscriptions.write();
         // Held until the Subscription is in the tree and in the session, or a session that ends meanwhile would leave it there.
         let Some(mut state) = attached.lock() else { return Ok(()) };
         let filter_bytes = request.filter.as_str().len();
-        if !self.has_quota(&state, filter_bytes) {
+        if !self.has_quota(&state, filter_bytes, subscriptions_max) {
             let membership = subscriptions.find(&request.filter);
             if !membership.is_some_and(|membership| state.memberships.contains(&membership)) {
                 EngineCounters::add(&self.counters.subscriptions_refused, 1);
@@ -237,8 +251,8 @@ impl Engine {
         Ok(())
     }
 
-    fn has_quota(&self, state: &State, filter_bytes: usize) -> bool {
-        state.memberships.len() < self.config.subscriptions_max
+    fn has_quota(&self, state: &State, filter_bytes: usize, subscriptions_max: usize) -> bool {
+        state.memberships.len() < self.config.subscriptions_max.min(subscriptions_max)
             && state.subscription_bytes + filter_bytes <= self.config.subscription_bytes_max
     }
 

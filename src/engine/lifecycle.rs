@@ -253,6 +253,16 @@ impl Engine {
         self.accept(now, Some(number), &message, round);
     }
 
+    /// Whether `owner` may open a session of this name: there is none, or it is the owner's own.
+    #[must_use]
+    pub fn is_available(&self, now: Instant, client_id: &ClientId, owner: &str) -> bool {
+        let session = self.directory.lock().find(client_id).cloned();
+        session.is_none_or(|session| {
+            let state = session.lock();
+            state.owner.name() == owner || state.is_over(now)
+        })
+    }
+
     /// Asks the Network Connection of `client_id` to tell its client `reason` and to close; `false` if there is none.
     pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
         let session = self.directory.lock().find(client_id).cloned();

@@ -8,7 +8,8 @@ use crate::mqtt::{QoS, TopicFilter, topic};
 use super::compile::{Compiled, CompiledRole};
 use super::decide::{self, Values};
 use super::envelope::EnvelopeRule;
-use super::file::{Limits, Partial};
+use super::file::Partial;
+use super::limits::{Allowance, Limits};
 use super::rule::Rule;
 use super::trie::{Entry, NO_RULE, Want};
 use super::verdict::{BindError, Reason, RuleRef, SubscribeVerdict, Verdict};
@@ -26,6 +27,7 @@ struct Bound {
     /// Each once, in order.
     roles: Box<[usize]>,
     values: Box<Values>,
+    allowance: Allowance,
 }
 
 /// Judges each delivery of a Subscription that was granted in part.
@@ -36,7 +38,14 @@ pub struct DeliveryCheck {
 
 impl Access {
     pub(super) fn new(policy: Arc<Compiled>, roles: Vec<usize>, values: Vec<Option<Box<str>>>) -> Self {
-        Self { bound: Arc::new(Bound { policy, roles: roles.into(), values: values.into() }) }
+        let allowance = policy.allowance(&roles);
+        Self { bound: Arc::new(Bound { policy, roles: roles.into(), values: values.into(), allowance }) }
+    }
+
+    /// How much this identity may do in all, whatever the topic.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        self.bound.allowance
     }
 
     /// Whether a message with these traits may be published to `topic`, a valid Topic Name. For a Will just the same.
@@ -112,7 +121,7 @@ impl Access {
     /// # Errors
     /// If a rule would use the client identifier and it cannot stand as one level.
     pub fn as_client(&self, client_id: &str) -> Result<Self, BindError> {
-        let Bound { policy, roles, values } = &*self.bound;
+        let Bound { policy, roles, values, .. } = &*self.bound;
         let mut values = values.to_vec();
         match policy.rebind(roles, &mut values, client_id)? {
             true => Ok(Self::new(Arc::clone(policy), roles.to_vec(), values)),

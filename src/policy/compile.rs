@@ -9,7 +9,8 @@ use crate::fault::Fault;
 
 use super::access::Access;
 use super::envelope::{EnvelopeRule, KeyRing};
-use super::file::{self, Limits, Partial, WrittenTest};
+use super::file::{self, Partial, WrittenTest};
+use super::limits::{Allowance, Limits};
 use super::rule::{ClaimRule, EVERYBODY, EnvelopeEntry, Level, Placeholder, Rule, Rules, is_anonymous_name};
 use super::testing::{self, TestFailure};
 use super::trie::Trie;
@@ -77,6 +78,7 @@ pub struct KeyFileText {
 pub(super) struct CompiledRole {
     pub(super) name: Box<str>,
     pub(super) limits: Limits,
+    pub(super) allowance: Allowance,
     pub(super) trie: Trie,
     uses: Vec<Use>,
 }
@@ -233,6 +235,7 @@ impl Compiled {
         let roles = roles.into_iter().zip(numbers_by_role).map(|(role, numbers)| CompiledRole {
             name: role.name,
             limits: role.limits,
+            allowance: role.allowance,
             // NODES_MAX keeps the number of rules far below u32::MAX.
             trie: Trie::new(numbers.iter().map(|&number| (number as u32, &rules[number]))),
             uses: uses(numbers.iter().map(|&number| &rules[number])),
@@ -260,6 +263,15 @@ impl Compiled {
         roles.sort_unstable();
         roles.dedup();
         roles
+    }
+
+    /// How much somebody may do in all who has these roles.
+    pub(super) fn allowance(&self, roles: &[usize]) -> Allowance {
+        roles.iter().map(|&role| self.roles[role].allowance).fold(Allowance::default(), Allowance::with)
+    }
+
+    pub(super) fn allowance_of(&self, who: &Principal) -> Allowance {
+        self.allowance(&self.roles_of(who))
     }
 
     /// What `used` takes from the identity, if it can stand as one level.

@@ -22,7 +22,8 @@ use crate::mqtt::topic::{covers, intersects};
 
 use super::compile::{Compiled, Policy};
 use super::explain::RuleShown;
-use super::file::{Limits, Operation, Partial};
+use super::file::{Operation, Partial};
+use super::limits::{Limits, Quota};
 use super::rule::{EVERYBODY, Level, Placeholder, Rule, is_anonymous_name};
 use search::{Found, Search};
 
@@ -32,8 +33,21 @@ pub struct Diff {
     pub old: String,
     pub new: String,
     pub differences: Vec<Difference>,
+    /// What bounds clients as a whole, where it is not the same.
+    pub limits: Vec<LimitChange>,
     /// Entries of `envelope` that only one of them has: what a message on their topics must carry, whoever publishes it.
     pub envelopes: Vec<EnvelopeChange>,
+}
+
+/// A bound of some identities, whatever the topic, that is not the same under both policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitChange {
+    pub identities: Vec<String>,
+    /// As in the file: `messages_per_s`.
+    pub limit: &'static str,
+    /// `50`, `none`, or `unsaid` where no role says anything.
+    pub old: String,
+    pub new: String,
 }
 
 /// An entry of `envelope` that is asked for no more, or from now on.
@@ -93,7 +107,12 @@ pub enum Only {
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy) -> Diff {
     let mut found: BTreeMap<Key, Difference> = BTreeMap::new();
+    let mut limits: BTreeMap<(&'static str, Quota, Quota), Vec<String>> = BTreeMap::new();
     for identity in identities(old, new) {
+        let [before, after] = [old, new].map(|policy| policy.compiled().allowance_of(&identity.who).all());
+        for ((limit, old), (_, new)) in before.into_iter().zip(after).filter(|(old, new)| old != new) {
+            limits.entry((limit, old, new)).or_default().push(identity.name.clone());
+        }
         let [old_side, new_side] = [old, new].map(|policy| Side::new(policy.compiled(), &identity.who));
         for (change, granting, other) in [(Change::Loses, &old_side, &new_side), (Change::Gains, &new_side, &old_side)]
         {
@@ -107,9 +126,16 @@ pub fn diff(old: &Policy, new: &Policy) -> Diff {
         }
     }
     let differences = found.into_values().collect();
+    let change = |((limit, old, new), identities): ((_, Quota, Quota), _)| LimitChange {
+        identities,
+        limit,
+        old: old.to_string(),
+        new: new.to_string(),
+    };
+    let limits = limits.into_iter().map(change).collect();
     let mut envelopes = envelopes_beyond(old, new, false);
     envelopes.extend(envelopes_beyond(new, old, true));
-    Diff { old: old.origin().to_owned(), new: new.origin().to_owned(), differences, envelopes }
+    Diff { old: old.origin().to_owned(), new: new.origin().to_owned(), differences, limits, envelopes }
 }
 
 /// The entries of `envelope` that `policy` has and `other` has not, in the same words.
@@ -407,12 +433,15 @@ fn written(level: &Level, placeholders: &[Placeholder]) -> String {
 
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.differences.is_empty() && self.envelopes.is_empty() {
+        if self.differences.is_empty() && self.limits.is_empty() && self.envelopes.is_empty() {
             return write!(f, "{} and {}: nobody gains or loses anything", self.old, self.new);
         }
         for difference in &self.differences {
             let other = if difference.change == Change::Loses { &self.new } else { &self.old };
             difference.show(f, other)?;
+        }
+        for LimitChange { identities, limit, old, new } in &self.limits {
+            writeln!(f, "{}: {limit} {new}, before {old}", listed(identities))?;
         }
         for EnvelopeChange { is_new, rule } in &self.envelopes {
             let when = if *is_new { "from now on" } else { "no longer" };

@@ -1,7 +1,10 @@
-//! Why a verdict is as it is: the rule that decided, what was bound into it, and the rules that nearly applied.
+//! Why a verdict is as it is: the rule that decided, what was bound into it, what a filter is made of, what bounds the client, and the
+//! rules that nearly applied.
 //!
 //! The verdict comes from [`Access`], as in a running server. Near misses are found by a plain comparison of every rule with the
 //! topic: they are hints for people, and nothing rests on them.
+
+mod coverage;
 
 use std::fmt;
 
@@ -15,8 +18,11 @@ use super::access::Access;
 use super::compile::Policy;
 use super::envelope::EnvelopeRule;
 use super::file::Operation;
+use super::limits::{Limits, Quota};
 use super::rule::{Level, Rule};
 use super::verdict::{Reason, SubscribeVerdict, Verdict};
+
+pub use coverage::{Coverage, Part};
 
 /// The most near misses that are told.
 const NEAR_MISSES_MAX: usize = 5;
@@ -54,6 +60,10 @@ pub struct Explanation {
     pub filtered: bool,
     pub roles: Vec<String>,
     pub bindings: Vec<Binding>,
+    /// What a filter is made of that is not granted as a whole, if a part of it is granted.
+    pub coverage: Option<Coverage>,
+    /// What bounds the client, by the roles it has.
+    pub limits: Vec<LimitShown>,
     /// The entry of `envelope` that a PUBLISH has to satisfy as well. Whom it is judged as is then whom the message is from.
     pub envelope: Option<RuleShown>,
     pub near_misses: Vec<NearMiss>,
@@ -72,6 +82,18 @@ pub struct RuleShown {
 pub struct Binding {
     pub placeholder: String,
     pub value: String,
+}
+
+/// A bound, and whose word it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitShown {
+    /// As in the file: `messages_per_s`.
+    pub limit: &'static str,
+    /// `50`, `none`, `false`; bytes as a number.
+    pub value: String,
+    pub role: String,
+    /// Whether it holds for the grants of this role alone; else for the client as a whole.
+    pub of_grants: bool,
 }
 
 /// A rule that would have granted it if something were different.
@@ -97,6 +119,8 @@ impl Policy {
                     filtered: false,
                     roles: Vec::new(),
                     bindings: Vec::new(),
+                    coverage: None,
+                    limits: Vec::new(),
                     envelope: None,
                     near_misses: Vec::new(),
                 };
@@ -117,6 +141,13 @@ impl Policy {
             filtered: granted.is_some_and(|(_, is_filtered)| is_filtered),
             roles: access.roles().map(|role| role.name.to_string()).collect(),
             bindings: self.bindings(&access),
+            coverage: match (&question.asked, verdict.reason) {
+                (Asked::Subscribe(filter), Reason::PartlyGranted) => {
+                    Coverage::of(&access, filter.filter(), self.rules_of(&access, question))
+                }
+                _ => None,
+            },
+            limits: limits(&access, question.operation()),
             envelope: match &question.asked {
                 Asked::Publish(topic) => access.envelope(topic.as_str()).map(RuleShown::from),
                 Asked::Subscribe(_) => None,
@@ -132,6 +163,16 @@ impl Policy {
             Some(Binding { placeholder: placeholder.to_string(), value })
         };
         self.compiled().placeholders.iter().zip(access.values()).filter_map(bound).collect()
+    }
+
+    /// The rules of the identity's roles, each with its topic for it.
+    fn rules_of<'s>(
+        &'s self,
+        access: &'s Access,
+        question: &'s Question,
+    ) -> impl Iterator<Item = (&'s Rule, String)> + 's {
+        let rules = self.compiled().rules.iter().filter(|rule| access.has_role(rule.role));
+        rules.filter_map(|rule| Some((rule, self.topic_for(rule, question)?)))
     }
 
     fn near_misses(&self, access: &Access, question: &Question, verdict: Verdict) -> Vec<NearMiss> {
@@ -235,12 +276,47 @@ fn miss(
             Some((2, format!("would grant it, but {} does not have the role {role:?}", question.who.username)))
         }
         (true, false, false) | (false, false, _) => None,
-        (false, true, true) if intersects(topic, question.topic()) => {
-            Some((3, "grants a part of the filter only".to_owned()))
-        }
+        // The parts of a filter are told by themselves.
+        (false, true, true) if intersects(topic, question.topic()) => None,
         (false, true, true) => difference(topic, question.topic()),
         (false, true, false) => None,
     }
+}
+
+/// What bounds whoever has these roles: first what holds for the client as a whole, by the role whose word counts.
+fn limits(access: &Access, operation: Operation) -> Vec<LimitShown> {
+    let said_by = |key: &str, quota: Quota| {
+        let says = |role: &&super::compile::CompiledRole| role.allowance.said().any(|said| said == (key, quota));
+        access.roles().find(says).map_or_else(String::new, |role| role.name.to_string())
+    };
+    let whole = access.allowance();
+    let mut limits: Vec<LimitShown> = whole
+        .said()
+        .map(|(limit, quota)| LimitShown {
+            limit,
+            value: quota.to_string(),
+            role: said_by(limit, quota),
+            of_grants: false,
+        })
+        .collect();
+    if operation == Operation::Publish {
+        for role in access.roles() {
+            limits.extend(limits_of_grants(&role.name, &role.limits));
+        }
+    }
+    limits
+}
+
+fn limits_of_grants(role: &str, limits: &Limits) -> impl Iterator<Item = LimitShown> {
+    let Limits { payload_bytes_max, maximum_qos, retain } = *limits;
+    let shown = |limit, value: String| LimitShown { limit, value, role: role.to_owned(), of_grants: true };
+    [
+        (payload_bytes_max < u64::MAX).then(|| shown("payload_bytes_max", payload_bytes_max.to_string())),
+        (maximum_qos < QoS::ExactlyOnce).then(|| shown("max_qos", (maximum_qos as u8).to_string())),
+        (!retain).then(|| shown("retain", "false".to_owned())),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn reading_or_writing(rule: &Rule) -> &'static str {
@@ -309,6 +385,13 @@ impl fmt::Display for Explanation {
         writeln!(f, "  roles   {}", if self.roles.is_empty() { "none".to_owned() } else { self.roles.join(", ") })?;
         for binding in &self.bindings {
             writeln!(f, "  bound   {} = {:?}", binding.placeholder, binding.value)?;
+        }
+        if let Some(coverage) = &self.coverage {
+            write!(f, "{coverage}")?;
+        }
+        for LimitShown { limit, value, role, of_grants } in &self.limits {
+            let whose = if *of_grants { "grants of" } else { "by" };
+            writeln!(f, "  limit   {limit} {value}, {whose} {role}")?;
         }
         if let Some(envelope) = &self.envelope {
             writeln!(f, "  with    {envelope}")?;

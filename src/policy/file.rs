@@ -8,6 +8,7 @@ use crate::document::{Content, Node, Place};
 use crate::fault::Fault;
 use crate::mqtt::QoS;
 
+use super::limits::{self, WrittenLimits};
 use super::reader::{self, Reader, Text, describe, item, join};
 
 const SECTIONS: [&str; 9] = ["version", "partial", "roles", "users", "claims", "acl", "limits", "envelope", "tests"];
@@ -20,7 +21,7 @@ pub(super) struct PolicyFile {
     pub(super) users: Vec<(Text, Vec<Text>)>,
     pub(super) claims: Vec<WrittenClaims>,
     pub(super) acl: Vec<WrittenRow>,
-    pub(super) limits: Vec<(Text, Limits)>,
+    pub(super) limits: Vec<WrittenLimits>,
     pub(super) envelopes: Vec<WrittenEnvelope>,
     pub(super) tests: Vec<WrittenTest>,
 }
@@ -72,20 +73,6 @@ pub(super) struct WrittenClaims {
     pub(super) path: String,
     pub(super) when: BTreeMap<String, String>,
     pub(super) roles: Vec<Text>,
-}
-
-/// Bounds within which a role's grants hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub(super) payload_bytes_max: u64,
-    pub(super) maximum_qos: QoS,
-    pub(super) retain: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { payload_bytes_max: u64::MAX, maximum_qos: QoS::ExactlyOnce, retain: true }
-    }
 }
 
 /// An entry of `envelope`.
@@ -166,8 +153,8 @@ fn read_sections(reader: &mut Reader<'_>, root: &Node, sections: [Option<&Node>;
     if let Some(acl) = acl {
         file.acl = read_acl(reader, acl);
     }
-    if let Some(limits) = limits {
-        file.limits = read_limits(reader, limits);
+    if let Some(node) = limits {
+        file.limits = limits::read(reader, node);
     }
     if let Some(envelope) = envelope {
         file.envelopes = read_envelopes(reader, envelope);
@@ -244,7 +231,7 @@ fn read_mode(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Mode> {
     }
 }
 
-fn read_qos(reader: &mut Reader<'_>, node: &Node, path: &str) -> QoS {
+pub(super) fn read_qos(reader: &mut Reader<'_>, node: &Node, path: &str) -> QoS {
     let qos = match node.content {
         Content::Integer(number) => u8::try_from(number).ok().and_then(QoS::from_u8),
         _ => None,
@@ -334,72 +321,6 @@ fn read_acl(reader: &mut Reader<'_>, node: &Node) -> Vec<WrittenRow> {
         }
     }
     rows
-}
-
-const ENFORCED: [&str; 3] = ["payload_bytes_max", "max_qos", "retain"];
-const NOT_ENFORCED: [&str; 4] = ["messages_per_s", "bytes_per_s", "subscriptions_max", "connections_max"];
-
-fn read_limits(reader: &mut Reader<'_>, node: &Node) -> Vec<(Text, Limits)> {
-    let mut limits = Vec::new();
-    for entry in reader.entries(node, "limits", "a mapping from role to its limits") {
-        let path = join("limits", &entry.key);
-        let [a, b, c] = ENFORCED;
-        let [d, e, f, g] = NOT_ENFORCED;
-        let Some([payload_bytes_max, max_qos, retain, not_enforced @ ..]) =
-            reader.fields(&entry.value, &path, [a, b, c, d, e, f, g], "a mapping such as {payload_bytes_max: 64KiB}")
-        else {
-            continue;
-        };
-        let not_enforced: [Option<&Node>; 4] = not_enforced;
-        for (key, node) in NOT_ENFORCED.iter().zip(not_enforced) {
-            if let Some(node) = node {
-                // A limit that is silently not there is worse than none.
-                let allowed = format!("one of {}", ENFORCED.join(", "));
-                reader.fault(node.place, &join(&path, key), "is not enforced by this version", allowed);
-            }
-        }
-        let mut read = Limits::default();
-        if let Some(node) = payload_bytes_max {
-            read.payload_bytes_max = read_size(reader, node, &join(&path, "payload_bytes_max")).unwrap_or(0);
-        }
-        if let Some(node) = max_qos {
-            read.maximum_qos = read_qos(reader, node, &join(&path, "max_qos"));
-        }
-        if let Some(node) = retain {
-            read.retain = reader.bool(node, &join(&path, "retain")).unwrap_or(false);
-        }
-        limits.push((Text::of_key(entry), read));
-    }
-    limits
-}
-
-fn read_size(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u64> {
-    let size = match &node.content {
-        Content::Text(text) => parse_size(text),
-        _ => None,
-    };
-    if size.is_none() {
-        reader.fault(
-            node.place,
-            path,
-            describe(&node.content),
-            "a whole number with B, KiB, MiB or GiB, such as 64KiB",
-        );
-    }
-    size
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let scale: u64 = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(scale)
 }
 
 /// How far a timestamp may be from the clock unless an entry says so.
@@ -522,15 +443,6 @@ mod tests {
         assert_eq!(["60s", "2m", "24h"].map(parse_seconds), [Some(60), Some(120), Some(86_400)]);
         for wrong in ["", "60", "s", "-1s", "1.5m", "60S", "6 s", "500ms", "18446744073709551615h"] {
             assert_eq!(parse_seconds(wrong), None, "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn sizes_carry_a_unit() {
-        assert_eq!(parse_size("64KiB"), Some(65_536));
-        assert_eq!(parse_size("7B"), Some(7));
-        for wrong in ["", "64", "KiB", "-1B", "1.5MiB", "64kb", "7 B", "18446744073709551615GiB"] {
-            assert_eq!(parse_size(wrong), None, "{wrong:?}");
         }
     }
 }

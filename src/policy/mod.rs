@@ -1,7 +1,7 @@
 //! Principal + action + topic → [`Verdict`].
 //!
 //! Text → rules → compiled matcher are three things: `file` reads what is written, with the place of every value (`reader` is its
-//! YAML and its notes of faults); `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
+//! YAML and its notes of faults); `limits` what bounds a role; `rule` is what it means; `compile` makes one `trie` a role of it, shared by all;
 //! `access` joins one identity to its roles' tries; `decide` walks them. [`explain`] and `testing` (the tests written in the
 //! file) go through the same walk. [`diff`] compares two policies by what they mean. A [`verdict`] says what came out and why. An
 //! [`envelope`] says for a message whom it is from.
@@ -27,6 +27,7 @@ mod access;
 mod compile;
 mod decide;
 mod file;
+mod limits;
 mod reader;
 mod rule;
 mod testing;
@@ -35,6 +36,7 @@ mod trie;
 pub use access::{Access, DeliveryCheck};
 pub use compile::{BOUND_BYTES_MAX, KeyFileText, Policy, ReadKeyFile};
 pub use file::Operation;
+pub use limits::{Allowance, Quota};
 pub use rule::Rule;
 pub use testing::TestFailure;
 pub use verdict::{BindError, Reason, RuleRef, SubscribeVerdict, Verdict};

@@ -11,7 +11,8 @@ use crate::fault::{Fault, suggestion};
 use crate::mqtt::topic::is_server_owned;
 use crate::mqtt::{QoS, TopicFilter, TopicName};
 
-use super::file::{Limits, Mode, Operation, Partial, PolicyFile, WrittenTest};
+use super::file::{Mode, Operation, Partial, PolicyFile, WrittenTest};
+use super::limits::{Allowance, Limits};
 use super::reader::{Reader, Text, item, join};
 
 /// The name under `users` and `acl` that stands for every authenticated identity.
@@ -71,6 +72,7 @@ pub(super) struct Role {
     /// `client`, or `acl of client`.
     pub(super) name: Box<str>,
     pub(super) limits: Limits,
+    pub(super) allowance: Allowance,
 }
 
 /// An entry of `claims`: who has all of `when` has `roles`.
@@ -156,11 +158,12 @@ impl<'a> Resolver<'a> {
     fn roles(&mut self, file: &PolicyFile) {
         for (name, _) in &file.roles {
             self.role_by_name.insert(name.text.clone(), self.roles.len());
-            self.roles.push(Role { name: name.text.as_str().into(), limits: Limits::default() });
+            self.roles.push(Role::without_limits(&name.text));
         }
-        for (name, limits) in &file.limits {
-            if let Some(role) = self.role(name, &join("limits", &name.text)) {
-                self.roles[role].limits = *limits;
+        for written in &file.limits {
+            if let Some(role) = self.role(&written.role, &join("limits", &written.role.text)) {
+                self.roles[role].limits = written.limits;
+                self.roles[role].allowance = written.allowance;
             }
         }
         for (role, (name, rules)) in file.roles.iter().enumerate() {
@@ -214,7 +217,7 @@ impl<'a> Resolver<'a> {
                 self.refuse_server_owned(&row.topic, &item(path, 1));
             }
             let role = *role_by_username.entry(username).or_insert_with(|| {
-                self.roles.push(Role { name: format!("acl of {username}").into(), limits: Limits::default() });
+                self.roles.push(Role::without_limits(&format!("acl of {username}")));
                 self.roles.len() - 1
             });
             add_roles(&mut self.roles_by_username, username, &[role]);
@@ -379,6 +382,12 @@ fn find_placeholder(text: &str) -> Result<Option<(&str, Placeholder, &str)>, &'s
     };
     let first = short.chain(long).min_by_key(|(start, ..)| *start);
     Ok(first.map(|(start, end, placeholder)| (&text[..start], placeholder, &text[end..])))
+}
+
+impl Role {
+    fn without_limits(name: &str) -> Self {
+        Self { name: name.into(), limits: Limits::default(), allowance: Allowance::default() }
+    }
 }
 
 impl Placeholder {

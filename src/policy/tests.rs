@@ -220,7 +220,7 @@ users:
   u: [5]
 envelope: {}
 limits:
-  a: { messages_per_s: 5, payload_bytes_max: 64 }
+  a: { messages_per_s: 0, payload_bytes_max: 64 }
 acl:
   - [u, x]
   - [u, x, 3]
@@ -238,7 +238,7 @@ tests:
             "p.yaml:7:3: roles.a: is given twice, first in line 4; each key once",
             "p.yaml:9:7: users.u[0]: found the number 5; a role; put it in quotes",
             "p.yaml:10:11: envelope: found a mapping; a list of {topic, key_file, max_age}",
-            "p.yaml:12:24: limits.a.messages_per_s: is not enforced by this version; one of payload_bytes_max, max_qos, retain",
+            "p.yaml:12:24: limits.a.messages_per_s: found the number 0; a whole number from 1 to 1000000000, or none",
             "p.yaml:12:46: limits.a.payload_bytes_max: found the number 64; a whole number with B, KiB, MiB or GiB, such as 64KiB",
             "p.yaml:14:5: acl[0]: found 2 values; a row [username, topic, 1 or 2]",
             "p.yaml:15:12: acl[1][2]: found the number 3; 1 = read, 2 = read and write",

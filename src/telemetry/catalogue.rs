@@ -131,6 +131,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
+        counter "connection_publishers_slowed" = publishers_slowed, "Times that a client began to publish faster than its role may, and was read no faster.";
         counter "connection_tokens_warned" = tokens_warned, "Clients that were due a warning, as their token expires soon.";
         counter "connection_pings_unanswered" = pings_unanswered, "WebSockets closed as nothing came after pings.";
         counter "connection_logins_penalized" = logins_penalized, "Logins refused unseen, as too many from their address had failed.";
@@ -143,8 +144,16 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
+        "connect" = connects_denied;
         "publish" = publishes_denied;
         "subscribe" = subscriptions_denied;
+    }
+    by_label! { metrics, counters, own,
+        "connection_connects_refused", "CONNECTs refused for how many there are, of a user or a Client Identifier.", "reason";
+        "user_full" = connects_refused_user_full;
+        "client_id_in_use" = connects_refused_in_use;
+        "client_id_full" = connects_refused_client_id_full;
+        "takeovers" = connects_refused_takeovers;
     }
     by_label! { metrics, counters, own, "connection_envelopes_refused", "Messages refused for their envelope.", "reason";
         "malformed" = envelopes_malformed;

@@ -192,6 +192,39 @@ fn policy_explain_names_the_rule_and_its_line() {
 }
 
 #[test]
+fn policy_explain_says_what_a_filter_is_made_of_and_what_bounds_the_client() {
+    let directory = directory(&[(
+        "policy.yaml",
+        "version: 1\nroles:\n  client:\n    - { topic: \"/p/${username}/#\", rw: rw }\n    - { topic: \"/p/+/secret\", deny: rw }\n  ops: []\n\
+         users: { client: [client] }\nclaims: [ { when: { role: ops }, roles: [ops] } ]\n\
+         limits:\n  client: { messages_per_s: 5, payload_bytes_max: 1KiB }\n  ops: { messages_per_s: none }\n",
+    )]);
+    let explain = |arguments: &[&str]| {
+        let all = [&["--json", "policy", "explain", "policy.yaml", "--user", "client"], arguments].concat();
+        let output = run(directory.path(), &all);
+        serde_json::from_str::<serde_json::Value>(&stdout(&output)).expect("JSON")
+    };
+    let answer = explain(&["subscribe", "/p/#"]);
+    let coverage = &answer["coverage"];
+    assert_eq!(coverage["granted"][0]["filter"], "/p/client/#", "{answer}");
+    assert_eq!(coverage["granted"][0]["rule"]["line"], 4, "{answer}");
+    assert_eq!(coverage["denied"][0]["example"], "/p/x/secret", "{answer}");
+    assert_eq!(coverage["rest"], "/p", "{answer}");
+    assert_eq!(answer["limits"][0]["value"], "5", "{answer}");
+    // A claim that is given twice is a list, which gives roles by what it holds.
+    let answer = explain(&["--claim", "role=dev", "--claim", "role=ops", "subscribe", "/p/#"]);
+    assert_eq!(
+        (&answer["limits"][0]["value"], &answer["limits"][0]["role"]),
+        (&"none".into(), &"ops".into()),
+        "{answer}"
+    );
+    // What is asked for decides which bounds matter.
+    let answer = explain(&["--payload-bytes", "2000", "--qos", "1", "--retain", "publish", "/p/client/x"]);
+    assert_eq!((&answer["allowed"], &answer["rule"]["line"]), (&false.into(), &4.into()), "{answer}");
+    assert!(answer["reason"].as_str().is_some_and(|reason| reason.contains("1024")), "{answer}");
+}
+
+#[test]
 fn policy_diff_says_who_gains_and_loses_what() {
     let directory = directory(&[
         ("old.yaml", "version: 1\nacl:\n  - [client, /a, 2]\n  - [client, /b, 1]\n  - [other, /c, 1]\n"),

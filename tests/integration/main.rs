@@ -23,6 +23,7 @@
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
 //! | [`sys_topics`] | what the server says of itself under `$SYS` |
+//! | [`limits`] | how fast, how much and how many a client may, and what becomes of a Client Identifier that two want |
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
@@ -51,6 +52,7 @@ mod handover;
 mod hostile;
 mod import;
 mod judges;
+mod limits;
 mod mqtt;
 mod policy;
 mod reload;

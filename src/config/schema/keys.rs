@@ -134,6 +134,13 @@ const LISTENER: &[Key] = &[
         doc: "Routes of this listener alone, instead of all those under `routes`.",
     },
     Key {
+        name: "duplicate_client_id",
+        kind: DUPLICATES,
+        default: None,
+        example: None,
+        doc: "For clients of this listener alone, instead of `mqtt.duplicate_client_id`.",
+    },
+    Key {
         name: "proxy_protocol",
         kind: Kind::Word(&["true", "false", "required"]),
         default: None,
@@ -517,7 +524,19 @@ const MQTT: &[Key] = &[
         example: None,
         doc: "Whether MQTT 3.1 clients may have Client Identifiers of more than 23 characters, which 3.1 refuses (return code 2).",
     },
+    Key {
+        name: "duplicate_client_id",
+        kind: DUPLICATES,
+        default: Some("takeover"),
+        example: None,
+        doc: "What becomes of a client whose Client Identifier another connection of the same user has (another user's is always refused). \
+              takeover: it gets the session and the other is closed, as the standard says, but not for ever (`limits.takeovers_max`). \
+              reject: it is refused (0x85; return code 2). suffix: it gets a session of its own as ID-2, ID-3 and so on, which MQTT 5.0 \
+              clients are told; rules of the policy with ${clientid} mean the one it got.",
+    },
 ];
+
+const DUPLICATES: Kind = Kind::Word(&["takeover", "reject", "suffix"]);
 
 const AUTH: &[Key] = &[
     Key {
@@ -793,6 +812,45 @@ const LIMITS: &[Key] = &[
         doc: "Connections of all listeners together. The process may need a higher limit of open files for it.",
     },
     Key {
+        name: "connections_per_user_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: None,
+        example: Some("100"),
+        doc: "Connections of one user at a time; of those who come without credentials, of one address (IPv6: of one /64). `connections_max` \
+              of the policy's roles goes before it. Further ones are refused (0x97 Quota exceeded; return code 3); one that takes over \
+              another's Client Identifier is none more. Unset: any.",
+    },
+    Key {
+        name: "connections_per_client_id_max",
+        kind: Kind::Count { min: 1, max: 1_000 },
+        default: Some("8"),
+        example: None,
+        doc: "With `duplicate_client_id: suffix`: connections of one Client Identifier, with and without suffix. Further ones are refused (0x97).",
+    },
+    Key {
+        name: "takeovers_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("10"),
+        example: None,
+        doc: "How often a Client Identifier that is connected may be taken over within `takeovers_window`. Two pages with one Client Identifier, \
+              of which each comes back when the other has taken it, would otherwise go on for ever. Beyond it the page that has it keeps it, \
+              and the other is refused (0x9F Connection rate exceeded; return code 3).",
+    },
+    Key {
+        name: "takeovers_window",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24) },
+        default: Some("2m"),
+        example: None,
+        doc: "See `takeovers_max`. Who is refused gets the Client Identifier again after letting it alone for so long, or once it is free.",
+    },
+    Key {
+        name: "takeovers_remembered_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "Client Identifiers of which it is remembered how often they changed hands, at about 150 bytes. Those beyond may do so as often as they like.",
+    },
+    Key {
         name: "handshaking_max",
         kind: Kind::Count { min: 1, max: 1_000_000 },
         default: Some("4096"),
@@ -986,6 +1044,15 @@ const LIMITS: &[Key] = &[
         example: None,
         doc: "Messages in envelopes (`envelope` in the policy) that are remembered, so that none passes twice: each until its timestamp is \
               older than the policy's longest max_age, at about 40 bytes. Beyond it the newest is refused (0x97).",
+    },
+    Key {
+        name: "rate_patience",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24) },
+        default: Some("60s"),
+        example: None,
+        doc: "Who publishes faster than the policy's messages_per_s or bytes_per_s is read no faster, and nothing is lost. A client whose \
+              messages of QoS 0 have been waiting for so long without a break is closed all the same (0x96 Message rate too high, 1008). \
+              One that waits for its acknowledgements is never closed for it.",
     },
     Key {
         name: "drain_window",

@@ -7,15 +7,17 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::authentication::TOKEN_TOPIC;
-use super::{Core, Enhanced, Established, Gate, Identity, Output, Problem, State, Turn, Window};
+use super::{Core, Enhanced, Environment, Established, Gate, Identity, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
+use crate::connection::roster::{Newcomer, NoPlace, Presence};
 use crate::engine::Message;
 use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
 use crate::mqtt::codec;
 use crate::mqtt::packet::{ConnAck, Connect, Will};
 use crate::mqtt::property::ConnAckProperties;
 use crate::mqtt::{ClientId, Packet, ReasonCode, TopicFilter, Version};
+use crate::policy::Allowance;
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
@@ -52,23 +54,29 @@ impl Core {
         turn: &mut Turn<'_>,
     ) {
         let environment = turn.environment;
-        let identity = Identity::new(principal.clone(), &connect.client_id, &environment.policy);
-        let mut gate = match Gate::new(Arc::clone(&identity)) {
-            Ok(gate) => gate,
-            Err(error) => {
-                tracing::debug!(client_id = %connect.client_id, %error, "identity refused");
-                let words =
-                    "this user name or Client Identifier cannot stand in a topic, which the server needs it for";
-                return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
+        let entered = bind(principal, &connect.client_id, environment).and_then(|gate| {
+            let presence = self.enter(now, &connect, principal, gate.allowance(), environment)?;
+            match presence.client_id().as_str() {
+                client_id if *client_id == *connect.client_id => Ok((gate, presence)),
+                client_id => Ok((bind(principal, client_id, environment)?, presence)),
             }
+        });
+        let (mut gate, presence) = match entered {
+            Ok(entered) => entered,
+            Err(problem) => return self.refuse(connect.version, problem, turn),
         };
+        if *connect.client_id != *presence.client_id().as_str() {
+            connect.client_id = presence.client_id().as_str().into();
+            self.has_assigned_client_id = true;
+        }
         if let Some(will) = &mut connect.will
             && let Err(refusal) = gate.will(will, environment)
         {
             refusal.count(&environment.counters);
             let words = format!("Will Message: {}", refusal.words());
             let verdict = gate.describe_refusal(&refusal, &will.topic);
-            tracing::debug!(client_id = %connect.client_id, topic = %will.topic, %verdict, "Will denied");
+            let user = &*principal.username;
+            tracing::debug!(client_id = %connect.client_id, user, topic = %will.topic, %verdict, "Will denied");
             return self.refuse(connect.version, Problem::new(ReasonCode::NotAuthorized, words), turn);
         }
         let expiry_interval_s = session_expiry_s(&connect);
@@ -85,8 +93,8 @@ impl Core {
             return self.refuse(connect.version, Problem::new(ReasonCode::PacketTooLarge, words), turn);
         }
         let request = OpenSession {
-            client_id: ClientId::new(&connect.client_id),
-            owner: identity,
+            client_id: presence.client_id().clone(),
+            owner: Arc::clone(gate.identity()) as _,
             clean_start: connect.clean_start,
             expiry_interval_s,
             receive_maximum: connect.properties.receive_maximum.map_or(u16::MAX, Into::into),
@@ -110,10 +118,12 @@ impl Core {
         };
         let established = Established {
             session: opened.session,
+            _presence: presence,
             gate,
             version: connect.version,
             aliases: Default::default(),
             window: Window::carrying(carried),
+            throttle: None,
             explains: connect.version == Version::V5 && connect.properties.request_problem_information.unwrap_or(true),
             may_extend_session: expiry_interval_s > 0,
             enhanced: Enhanced::of(&connect, principal, self.manner),
@@ -134,6 +144,30 @@ impl Core {
             turn.outputs.extend(revoked.into_iter().map(Output::Revoked));
         }
         turn.outputs.push_back(Output::Pump);
+    }
+
+    /// Takes a place among those who are connected.
+    fn enter(
+        &self,
+        now: Instant,
+        connect: &Connect,
+        principal: &Principal,
+        allowance: Allowance,
+        environment: &Environment,
+    ) -> Result<Presence, Problem> {
+        let config = &environment.config;
+        let newcomer = Newcomer {
+            owner: &principal.username,
+            anonymous_at: self.address.filter(|_| principal.is_anonymous),
+            client_id: &connect.client_id,
+            duplicates: self.duplicates.unwrap_or(config.duplicate_client_id),
+            connections_max: allowance.connections_max.limit_or(config.connections_per_user_max),
+        };
+        let is_available = |id: &ClientId| environment.engine.is_available(now, id, &principal.username);
+        environment.roster.enter(now, newcomer, &config.roster, is_available).map_err(|no_place| {
+            tracing::debug!(client_id = %connect.client_id, user = &*principal.username, ?no_place, "CONNECT refused");
+            refusal_without_place(no_place, environment)
+        })
     }
 
     /// The CONNACK that lets this client in, to a session of `expiry_interval_s`.
@@ -163,6 +197,43 @@ impl Core {
         };
         Box::new(ConnAck { session_present: false, reason: ReasonCode::Success, properties })
     }
+}
+
+/// What the policy lets a client do that is known to be `principal`.
+fn bind(principal: &Principal, client_id: &str, environment: &Environment) -> Result<Gate, Problem> {
+    Gate::new(Identity::new(principal.clone(), client_id, &environment.policy)).map_err(|error| {
+        super::ConnectionCounters::count(&environment.counters.connects_denied);
+        tracing::debug!(%client_id, user = &*principal.username, verdict = %error, "CONNECT denied");
+        let words = "this user name or Client Identifier cannot stand in a topic, which the server needs it for";
+        Problem::new(ReasonCode::NotAuthorized, words)
+    })
+}
+
+/// What a client is told that cannot have a place, and where it is counted.
+///
+/// A quota is 3.1.1's return code 3 and not 5: with the same credentials it may go well later.
+fn refusal_without_place(no_place: NoPlace, environment: &Environment) -> Problem {
+    let counters = &environment.counters;
+    let (counter, reason, words) = match no_place {
+        NoPlace::UserFull => {
+            let words = "this user has as many connections as it may";
+            (&counters.connects_refused_user_full, ReasonCode::QuotaExceeded, words)
+        }
+        NoPlace::InUse => {
+            let words = "another connection uses this Client Identifier";
+            (&counters.connects_refused_in_use, ReasonCode::ClientIdentifierNotValid, words)
+        }
+        NoPlace::ClientIdFull => {
+            let words = "there are as many connections of this Client Identifier as may be";
+            (&counters.connects_refused_client_id_full, ReasonCode::QuotaExceeded, words)
+        }
+        NoPlace::TakenOverTooOften => {
+            let words = "another connection uses this Client Identifier, and it has changed hands too often; use one of your own";
+            (&counters.connects_refused_takeovers, ReasonCode::ConnectionRateExceeded, words)
+        }
+    };
+    super::ConnectionCounters::count(counter);
+    Problem::new(reason, words)
 }
 
 /// How long what proves who the client is will do so: MQTT has no packet that could warn later.

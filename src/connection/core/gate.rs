@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::identity::Identity;
 use super::{ConnectionCounters, Environment, envelopes};
-use crate::engine::message::DeliveryCheck;
+use crate::engine::message::{DeliveryCheck, Owner};
 use crate::mqtt::packet::Will;
 use crate::mqtt::{QoS, ReasonCode, TopicFilter};
 use crate::policy::envelope::{EnvelopeFault, Opened};
-use crate::policy::{self, Access, BindError, Reason, SubscribeVerdict, Verdict};
+use crate::policy::{self, Access, Allowance, BindError, Reason, SubscribeVerdict, Verdict};
 
 /// What one identity may do, as the policy in force says.
 #[derive(Debug)]
@@ -73,6 +73,16 @@ impl Gate {
 
     pub(super) fn identity(&self) -> &Arc<Identity> {
         &self.identity
+    }
+
+    /// Who it is, for the log.
+    pub(super) fn user(&self) -> &str {
+        self.identity.name()
+    }
+
+    /// How much the client may do in all, whatever the topic.
+    pub(super) fn allowance(&self) -> Allowance {
+        self.access.allowance()
     }
 
     /// Whether a message may go on; if so and it came in an envelope, what goes on instead of its payload.

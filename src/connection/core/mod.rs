@@ -26,6 +26,7 @@ mod policies;
 mod problem;
 mod publish;
 mod subscribe;
+mod throttle;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -42,6 +43,7 @@ use crate::mqtt::{Packet, ReasonCode, TopicFilter, Version};
 
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
+use super::roster::{DuplicateClientId, Presence, Roster};
 use authentication::{Enhanced, Exchanging};
 pub use dismissal::Dismissal;
 pub use envelopes::Envelopes;
@@ -50,6 +52,7 @@ pub(in crate::connection) use identity::Identity;
 pub use policies::Policies;
 use problem::Problem;
 use publish::{Aliases, Window};
+use throttle::Throttle;
 
 /// What a dialect makes of the places in which the dialects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,10 @@ pub enum Output {
     Pump,
     /// The same, once others have had their turn.
     PumpLater,
+    /// Give no packet before then, but call [`Core::released`] first.
+    Hold { until: Instant },
+    /// Tell the client, where its dialect has words for it, that it sends faster than it may.
+    Slowed,
     /// Say goodbye as the dialect does and close the transport. The session is already left.
     Close(ReasonCode),
 }
@@ -106,6 +113,8 @@ pub struct Environment {
     pub config: ConnectionConfig,
     pub counters: Arc<ConnectionCounters>,
     pub envelopes: Envelopes,
+    /// Who is connected.
+    pub roster: Arc<Roster>,
     /// Makes Client Identifiers for those who bring none.
     pub random: fn() -> u128,
 }
@@ -118,6 +127,8 @@ pub struct Core {
     address: Option<IpAddr>,
     /// Of the upgrade request, until CONNECT.
     token: Option<Token>,
+    /// Of the listener.
+    duplicates: Option<DuplicateClientId>,
     certificate: Option<Arc<ClientCertificate>>,
     /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
     has_assigned_client_id: bool,
@@ -136,10 +147,14 @@ enum State {
 #[derive(Debug)]
 struct Established {
     session: Attached,
+    /// Given up with the connection.
+    _presence: Presence,
     gate: Gate,
     version: Version,
     aliases: Aliases,
     window: Window,
+    /// Only where a rate bounds what it publishes.
+    throttle: Option<Box<Throttle>>,
     /// Whether acknowledgements that say no say why: 5.0, unless Request Problem Information is 0 (MQTT 5.0 §3.1.2.11.7).
     explains: bool,
     /// Whether DISCONNECT may still set a Session Expiry Interval (MQTT 5.0 §3.14.2.2.2).
@@ -157,6 +172,7 @@ impl Core {
             address,
             token: None,
             certificate: None,
+            duplicates: None,
             has_assigned_client_id: false,
         }
     }
@@ -165,6 +181,12 @@ impl Core {
     #[must_use]
     pub fn with_identity(self, token: Option<Token>, certificate: Option<Arc<ClientCertificate>>) -> Self {
         Self { token, certificate, ..self }
+    }
+
+    /// What becomes of the client if its Client Identifier is taken, where that is not as for all.
+    #[must_use]
+    pub fn with_duplicates(self, duplicates: Option<DuplicateClientId>) -> Self {
+        Self { duplicates, ..self }
     }
 
     /// Whether a packet may be given; if not, [`Self::authenticated`] or [`Self::proven`] is awaited, or all is over.
@@ -257,6 +279,15 @@ impl Core {
         match &self.state {
             State::Exchanging(exchanging) => Some(exchanging.claims()),
             _ => None,
+        }
+    }
+
+    /// The time of [`Output::Hold`] has come: the packets that waited follow, with this very `now`.
+    pub fn released(&mut self, now: Instant) {
+        if let State::Established(established) = &mut self.state
+            && let Some(throttle) = &mut established.throttle
+        {
+            throttle.release(now);
         }
     }
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::authentication::{TOKEN_TOPIC, judge_published};
 use super::gate::Refusal;
-use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Turn};
+use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Throttle, Turn};
 use crate::engine::{Attached, Engine, Message};
 use crate::mqtt::packet::{Ack, Publish};
 use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicName, Version};
+use crate::policy::Allowance;
 
 /// The Topic Names that a client's Topic Aliases stand for, for this Network Connection only (MQTT 5.0 §3.3.2.3.4).
 #[derive(Debug, Default)]
@@ -104,6 +105,11 @@ impl Established {
         let Publish { dup, qos, retain, topic, packet_id, properties, payload } = publish;
         let environment = turn.environment;
         ConnectionCounters::count(&environment.counters.publishes_received);
+        let allowance = self.gate.allowance();
+        if allowance.bounds_rate() || self.throttle.is_some() {
+            let bytes = topic.as_ref().map_or(0, |topic| topic.len()) + properties.forwarded.len() + payload.len();
+            self.pace(now, allowance, bytes, qos, turn)?;
+        }
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
         let Some(_publishing) = self.session.publishing() else {
@@ -149,7 +155,8 @@ impl Established {
             Err(refusal) => {
                 refusal.count(&environment.counters);
                 let verdict = self.gate.describe_refusal(&refusal, &topic);
-                tracing::debug!(client_id = %self.session.client_id(), %topic, %verdict, "publish denied");
+                let (client_id, user) = (self.session.client_id(), self.gate.user());
+                tracing::debug!(%client_id, user, %topic, %verdict, "publish denied");
                 if dup && refusal.is_replay() {
                     // An honest client that has missed our PUBACK: its message went on the first time, and does not again.
                     ReasonCode::Success
@@ -169,6 +176,37 @@ impl Established {
         let properties =
             denial.filter(|_| self.explains).map(|words| Box::new(self.explanation(&Problem::new(reason, words))));
         answer(Ack { packet_id, reason, properties }, qos, manner, turn);
+        Ok(())
+    }
+
+    /// Enters a message of so many bytes into the accounts of the client's rates, and has it wait if it is too fast.
+    fn pace(
+        &mut self,
+        now: Instant,
+        allowance: Allowance,
+        bytes: usize,
+        qos: QoS,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Ended> {
+        self.throttle = match self.throttle.take() {
+            Some(throttle) if throttle.is_of(&allowance) => Some(throttle),
+            // The policy is another one, or the client's token.
+            Some(throttle) => (*throttle).under(now, allowance),
+            None => Throttle::new(now, allowance),
+        };
+        let Some(throttle) = &mut self.throttle else { return Ok(()) };
+        let pace = throttle.take(now, bytes, qos);
+        let environment = turn.environment;
+        if pace.is_first_excess {
+            ConnectionCounters::count(&environment.counters.publishers_slowed);
+            tracing::debug!(client_id = %self.session.client_id(), "publisher slowed");
+            turn.outputs.push_back(Output::Slowed);
+        }
+        if pace.ahead_for > environment.config.rate_patience {
+            let words = "messages come faster than this client may send them, and have for too long";
+            return Err(Problem::new(ReasonCode::MessageRateTooHigh, words).into());
+        }
+        turn.outputs.extend(pace.hold_until.map(|until| Output::Hold { until }));
         Ok(())
     }
 

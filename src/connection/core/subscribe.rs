@@ -72,7 +72,8 @@ impl Established {
             SubscribeVerdict::Refused(verdict) => {
                 ConnectionCounters::count(&turn.environment.counters.subscriptions_denied);
                 let verdict = self.gate.describe(verdict);
-                tracing::debug!(client_id = %self.session.client_id(), %filter, %verdict, "subscription denied");
+                let (client_id, user) = (self.session.client_id(), self.gate.user());
+                tracing::debug!(%client_id, user, %filter, %verdict, "subscription denied");
                 // 3.1.1 spells every failure 0x80; the codec sees to that.
                 return Err(Problem::new(
                     ReasonCode::NotAuthorized,
@@ -81,9 +82,12 @@ impl Established {
             }
         };
         let request = SubscribeRequest { filter, options, identifier, check };
-        match turn.environment.engine.subscribe(&self.session, request) {
+        let said = self.gate.allowance().subscriptions_max.limit();
+        let subscriptions_max = said.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        match turn.environment.engine.subscribe_within(&self.session, request, subscriptions_max) {
             Ok(()) => Ok(granted(options.maximum_qos)),
             Err(_) => {
+                tracing::debug!(client_id = %self.session.client_id(), "subscription refused: too many");
                 let words = "the session has as many Subscriptions as it may";
                 Err(Problem::new(ReasonCode::QuotaExceeded, words))
             }

@@ -17,6 +17,7 @@ use crate::policy::Policy;
 mod authentication;
 
 mod envelopes;
+mod limits;
 
 mod review;
 
@@ -107,6 +108,7 @@ impl House {
                 policy: Policies::new(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
+                roster: Arc::default(),
                 envelopes: Envelopes::new(
                     4,
                     unix_now_s,
@@ -198,6 +200,10 @@ impl Client<'_> {
                 Output::Established { keep_alive_s, .. } => {
                     *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s)
                 }
+                Output::Hold { until } => {
+                    self.seen.push(format!("held for {} ms", until.duration_since(self.house.now).as_millis()));
+                }
+                Output::Slowed => self.seen.push("slowed".to_owned()),
                 Output::Revoked(filter) => self.seen.push(format!("revoked {filter}")),
                 Output::Authenticate(_) | Output::Renewed { .. } => {}
             }

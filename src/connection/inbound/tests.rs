@@ -173,6 +173,7 @@ fn shared() -> Arc<Shared> {
         policy: Policies::new(Policy::allow_all()),
         config: ConnectionConfig::default(),
         counters: Arc::<ConnectionCounters>::default(),
+        roster: Arc::default(),
         envelopes: crate::connection::Envelopes::new(1, || 0, Box::new(|_| None)),
         random: || 7,
     };

@@ -100,6 +100,15 @@ pub fn token_expiring(left: Duration) -> Vec<u8> {
     out
 }
 
+/// The text that tells a client that it sends faster than it may, and is read no faster.
+#[must_use]
+pub fn rate_limited() -> Vec<u8> {
+    let mut out = Vec::new();
+    let reason = "messages come faster than this client may send them; they wait, and those after them";
+    write_error(&mut out, ErrorCode::RateLimited, reason, None);
+    out
+}
+
 /// The text that tells a client that it has lost the Subscription with `filter`; its connection goes on.
 #[must_use]
 pub fn revoked(filter: &str) -> Vec<u8> {
