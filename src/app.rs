@@ -102,7 +102,7 @@ fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
     catalogue::process(&mut metrics);
     catalogue::edge(&mut metrics, edge);
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
-    catalogue::auth(&mut metrics, Arc::clone(connections.authenticator()));
+    catalogue::auth(&mut metrics, Arc::clone(connections.authenticator().counters()));
     catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
     metrics
 }

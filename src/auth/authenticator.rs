@@ -3,19 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
+use super::counters::{AuthCounters, increment};
 use super::jwt::{JwtConfig, Rejected, Verifier, token};
 use super::mechanism::Mechanisms;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
-
-/// How many logins may wait for each hashing slot; more are refused at once instead of waiting past every deadline.
-const WAITING_PER_SLOT_MAX: usize = 256;
 
 /// How clients prove who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +28,21 @@ pub struct AuthConfig {
     pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
     pub hashing_max: usize,
+    /// The most logins that wait for their password to be hashed, and as many for keys to be fetched; more are refused at once, instead of
+    /// waiting past every deadline. Default: 512.
+    pub waiting_max: usize,
 }
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { anonymous: false, passwords: None, jwt: None, order: Method::ALL.to_vec(), hashing_max: 2 }
+        Self {
+            anonymous: false,
+            passwords: None,
+            jwt: None,
+            order: Method::ALL.to_vec(),
+            hashing_max: 2,
+            waiting_max: 512,
+        }
     }
 }
 
@@ -67,8 +75,8 @@ pub enum Refused {
     /// There are no credentials, and anonymous clients are not let in: 0x87, return code 5.
     #[error("not authorized without credentials")]
     NotAuthorized,
-    /// Too many logins are waiting: 0x88, return code 3.
-    #[error("too many logins at once")]
+    /// Nobody can say in time who this is, be it for the number of logins or for a server that does not answer: 0x88, return code 3.
+    #[error("nobody can say at the moment who this is")]
     Unavailable,
     /// The Authentication Method is not offered: 0x8C.
     #[error("unknown authentication method")]
@@ -76,25 +84,6 @@ pub enum Refused {
     /// An exchange of enhanced authentication failed: 0x87.
     #[error("not proven")]
     NotProven,
-}
-
-/// How often what was answered.
-#[derive(Debug, Default)]
-pub struct AuthCounters {
-    /// Clients whose credentials were right.
-    pub accepted: AtomicU64,
-    /// Clients let in as `anonymous`.
-    pub anonymous: AtomicU64,
-    /// Clients whose credentials were wrong.
-    pub bad_credentials: AtomicU64,
-    /// Clients without credentials that were not let in.
-    pub not_authorized: AtomicU64,
-    /// Clients refused because too many logins were waiting already.
-    pub unavailable: AtomicU64,
-    /// Clients that named an Authentication Method which is not offered.
-    pub unknown_method: AtomicU64,
-    /// Exchanges of enhanced authentication that failed.
-    pub not_proven: AtomicU64,
 }
 
 /// Answers who a client is.
@@ -106,22 +95,39 @@ pub struct Authenticator {
     mechanisms: Mechanisms,
     slots: Arc<Semaphore>,
     waiting_max: usize,
+    /// For a hash.
     waiting_count: AtomicUsize,
-    counters: AuthCounters,
+    /// For keys.
+    waiting_for_keys_count: AtomicUsize,
+    counters: Arc<AuthCounters>,
 }
 
 impl Authenticator {
-    /// Reads the password file and the key file, as far as they are configured.
+    /// Reads the password file and the key file, as far as they are configured. Keys of a URL come as soon as [`Self::watch`] runs; what
+    /// comes before them is told to come again.
     ///
     /// # Errors
     /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        Self::build(config, None)
+    }
+
+    /// Takes over from `before` under another configuration: the files are read anew, while what was fetched from the same URL stays, so that
+    /// a reload in the hour in which an issuer is away refuses nobody. The counters go on.
+    ///
+    /// # Errors
+    /// Every fault of the files, or why they cannot be read; `before` is as it was.
+    pub fn succeed(before: &Self, config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        Self::build(config, Some(before))
+    }
+
+    fn build(config: AuthConfig, before: Option<&Self>) -> Result<Self, Vec<Fault>> {
+        let counters = before.map_or_else(Arc::default, |before| Arc::clone(&before.counters));
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
-        let tokens = config.jwt.map(Verifier::new).transpose();
+        let verifier = |jwt| Verifier::new(jwt, Arc::clone(&counters), before.and_then(Self::tokens));
+        let tokens = config.jwt.clone().map(verifier).transpose();
         match (passwords, tokens) {
-            (Ok(passwords), Ok(tokens)) => {
-                Ok(Self::with_methods(config.anonymous, passwords, tokens, config.order, config.hashing_max))
-            }
+            (Ok(passwords), Ok(tokens)) => Ok(Self::with_methods(&config, passwords, tokens, counters)),
             (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
         }
     }
@@ -129,28 +135,28 @@ impl Authenticator {
     /// An authenticator over passwords that were read already.
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
-        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), hashing_max)
+        let config = AuthConfig { anonymous, hashing_max, ..AuthConfig::default() };
+        Self::with_methods(&config, passwords, None, Arc::default())
     }
 
     fn with_methods(
-        anonymous: bool,
+        config: &AuthConfig,
         passwords: Option<PasswordFile>,
         tokens: Option<Verifier>,
-        order: Vec<Method>,
-        hashing_max: usize,
+        counters: Arc<AuthCounters>,
     ) -> Self {
-        let slots = hashing_max.clamp(1, Semaphore::MAX_PERMITS);
         let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
-            anonymous,
+            anonymous: config.anonymous,
             mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref()),
             passwords,
             tokens,
-            order,
-            slots: Arc::new(Semaphore::new(slots)),
-            waiting_max: slots.saturating_mul(WAITING_PER_SLOT_MAX),
+            order: config.order.clone(),
+            slots: Arc::new(Semaphore::new(config.hashing_max.clamp(1, Semaphore::MAX_PERMITS))),
+            waiting_max: config.waiting_max,
             waiting_count: AtomicUsize::new(0),
-            counters: AuthCounters::default(),
+            waiting_for_keys_count: AtomicUsize::new(0),
+            counters,
         }
     }
 
@@ -169,7 +175,7 @@ impl Authenticator {
             (None, _) => Some(self.count(Err(Refused::BadCredentials))),
             (Some(Claim::Password(..)), _) => None,
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
-                Err(Rejected::UnknownKey) => None,
+                Err(rejected) if rejected.is_for_want_of_keys() => None,
                 // Another method may know better, in a time of its own.
                 Err(_) if other.is_some() => None,
                 answer => Some(self.count_token(tokens, answer)),
@@ -191,11 +197,7 @@ impl Authenticator {
         let mut refused = Refused::BadCredentials;
         for claim in self.claims(&credentials) {
             let answer = match claim {
-                Claim::Token(tokens, token, username) => {
-                    let answer = tokens.verify_reading(token, username).await;
-                    tokens.count(answer.as_ref().map_err(|rejected| *rejected));
-                    answer.map_err(|_| Refused::BadCredentials)
-                }
+                Claim::Token(tokens, token, username) => self.verify_token(tokens, token, username).await,
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
@@ -236,14 +238,25 @@ impl Authenticator {
         is_said || (self.tokens.is_some() && credentials.token.is_some())
     }
 
+    async fn verify_token(
+        &self,
+        tokens: &Verifier,
+        token: &[u8],
+        username: Option<&str>,
+    ) -> Result<Principal, Refused> {
+        let _waiting = self.wait(&self.waiting_for_keys_count)?;
+        let answer = tokens.verify_reading(token, username).await;
+        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+        answer.map_err(refusal)
+    }
+
     async fn verify_password(
         &self,
         passwords: Arc<PasswordFile>,
         username: &str,
         password: &Bytes,
     ) -> Result<Principal, Refused> {
-        let waiting = Waiting::enter(&self.waiting_count, self.waiting_max);
-        let _waiting = waiting.ok_or(Refused::Unavailable)?;
+        let _waiting = self.wait(&self.waiting_count)?;
         // The semaphore is never closed, and a hash does not panic; if either happened, nobody would be let in.
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
         let (username, password): (Box<str>, _) = (username.into(), password.clone());
@@ -257,12 +270,20 @@ impl Authenticator {
         }
     }
 
-    fn count_token(&self, tokens: &Verifier, answer: Result<Principal, Rejected>) -> Result<Principal, Refused> {
-        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
-        self.count(answer.map_err(|_| Refused::BadCredentials))
+    /// A place among those who wait.
+    fn wait<'a>(&self, count: &'a AtomicUsize) -> Result<Waiting<'a>, Refused> {
+        Waiting::enter(count, self.waiting_max).ok_or_else(|| {
+            increment(&self.counters.waiting_full);
+            Refused::Unavailable
+        })
     }
 
-    /// Keeps what was read from files up to date, for ever.
+    fn count_token(&self, tokens: &Verifier, answer: Result<Principal, Rejected>) -> Result<Principal, Refused> {
+        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+        self.count(answer.map_err(refusal))
+    }
+
+    /// Keeps what was read or fetched up to date, for ever. May be dropped at any time.
     pub async fn watch(&self) {
         match &self.tokens {
             Some(tokens) => tokens.watch().await,
@@ -285,8 +306,8 @@ impl Authenticator {
         let step = self.mechanisms.step(proof, nonce);
         match &step {
             Ok(Step::Continue { .. }) => {}
-            Ok(Step::Proven { principal, .. }) => self.tally(Ok(principal)),
-            Err(refused) => self.tally(Err(*refused)),
+            Ok(Step::Proven { principal, .. }) => self.counters.answered(Ok(principal)),
+            Err(refused) => self.counters.answered(Err(*refused)),
         }
         step
     }
@@ -305,26 +326,21 @@ impl Authenticator {
 
     /// How often what was answered.
     #[must_use]
-    pub fn counters(&self) -> &AuthCounters {
+    pub fn counters(&self) -> &Arc<AuthCounters> {
         &self.counters
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
-        self.tally(answer.as_ref().map_err(|refused| *refused));
+        self.counters.answered(answer.as_ref().map_err(|refused| *refused));
         answer
     }
+}
 
-    fn tally(&self, answer: Result<&Principal, Refused>) {
-        let counter = match answer {
-            Ok(principal) if principal.is_anonymous => &self.counters.anonymous,
-            Ok(_) => &self.counters.accepted,
-            Err(Refused::BadCredentials) => &self.counters.bad_credentials,
-            Err(Refused::NotAuthorized) => &self.counters.not_authorized,
-            Err(Refused::Unavailable) => &self.counters.unavailable,
-            Err(Refused::UnknownMethod) => &self.counters.unknown_method,
-            Err(Refused::NotProven) => &self.counters.not_proven,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+/// A token that nobody can judge may be right.
+fn refusal(rejected: Rejected) -> Refused {
+    match rejected {
+        Rejected::NoKeys => Refused::Unavailable,
+        _ => Refused::BadCredentials,
     }
 }
 
@@ -368,6 +384,8 @@ mod tests {
     use super::*;
 
     const PASSWORDS: &str = "client:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
+
+    const UNAVAILABLE: &str = "nobody can say at the moment who this is";
 
     fn authenticator(anonymous: bool, has_passwords: bool) -> Authenticator {
         let passwords = has_passwords.then(|| PasswordFile::parse(PASSWORDS, "p").unwrap());
@@ -435,7 +453,12 @@ mod tests {
         let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
         std::fs::write(&keys, jwks).unwrap();
         std::fs::write(&passwords, PASSWORDS).unwrap();
-        let jwt = JwtConfig { keys, rules: jwt::Rules::default(), refresh: std::time::Duration::from_secs(3600) };
+        let jwt = JwtConfig {
+            keys: jwt::KeySource::File(keys),
+            keys_bytes_max: 1 << 20,
+            rules: jwt::Rules::default(),
+            refresh: std::time::Duration::from_secs(3600),
+        };
         for order in [[Method::Jwt, Method::Passwords], [Method::Passwords, Method::Jwt]] {
             let config = AuthConfig {
                 passwords: Some(passwords.clone()),
@@ -475,9 +498,9 @@ mod tests {
                     assert_eq!(found, expected, "{order:?} {username:?} {password:?} {request:?}");
                 }
             }
-            let verifier = tokens.tokens().unwrap();
-            assert_eq!(verifier.counters().accepted.load(Ordering::Relaxed), 6);
-            let rejected = |reason| verifier.counters().rejected(reason);
+            let counters = &tokens.counters().tokens;
+            assert_eq!(counters.accepted.load(Ordering::Relaxed), 6);
+            let rejected = |reason| counters.rejected(reason);
             assert_eq!((rejected(Rejected::Username), rejected(Rejected::Signature)), (3, 3));
         }
     }
@@ -487,8 +510,9 @@ mod tests {
         let authenticator = authenticator(false, true);
         let _slot = authenticator.slots.clone().acquire_owned().await.unwrap();
         authenticator.waiting_count.store(authenticator.waiting_max, Ordering::Relaxed);
-        assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "too many logins at once");
+        assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, UNAVAILABLE);
         assert_eq!(authenticator.counters().unavailable.load(Ordering::Relaxed), 1);
+        assert_eq!(authenticator.counters().waiting_full.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]

@@ -10,15 +10,18 @@
 //! [`scram`] is pure.
 
 pub mod authenticator;
+pub mod counters;
 pub mod hash;
 pub mod jwt;
 pub mod load;
 pub mod mechanism;
+mod pace;
 pub mod password_file;
 pub mod principal;
 pub mod scram;
 
-pub use authenticator::{AuthConfig, AuthCounters, Authenticator, Method, Refused};
+pub use authenticator::{AuthConfig, Authenticator, Method, Refused};
+pub use counters::AuthCounters;
 pub use jwt::JwtConfig;
 pub use mechanism::{Exchange, Proof, Step, TOKEN_METHOD};
 pub use password_file::PasswordFile;

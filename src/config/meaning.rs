@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use super::identity;
 use super::listen::{self, is_loopback};
 use super::meant::Config;
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
-use crate::auth::jwt::Rules;
-use crate::auth::{AuthConfig, JwtConfig, Method};
+use crate::auth::{AuthConfig, Method};
 use crate::connection::{ConnectionConfig, ResponseInformation};
 use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
 use crate::engine::{EngineConfig, QueueFull};
@@ -42,29 +42,13 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
 }
 
 fn auth(auth: &Written, anonymous: bool, faults: &mut Vec<Fault>) -> AuthConfig {
-    let jwt = section(auth, "jwt");
-    let is_written = |key: &&&str| jwt.get(key).is_some_and(|written| written.origin != Origin::Default);
-    if let (None, Some(key)) = (jwt.get("keys"), ["audience", "issuer", "cookie"].iter().find(is_written)) {
-        faults.extend(
-            jwt.get(key).map(|written| written.fault("without keys no token is taken", "auth.jwt.keys as well")),
-        );
-    }
     AuthConfig {
         anonymous,
         passwords: auth.path("passwords"),
-        jwt: jwt.path("keys").map(|keys| JwtConfig {
-            keys,
-            rules: Rules {
-                audience: jwt.text("audience").map(Into::into),
-                issuer: jwt.text("issuer").map(Into::into),
-                username_claim: jwt.text("username_claim").unwrap_or_default().into(),
-                leeway: duration(jwt, "leeway"),
-                token_bytes_max: size(jwt, "token_bytes_max"),
-            },
-            refresh: duration(jwt, "refresh"),
-        }),
+        jwt: identity::jwt(auth, faults),
         order: order(auth, faults),
         hashing_max: count(auth, "hashing_max"),
+        waiting_max: count(auth, "waiting_max"),
     }
 }
 
@@ -279,20 +263,20 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
 
 // What follows reads keys that the table gives a default, so that they are always there; a test reads every one of them.
 
-fn section<'a>(root: &'a Written, key: &str) -> &'a Written {
+pub(super) fn section<'a>(root: &'a Written, key: &str) -> &'a Written {
     root.get(key).expect("a section of the table is set by default")
 }
 
-fn duration(section: &Written, key: &str) -> Duration {
+pub(super) fn duration(section: &Written, key: &str) -> Duration {
     section.duration(key).expect("a duration with a default is set")
 }
 
-fn count<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
+pub(super) fn count<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
     let count = section.count(key).expect("a count with a default is set");
     T::try_from(count).ok().expect("the table's bounds are within the type's")
 }
 
-fn size<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
+pub(super) fn size<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
     let bytes = section.size(key).expect("a size with a default is set");
     T::try_from(bytes).ok().expect("the table's bounds are within the type's")
 }

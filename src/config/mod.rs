@@ -15,6 +15,7 @@
 //! silently without effect.
 
 pub mod environment;
+mod identity;
 mod listen;
 mod meaning;
 pub mod meant;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
-use crate::auth::jwt::{Rejected, Verifier};
-use crate::auth::{AuthCounters, Authenticator};
+use crate::auth::AuthCounters;
+use crate::auth::counters::KeyCounters;
+use crate::auth::jwt::Rejected;
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
 use crate::engine::{Engine, EngineCounters};
@@ -124,11 +125,11 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
 }
 
 /// Who came in, and who did not.
-pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
-    fn counters(authenticator: &Authenticator) -> &AuthCounters {
-        authenticator.counters()
+pub fn auth(metrics: &mut Metrics, counters: Arc<AuthCounters>) {
+    fn keys(counters: &AuthCounters) -> &KeyCounters {
+        &counters.keys
     }
-    by_label! { metrics, authenticator, counters, "auth_answers", "Answers to who a client is.", "answer";
+    by_label! { metrics, counters, own, "auth_answers", "Answers to who a client is.", "answer";
         "accepted" = accepted;
         "anonymous" = anonymous;
         "bad_credentials" = bad_credentials;
@@ -137,32 +138,24 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "unknown_method" = unknown_method;
         "not_proven" = not_proven;
     }
-    if authenticator.tokens().is_some() {
-        tokens(metrics, &authenticator);
+    rows! { metrics, counters, own;
+        counter "auth_waiting_full" = waiting_full, "Logins refused at once, as waiting_max were waiting.";
     }
+    rows! { metrics, counters, keys;
+        counter "auth_key_fetches" = fetches, "Times that the token keys were asked for at their URL.";
+        counter "auth_key_changes" = changes, "Times that other token keys were found.";
+        counter "auth_key_failures" = failures, "Times that the token keys could not be had or were faulty.";
+        gauge "auth_keys_fetched_timestamp_seconds" = fetched_at_s, "When the token keys were last had from their URL, in seconds since the epoch.";
+    }
+    tokens(metrics, &counters);
 }
 
-/// Tokens, where any are taken.
-fn tokens(metrics: &mut Metrics, authenticator: &Arc<Authenticator>) {
-    let of = |count: fn(&Verifier) -> u64| {
-        let authenticator = Arc::clone(authenticator);
-        move || authenticator.tokens().map_or(0, count)
-    };
-    metrics.counter("auth_tokens_accepted", "Tokens that were right.", of(|tokens| read(&tokens.counters().accepted)));
-    metrics.counter(
-        "auth_key_changes",
-        "Times that other token keys were found in their file.",
-        of(Verifier::key_changes),
-    );
-    metrics.counter(
-        "auth_key_failures",
-        "Times that the file of token keys was found faulty.",
-        of(Verifier::key_failures),
-    );
+fn tokens(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    let accepted = Arc::clone(counters);
+    metrics.counter("auth_tokens_accepted", "Tokens that were right.", move || read(&accepted.tokens.accepted));
     let rejected = Rejected::ALL.iter().map(|&reason| {
-        let authenticator = Arc::clone(authenticator);
-        let read: Read =
-            Box::new(move || authenticator.tokens().map_or(0, |tokens| tokens.counters().rejected(reason)));
+        let counters = Arc::clone(counters);
+        let read: Read = Box::new(move || counters.tokens.rejected(reason));
         (reason.label(), read)
     });
     metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());
@@ -216,6 +209,7 @@ mod tests {
         process(&mut metrics);
         edge(&mut metrics, Arc::default());
         connection(&mut metrics, Arc::default());
+        auth(&mut metrics, Arc::default());
         metrics
     }
 
@@ -244,6 +238,7 @@ mod tests {
     fn no_counter_is_seen_by_nobody() {
         let catalogue = include_str!("catalogue.rs");
         for counters in [
+            include_str!("../auth/counters.rs"),
             include_str!("../edge/counters.rs"),
             include_str!("../connection/counters.rs"),
             include_str!("../engine/counters.rs"),

@@ -10,6 +10,7 @@
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
+//! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
@@ -40,6 +41,7 @@ mod envelope;
 mod hostile;
 mod import;
 mod judges;
+mod key_urls;
 mod mqtt;
 mod policy;
 mod restart;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -11,6 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::AuthCounters;
 
 const NOW: u64 = 1_700_000_000;
 const SECRET: [u8; 32] = *b"a secret of thirty-two bytes, so";
@@ -447,8 +450,15 @@ async fn a_key_file_that_changes_is_read_again_and_a_faulty_one_changes_nothing(
         issuer.sign(&json!({ "alg": "ES256", "kid": id }), &json!({ "sub": "alice", "exp": now + 600 }).to_string())
     };
     std::fs::write(&keys, jwks(&first, "1")).unwrap();
-    let config = JwtConfig { keys: keys.clone(), rules: Rules::default(), refresh: Duration::from_secs(3600) };
-    let verifier = Verifier::new(config.clone()).unwrap();
+    let config = JwtConfig {
+        keys: KeySource::File(keys.clone()),
+        keys_bytes_max: 1 << 20,
+        rules: Rules::default(),
+        refresh: Duration::from_secs(3600),
+    };
+    let counters = Arc::new(AuthCounters::default());
+    let verifier = Verifier::new(config.clone(), Arc::clone(&counters), None).unwrap();
+    let counted = || [&counters.keys.changes, &counters.keys.failures].map(|counter| counter.load(Ordering::Relaxed));
     let (old, new) = (token(&first, "1"), token(&second, "2"));
     assert_eq!(&*verifier.verify(old.as_bytes(), Some("alice")).unwrap().username, "alice");
     assert_eq!(verifier.verify(old.as_bytes(), Some("bob")), Err(Rejected::Username));
@@ -457,21 +467,25 @@ async fn a_key_file_that_changes_is_read_again_and_a_faulty_one_changes_nothing(
     std::fs::write(&keys, jwks(&second, "2")).unwrap();
     assert_eq!(verifier.verify_reading(new.as_bytes(), None).await, Err(Rejected::UnknownKey));
 
-    verifier.read_again().await;
+    verifier.keyring.read_again().await;
     assert!(verifier.verify_reading(new.as_bytes(), Some("")).await.is_ok());
     assert_eq!(verifier.verify(old.as_bytes(), None), Err(Rejected::UnknownKey), "a key that is gone is gone");
-    assert_eq!((verifier.key_changes(), verifier.key_failures()), (1, 0));
+    assert_eq!(counted(), [1, 0]);
 
     for faulty in ["", "{\"keys\": []}"] {
         std::fs::write(&keys, faulty).unwrap();
-        verifier.read_again().await;
+        verifier.keyring.read_again().await;
         assert!(verifier.verify(new.as_bytes(), None).is_ok());
     }
     std::fs::remove_file(&keys).unwrap();
-    verifier.read_again().await;
+    verifier.keyring.read_again().await;
     assert!(verifier.verify(new.as_bytes(), None).is_ok());
-    assert_eq!((verifier.key_changes(), verifier.key_failures()), (1, 3));
-    assert!(Verifier::new(config).unwrap_err()[0].found.starts_with("cannot be read"));
+    assert_eq!(counted(), [1, 3]);
+    let faults = Verifier::new(config.clone(), Arc::default(), None).unwrap_err();
+    assert!(faults[0].found.starts_with("cannot be read"));
+    std::fs::write(&keys, jwks(&first, "1")).unwrap();
+    let faults = Verifier::new(JwtConfig { keys_bytes_max: 64, ..config }, Arc::default(), None).unwrap_err();
+    assert_eq!(faults[0].found, "is longer than that");
 }
 
 proptest! {

@@ -86,6 +86,8 @@ rejections! {
     Algorithm = "algorithm";
     /// No key has its `kid`, or none is there for its `alg`.
     UnknownKey = "unknown_key";
+    /// The keys never came from their URL, or did so too long ago.
+    NoKeys = "no_keys";
     Signature = "signature";
     /// `exp` has passed, or is missing: what never ends could never be taken back.
     Expired = "expired";
@@ -95,6 +97,14 @@ rejections! {
     Issuer = "issuer";
     /// The username claim is missing or no name; or beside the token stands another User Name.
     Username = "username";
+}
+
+impl Rejected {
+    /// Whether other keys might make another answer.
+    #[must_use]
+    pub fn is_for_want_of_keys(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::NoKeys)
+    }
 }
 
 /// Whether `secret` has the form of a token, and so is not meant as a password.

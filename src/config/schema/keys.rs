@@ -9,6 +9,7 @@ const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
+const KEYS_FORM: &str = "a URL such as https://login.example/.well-known/jwks.json";
 const ORIGIN_FORM: &str = "an origin such as https://app.example, or same, or any";
 
 /// The top level.
@@ -282,6 +283,14 @@ const AUTH: &[Key] = &[
         doc: "Passwords hashed at the same time; each takes one core, and up to 20 MiB with argon2id. Further logins wait.",
     },
     Key {
+        name: "waiting_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("512"),
+        example: None,
+        doc: "Logins that wait for their password to be hashed, and as many for the keys of their token. More are told at once to come again \
+              (0x88), as they would wait past `limits.connect_timeout`.",
+    },
+    Key {
         name: "jwt",
         kind: Kind::Section(JWT),
         default: None,
@@ -304,11 +313,42 @@ const AUTH: &[Key] = &[
 const JWT: &[Key] = &[
     Key {
         name: "keys",
-        kind: Kind::Path,
+        kind: Kind::UrlOrPath(KEYS_FORM),
         default: None,
         example: Some("jwks.json"),
-        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. Unset, no tokens \
-              are taken. Read again when it changes; a faulty file leaves the keys that were read before.",
+        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. A file, or the URL \
+              where the issuer publishes them: https, or http on this machine. Unset, no tokens are taken. They are read again when they may have \
+              changed, and faulty ones leave those that were read before. The server starts without the issuer; until keys come, whoever \
+              brings a token is told to come again (0x88).",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: Some("../certs/issuer-ca.pem"),
+        doc: "With a URL as `keys`: the authority, PEM, that signs the certificate there, instead of those that the system believes.",
+    },
+    Key {
+        name: "timeout",
+        kind: Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(30) },
+        default: Some("5s"),
+        example: None,
+        doc: "How long fetching the keys from their URL may take.",
+    },
+    Key {
+        name: "stale_max",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(7 * 24) },
+        default: Some("1h"),
+        example: None,
+        doc: "How long the keys of a URL are used after they were last had from there; then whoever brings a token is told to come again (0x88) until \
+              they are had once more. A fetch that failed is tried again after one second, then after up to 30.",
+    },
+    Key {
+        name: "keys_bytes_max",
+        kind: Kind::Size { min: 1 << 10, max: 16 << 20 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "The longest JWK Set.",
     },
     Key {
         name: "audience",
@@ -340,10 +380,11 @@ const JWT: &[Key] = &[
     },
     Key {
         name: "refresh",
-        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
-        default: Some("10s"),
-        example: None,
-        doc: "How often the key file is looked at for changes; and at once, but once a second at most, when a token names a key that is not there.",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24) },
+        default: None,
+        example: Some("10s"),
+        doc: "How often the keys are looked at for changes, a tenth sooner or later; unset, 10s for a file, 5m for a URL. And at once when a token \
+              names a key that is not there, but once a second at most, and as long as that brings nothing new, every ten seconds at a URL.",
     },
     Key {
         name: "token_bytes_max",
