@@ -37,13 +37,15 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 13] = [
+const PURE: [&str; 15] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
     "outgoing/url.rs",
     "mqtt",
     "auth/scram.rs",
+    "auth/http/cache.rs",
+    "auth/http/question.rs",
     "auth/jwt/key.rs",
     "auth/jwt/key_set.rs",
     "auth/jwt/token.rs",

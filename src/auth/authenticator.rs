@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::fault::Fault;
 
 use super::counters::{AuthCounters, increment};
+use super::http::{Hook, HttpConfig};
 use super::jwt::{JwtConfig, Rejected, Verifier, token};
 use super::mechanism::Mechanisms;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
@@ -20,10 +21,12 @@ use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
 pub struct AuthConfig {
     /// Whether no credentials mean the principal `anonymous`. Wrong credentials are refused all the same. Default: false.
     pub anonymous: bool,
-    /// The password file. With neither it nor `jwt` (the default) no method is configured, and credentials are ignored.
+    /// The password file. With neither it nor `jwt` nor `http` (the default) no method is configured, and credentials are ignored.
     pub passwords: Option<PathBuf>,
     /// Which tokens are taken, if any.
     pub jwt: Option<JwtConfig>,
+    /// The HTTP server that is asked, if any.
+    pub http: Option<HttpConfig>,
     /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least.
     pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
@@ -39,6 +42,7 @@ impl Default for AuthConfig {
             anonymous: false,
             passwords: None,
             jwt: None,
+            http: None,
             order: Method::ALL.to_vec(),
             hashing_max: 2,
             waiting_max: 512,
@@ -51,10 +55,11 @@ impl Default for AuthConfig {
 pub enum Method {
     Jwt,
     Passwords,
+    Http,
 }
 
 impl Method {
-    pub const ALL: [Self; 2] = [Self::Jwt, Self::Passwords];
+    pub const ALL: [Self; 3] = [Self::Jwt, Self::Passwords, Self::Http];
 
     /// As the configuration calls it.
     #[must_use]
@@ -62,6 +67,7 @@ impl Method {
         match self {
             Self::Jwt => "jwt",
             Self::Passwords => "passwords",
+            Self::Http => "http",
         }
     }
 }
@@ -91,6 +97,7 @@ pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
     tokens: Option<Arc<Verifier>>,
+    hook: Option<Arc<Hook>>,
     order: Vec<Method>,
     mechanisms: Mechanisms,
     slots: Arc<Semaphore>,
@@ -126,9 +133,15 @@ impl Authenticator {
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
         let verifier = |jwt| Verifier::new(jwt, Arc::clone(&counters), before.and_then(Self::tokens));
         let tokens = config.jwt.clone().map(verifier).transpose();
-        match (passwords, tokens) {
-            (Ok(passwords), Ok(tokens)) => Ok(Self::with_methods(&config, passwords, tokens, counters)),
-            (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
+        let asked = |http| Hook::new(http, Arc::clone(&counters), before.and_then(|before| before.hook.as_deref()));
+        let hook = config.http.clone().map(asked).transpose();
+        match (passwords, tokens, hook) {
+            (Ok(passwords), Ok(tokens), Ok(hook)) => {
+                Ok(Self { hook: hook.map(Arc::new), ..Self::with_methods(&config, passwords, tokens, counters) })
+            }
+            (passwords, tokens, hook) => {
+                Err([passwords.err(), tokens.err(), hook.err()].into_iter().flatten().flatten().collect())
+            }
         }
     }
 
@@ -151,6 +164,7 @@ impl Authenticator {
             mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref()),
             passwords,
             tokens,
+            hook: None,
             order: config.order.clone(),
             slots: Arc::new(Semaphore::new(config.hashing_max.clamp(1, Semaphore::MAX_PERMITS))),
             waiting_max: config.waiting_max,
@@ -173,7 +187,7 @@ impl Authenticator {
         match (claims.next(), claims.next()) {
             // Half of a pair is not "no credentials".
             (None, _) => Some(self.count(Err(Refused::BadCredentials))),
-            (Some(Claim::Password(..)), _) => None,
+            (Some(Claim::Password(..) | Claim::Whatever(_)), _) => None,
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
                 Err(rejected) if rejected.is_for_want_of_keys() => None,
                 // Another method may know better, in a time of its own.
@@ -201,6 +215,7 @@ impl Authenticator {
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
+                Claim::Whatever(hook) => hook.authenticate(&credentials).await,
             };
             match answer {
                 Err(Refused::BadCredentials) => {}
@@ -229,13 +244,14 @@ impl Authenticator {
         self.order.iter().filter_map(move |method| match method {
             Method::Jwt => token,
             Method::Passwords => password,
+            Method::Http => self.hook.as_ref().map(Claim::Whatever),
         })
     }
 
     /// Whether there is anything in `credentials` that a configured method could look at, or half of it.
     fn brings_any(&self, credentials: &Credentials) -> bool {
         let is_said = credentials.username.is_some() || credentials.password.is_some();
-        is_said || (self.tokens.is_some() && credentials.token.is_some())
+        is_said || ((self.tokens.is_some() || self.hook.is_some()) && credentials.token.is_some())
     }
 
     async fn verify_token(
@@ -315,7 +331,7 @@ impl Authenticator {
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
-        self.passwords.is_some() || self.tokens.is_some()
+        self.passwords.is_some() || self.tokens.is_some() || self.hook.is_some()
     }
 
     /// Whether a client without credentials comes in, as `anonymous`.
@@ -360,6 +376,8 @@ enum Claim<'a> {
     /// With the User Name beside it.
     Token(&'a Verifier, &'a [u8], Option<&'a str>),
     Password(&'a Arc<PasswordFile>, &'a str, &'a Bytes),
+    /// For the server to know.
+    Whatever(&'a Arc<Hook>),
 }
 
 /// A place among those who wait, given back when dropped.

@@ -26,6 +26,7 @@ pub struct AuthCounters {
     pub waiting_full: AtomicU64,
     pub tokens: TokenCounters,
     pub keys: KeyCounters,
+    pub http: HookCounters,
 }
 
 impl AuthCounters {
@@ -86,6 +87,39 @@ pub struct KeyCounters {
     pub failures: AtomicU64,
     /// When keys were last had from their URL, in seconds since 1970; 0: never.
     pub fetched_at_s: AtomicU64,
+}
+
+/// What became of questions to the HTTP server.
+#[derive(Debug, Default)]
+pub struct HookCounters {
+    /// Questions that were sent.
+    pub requests: AtomicU64,
+    /// Questions that wait for their answer at present.
+    pub under_way: AtomicU64,
+    /// Answers that let somebody in.
+    pub allowed: AtomicU64,
+    /// Answers that did not.
+    pub denied: AtomicU64,
+    /// No connection.
+    pub failed_connect: AtomicU64,
+    /// No answer in time.
+    pub failed_timeout: AtomicU64,
+    /// Half an answer.
+    pub failed_cut: AtomicU64,
+    /// An answer that says that it is none.
+    pub failed_status: AtomicU64,
+    /// An answer that says neither yes nor no.
+    pub failed_answer: AtomicU64,
+    /// Logins let in by an earlier answer.
+    pub cached_allowed: AtomicU64,
+    /// Logins refused by an earlier answer.
+    pub cached_denied: AtomicU64,
+    /// Logins let in by an earlier answer while the server failed.
+    pub cached_stale: AtomicU64,
+    /// Logins that waited for an answer that another one had asked for.
+    pub shared: AtomicU64,
+    /// Answers kept at present.
+    pub cached: AtomicU64,
 }
 
 pub(super) fn increment(counter: &AtomicU64) {

@@ -12,6 +12,7 @@
 pub mod authenticator;
 pub mod counters;
 pub mod hash;
+pub mod http;
 pub mod jwt;
 pub mod load;
 pub mod mechanism;
@@ -22,6 +23,7 @@ pub mod scram;
 
 pub use authenticator::{AuthConfig, Authenticator, Method, Refused};
 pub use counters::AuthCounters;
+pub use http::HttpConfig;
 pub use jwt::JwtConfig;
 pub use mechanism::{Exchange, Proof, Step, TOKEN_METHOD};
 pub use password_file::PasswordFile;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::meaning::{duration, section, size};
+use super::meaning::{count, duration, section, size};
 use super::sources::Origin;
 use super::written::Written;
-use crate::auth::JwtConfig;
 use crate::auth::jwt::{KeySource, KeyUrl, Rules};
+use crate::auth::{HttpConfig, JwtConfig};
 use crate::fault::Fault;
 use crate::outgoing::Url;
 use crate::outgoing::url::URL_FORM;
@@ -64,6 +64,38 @@ fn key_url(written: &Written, text: &str, jwt: &Written, faults: &mut Vec<Fault>
     }
     let ca = jwt.path("ca");
     Some(KeyUrl { url, ca, timeout: duration(jwt, "timeout"), stale_max: duration(jwt, "stale_max") })
+}
+
+pub(super) fn http(auth: &Written, faults: &mut Vec<Fault>) -> Option<HttpConfig> {
+    let http = section(auth, "http");
+    let Some(written) = http.get("url") else {
+        only_beside(http, &["ca", "token_file"], "auth.http.url as well", "without a URL nobody is asked", faults);
+        let jwt = section(auth, "jwt");
+        if jwt.get("keys").is_none() {
+            only_beside(jwt, &["cookie"], "auth.jwt.keys as well", "without keys no token is taken", faults);
+        }
+        return None;
+    };
+    let url = url(written, written.as_text()?, faults)?;
+    let is_safe = url.upstream().is_tls() || url.upstream().is_local();
+    if !is_safe && http.flag("danger_plain_http") != Some(true) {
+        let found = format!("{url} goes over the network in the clear: passwords could be read, and answers forged");
+        let allowed = "https, a loopback address or a socket; or auth.http.danger_plain_http: true as well";
+        faults.push(written.fault(found, allowed));
+    }
+    Some(HttpConfig {
+        url,
+        ca: http.path("ca"),
+        token_file: http.path("token_file"),
+        timeout: duration(http, "timeout"),
+        allow_ttl: duration(http, "allow_ttl"),
+        deny_ttl: duration(http, "deny_ttl"),
+        stale_max: duration(http, "stale_max"),
+        cache_max: count(http, "cache_max"),
+        requests_max: count(http, "requests_max"),
+        waiting_max: count(http, "waiting_max"),
+        answer_bytes_max: size(http, "answer_bytes_max"),
+    })
 }
 
 /// The URL that a text is.

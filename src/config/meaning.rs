@@ -23,6 +23,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let edge = edge(root, faults);
     let admin = AdminConfig { listen: listen::admin(section(root, "admin"), faults) };
     timeouts(root, faults);
+    answer_timeout(root, faults);
     if !faults.iter().any(concerns_exposure) {
         exposure(root, &edge, faults);
     }
@@ -46,6 +47,7 @@ fn auth(auth: &Written, anonymous: bool, faults: &mut Vec<Fault>) -> AuthConfig 
         anonymous,
         passwords: auth.path("passwords"),
         jwt: identity::jwt(auth, faults),
+        http: identity::http(auth, faults),
         order: order(auth, faults),
         hashing_max: count(auth, "hashing_max"),
         waiting_max: count(auth, "waiting_max"),
@@ -62,9 +64,11 @@ fn order(auth: &Written, faults: &mut Vec<Fault>) -> Vec<Method> {
             method => order.extend(method),
         }
     }
-    for (method, is_configured) in
-        [(Method::Jwt, is_token_taken(auth)), (Method::Passwords, auth.get("passwords").is_some())]
-    {
+    for (method, is_configured) in [
+        (Method::Jwt, has_keys(auth)),
+        (Method::Passwords, auth.get("passwords").is_some()),
+        (Method::Http, is_asked(auth)),
+    ] {
         if let (Some(written), true) = (auth.get("order"), is_configured && !order.contains(&method)) {
             let name = method.name();
             faults.push(written.fault(format!("{name} is configured and is not in it"), format!("{name} as well")));
@@ -73,8 +77,18 @@ fn order(auth: &Written, faults: &mut Vec<Fault>) -> Vec<Method> {
     order
 }
 
-fn is_token_taken(auth: &Written) -> bool {
+fn has_keys(auth: &Written) -> bool {
     section(auth, "jwt").get("keys").is_some()
+}
+
+/// Whether there is an HTTP server that is asked.
+fn is_asked(auth: &Written) -> bool {
+    section(auth, "http").get("url").is_some()
+}
+
+/// Whether a request may carry a token.
+fn is_token_taken(auth: &Written) -> bool {
+    has_keys(auth) || is_asked(auth)
 }
 
 /// Whether anybody can say who he is.
@@ -214,6 +228,19 @@ fn timeouts(root: &Written, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Refuses a server that may take longer to say who a client is than the client may take to connect.
+fn answer_timeout(root: &Written, faults: &mut Vec<Fault>) {
+    let (auth, limits) = (section(root, "auth"), section(root, "limits"));
+    let asked = section(auth, "http");
+    if is_asked(auth) && duration(asked, "timeout") >= duration(limits, "connect_timeout") {
+        let both = [asked.get("timeout"), limits.get("connect_timeout")];
+        let written = both.into_iter().flatten().find(|written| written.origin != Origin::Default);
+        let found = "clients would be cut before the authentication service has answered";
+        let allowed = "auth.http.timeout shorter than limits.connect_timeout";
+        faults.extend(written.map(|written| written.fault(found, allowed)));
+    }
+}
+
 /// Whether the fault may hide what [`exposure`] asks for; what is nowhere may be a misspelt anything.
 fn concerns_exposure(fault: &Fault) -> bool {
     let section = fault.key.split(['.', '[']).next().unwrap_or_default();
@@ -237,7 +264,8 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
         let auth = section(root, "auth");
         let url = &listener.url;
         if !has_method(auth) && auth.flag("anonymous") != Some(true) {
-            let allowed = "auth.passwords, or auth.jwt.keys, or auth.anonymous: true, or a loopback address";
+            let allowed =
+                "auth.passwords, or auth.jwt.keys, or auth.http.url, or auth.anonymous: true, or a loopback address";
             faults.push(
                 written.fault(format!("{url} is not loopback, and nobody there has to say who they are"), allowed),
             );
@@ -256,7 +284,7 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
         && written.typed == Typed::Flag(false)
         && !has_method(section(root, "auth"))
     {
-        let allowed = "auth.passwords or auth.jwt.keys as well";
+        let allowed = "auth.passwords, auth.jwt.keys or auth.http.url as well";
         faults.push(written.fault("false without a method of authentication: nobody could come in", allowed));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::metrics::{Metrics, Read};
 use super::process;
 use crate::auth::AuthCounters;
-use crate::auth::counters::KeyCounters;
+use crate::auth::counters::{HookCounters, KeyCounters};
 use crate::auth::jwt::Rejected;
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
@@ -148,6 +148,36 @@ pub fn auth(metrics: &mut Metrics, counters: Arc<AuthCounters>) {
         gauge "auth_keys_fetched_timestamp_seconds" = fetched_at_s, "When the token keys were last had from their URL, in seconds since the epoch.";
     }
     tokens(metrics, &counters);
+    http(metrics, &counters);
+}
+
+/// The HTTP server that is asked.
+fn http(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    fn http(counters: &AuthCounters) -> &HookCounters {
+        &counters.http
+    }
+    rows! { metrics, counters, http;
+        counter "auth_http_requests" = requests, "Questions to the authentication service.";
+        counter "auth_http_shared" = shared, "Logins that waited for an answer that another one had asked for.";
+        gauge "auth_http_under_way" = under_way, "Questions to the authentication service that wait for their answer.";
+        gauge "auth_http_cached" = cached, "Answers of the authentication service that are kept, as of the last one.";
+    }
+    by_label! { metrics, counters, http, "auth_http_answers", "Answers of the authentication service.", "answer";
+        "allowed" = allowed;
+        "denied" = denied;
+    }
+    by_label! { metrics, counters, http, "auth_http_failures", "Questions that the authentication service did not answer.", "reason";
+        "connect" = failed_connect;
+        "timeout" = failed_timeout;
+        "cut" = failed_cut;
+        "status" = failed_status;
+        "answer" = failed_answer;
+    }
+    by_label! { metrics, counters, http, "auth_http_cache_hits", "Logins answered by what the authentication service said before.", "answer";
+        "allowed" = cached_allowed;
+        "denied" = cached_denied;
+        "stale" = cached_stale;
+    }
 }
 
 fn tokens(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {

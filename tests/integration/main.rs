@@ -9,6 +9,7 @@
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
 //! | [`demo`] | what a newcomer opens first |
+//! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
@@ -39,6 +40,7 @@ mod demo;
 mod differential;
 mod envelope;
 mod hostile;
+mod http_service;
 mod import;
 mod judges;
 mod key_urls;

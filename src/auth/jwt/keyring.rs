@@ -61,7 +61,7 @@ pub(super) struct Keyring {
 #[derive(Debug)]
 enum Source {
     File { path: PathBuf, bytes_max: usize },
-    Url { client: Client, config: KeyUrl },
+    Url { client: Box<Client>, config: Box<KeyUrl> },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -109,7 +109,7 @@ impl Keyring {
                 let trust = is_tls.then(load).transpose().map_err(|fault| vec![fault])?;
                 let limits = ExchangeLimits { timeout: config.timeout, body_bytes_max: bytes_max, idle_max: 1 };
                 let client = Client::new(config.url.clone(), trust, None, limits);
-                (Source::Url { client, config }, held, last)
+                (Source::Url { client: Box::new(client), config: Box::new(config) }, held, last)
             }
         };
         Ok(Self { source, held: ArcSwap::from_pointee(held), last: Mutex::new(last), counters })

@@ -134,16 +134,9 @@ pub fn verify(token: &[u8], keys: &KeySet, rules: &Rules, now_s: u64) -> Result<
     }
     let username = text(&claims, &rules.username_claim).filter(|name| is_username(name)).ok_or(Rejected::Username)?;
     let expires_s = seconds(&claims, "exp")?.ok_or(Rejected::Expired)?;
-    let mut verified = Verified { username: username.into(), expires_s, ..Verified::default() };
-    for (name, claim) in claims {
-        match claim {
-            Value::Array(items) => {
-                verified.claim_lists.insert(name, items.into_iter().filter_map(told).collect());
-            }
-            claim => verified.claims.extend(told(claim).map(|told| (name, told))),
-        }
-    }
-    Ok(verified)
+    let username = username.into();
+    let (claims, claim_lists) = Claims(claims).told();
+    Ok(Verified { username, claims, claim_lists, expires_s })
 }
 
 /// The three parts of the compact form (RFC 7515 §7.1).
@@ -226,7 +219,7 @@ fn text<'a>(claims: &'a BTreeMap<String, Value>, name: &str) -> Option<&'a str> 
     claims.get(name).and_then(Value::as_str)
 }
 
-fn is_username(name: &str) -> bool {
+pub(in crate::auth) fn is_username(name: &str) -> bool {
     (1..=USERNAME_BYTES_MAX).contains(&name.len()) && name != ANONYMOUS && !name.contains(char::is_control)
 }
 
@@ -243,7 +236,23 @@ fn read_claims(payload: &[u8]) -> Result<BTreeMap<String, Value>, Rejected> {
 }
 
 /// Claims by name, none given twice: two readers must not take two different tokens for the same (RFC 7519 §4).
-struct Claims(BTreeMap<String, Value>);
+pub(in crate::auth) struct Claims(BTreeMap<String, Value>);
+
+impl Claims {
+    /// Those that the policy can judge by: single ones, and lists.
+    pub(in crate::auth) fn told(self) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+        let (mut claims, mut lists) = (BTreeMap::new(), BTreeMap::new());
+        for (name, claim) in self.0 {
+            match claim {
+                Value::Array(items) => {
+                    lists.insert(name, items.into_iter().filter_map(told).collect());
+                }
+                claim => claims.extend(told(claim).map(|told| (name, told))),
+            }
+        }
+        (claims, lists)
+    }
+}
 
 impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -10,6 +10,8 @@ const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
 const KEYS_FORM: &str = "a URL such as https://login.example/.well-known/jwks.json";
+const URL_FORM_OUTGOING: &str =
+    "a URL such as https://auth.example/mqtt, http://127.0.0.1:8000/auth or unix:/run/auth.sock:/auth";
 const ORIGIN_FORM: &str = "an origin such as https://app.example, or same, or any";
 
 /// The top level.
@@ -21,7 +23,7 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "Where clients come in. http and https serve the routes below; mqtt and mqtts speak MQTT over TCP and over TLS. \
               Without a port: 80, 443, 1883, 8883; port 0 lets the system choose. \
-              An address that is not loopback needs a policy, and passwords, tokens or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
+              An address that is not loopback needs a policy, and passwords, tokens, `auth.http` or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
     },
     Key {
         name: "tls",
@@ -302,12 +304,18 @@ const AUTH: &[Key] = &[
     },
     Key {
         name: "order",
-        kind: Kind::List(&Kind::Word(&["jwt", "passwords"])),
-        default: Some("[jwt, passwords]"),
+        kind: Kind::List(&Kind::Word(&["jwt", "passwords", "http"])),
+        default: Some("[jwt, passwords, http]"),
         example: None,
         doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong.",
     },
-    later("http", "An HTTP server that is asked."),
+    Key {
+        name: "http",
+        kind: Kind::Section(AUTH_HTTP),
+        default: None,
+        example: None,
+        doc: "An HTTP server of yours that is asked who a client is, by a POST of JSON: see auth-http.md.",
+    },
 ];
 
 const JWT: &[Key] = &[
@@ -398,7 +406,7 @@ const JWT: &[Key] = &[
         kind: Kind::Text("the name of a cookie"),
         default: None,
         example: Some("session"),
-        doc: "The cookie that may hold a token. It counts only where `origins` lists which pages may connect and the browser said that it is one \
+        doc: "The cookie that may hold a token, one for `auth.http` too. It counts only where `origins` lists which pages may connect and the browser said that it is one \
               of them: with `any`, a cookie would let every page act for whoever looks at it.",
     },
     Key {
@@ -414,6 +422,94 @@ const JWT: &[Key] = &[
         default: Some("30s"),
         example: None,
         doc: "How long after its token has expired a connection is closed (0xA0, token_expired) unless a new one came.",
+    },
+];
+
+const AUTH_HTTP: &[Key] = &[
+    Key {
+        name: "url",
+        kind: Kind::Text(URL_FORM_OUTGOING),
+        default: None,
+        example: Some("http://127.0.0.1:8000/auth"),
+        doc: "Where it is: https, or http or a socket on this machine. Unset, nobody is asked.",
+    },
+    Key {
+        name: "danger_plain_http",
+        kind: Kind::Flag,
+        default: Some("false"),
+        example: None,
+        doc: "Whether http:// may lead to another machine. Passwords go there in the clear then, and whoever is on the way can let in anybody.",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: Some("../certs/auth-ca.pem"),
+        doc: "The authority, PEM, that signs the certificate there, instead of those that the system believes.",
+    },
+    Key {
+        name: "token_file",
+        kind: Kind::Path,
+        default: None,
+        example: Some("auth-http.token"),
+        doc: "A file with a secret that is sent along (`Authorization: Bearer`), so that the server knows who asks.",
+    },
+    Key {
+        name: "timeout",
+        kind: Kind::Duration { min: Duration::from_millis(50), max: Duration::from_secs(30) },
+        default: Some("2s"),
+        example: None,
+        doc: "How long a login waits for its answer, for those before it included. Shorter than `limits.connect_timeout`.",
+    },
+    Key {
+        name: "allow_ttl",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long a yes holds for logins with the very same credentials, Client Identifier and address, up to a tenth less; 0s asks \
+              every time.",
+    },
+    Key {
+        name: "deny_ttl",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("5s"),
+        example: None,
+        doc: "How long a no holds, up to a tenth less.",
+    },
+    Key {
+        name: "stale_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("5m"),
+        example: None,
+        doc: "For how much longer a yes holds while the server fails; then such a login is told to come again (0x88), as all others are at once.",
+    },
+    Key {
+        name: "cache_max",
+        kind: Kind::Count { min: 0, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "The most answers that are kept, some 400 bytes each, of yes and of no apart; the oldest gives way.",
+    },
+    Key {
+        name: "requests_max",
+        kind: Kind::Count { min: 1, max: 10_000 },
+        default: Some("32"),
+        example: None,
+        doc: "The most requests under way at the same time. Further logins wait; equal ones wait for the same answer.",
+    },
+    Key {
+        name: "waiting_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("4096"),
+        example: None,
+        doc: "The most different logins that wait for their answer; more are treated as if the server failed.",
+    },
+    Key {
+        name: "answer_bytes_max",
+        kind: Kind::Size { min: 256, max: 16 << 20 },
+        default: Some("64KiB"),
+        example: None,
+        doc: "The longest answer.",
     },
 ];
 

@@ -44,13 +44,16 @@ impl Request {
     }
 }
 
+/// From a request to status and body.
+pub type Decide = dyn Fn(&Request) -> (u16, Value) + Send + Sync;
+
 /// What it does with a request.
 #[derive(Clone)]
 pub enum Reply {
     /// Answers with this status and body.
     Whole(u16, String),
     /// Works the answer out.
-    By(Arc<dyn Fn(&Request) -> (u16, Value) + Send + Sync>),
+    By(Arc<Decide>),
     /// Sends these bytes and closes.
     Raw(Vec<u8>),
     /// Sends a head, and then a byte of the body every so often, for ever.
