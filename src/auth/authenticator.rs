@@ -4,16 +4,19 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
+use super::certificate::{CertificateName, ClientCertificate, Unusable};
 use super::counters::{AuthCounters, increment};
 use super::http::{Hook, HttpConfig};
 use super::jwt::{JwtConfig, Rejected, Verifier, token};
 use super::mechanism::Mechanisms;
+use super::scram::KEY_BYTES;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
 
 /// How clients prove who they are.
@@ -27,7 +30,10 @@ pub struct AuthConfig {
     pub jwt: Option<JwtConfig>,
     /// The HTTP server that is asked, if any.
     pub http: Option<HttpConfig>,
-    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least.
+    /// Which name of a verified client certificate is the username; `None` (the default): a certificate says nothing of who it is.
+    pub certificates: Option<CertificateName>,
+    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least, and a
+    /// request's token before the certificate of its connection, as it is the more particular one.
     pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
     pub hashing_max: usize,
@@ -43,6 +49,7 @@ impl Default for AuthConfig {
             passwords: None,
             jwt: None,
             http: None,
+            certificates: None,
             order: Method::ALL.to_vec(),
             hashing_max: 2,
             waiting_max: 512,
@@ -54,18 +61,20 @@ impl Default for AuthConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Jwt,
+    Certificates,
     Passwords,
     Http,
 }
 
 impl Method {
-    pub const ALL: [Self; 3] = [Self::Jwt, Self::Passwords, Self::Http];
+    pub const ALL: [Self; 4] = [Self::Jwt, Self::Certificates, Self::Passwords, Self::Http];
 
     /// As the configuration calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Certificates => "certificates",
             Self::Passwords => "passwords",
             Self::Http => "http",
         }
@@ -97,47 +106,68 @@ pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
     tokens: Option<Arc<Verifier>>,
+    certificates: Option<CertificateName>,
     hook: Option<Arc<Hook>>,
     order: Vec<Method>,
     mechanisms: Mechanisms,
-    slots: Arc<Semaphore>,
     waiting_max: usize,
-    /// For a hash.
-    waiting_count: AtomicUsize,
-    /// For keys.
     waiting_for_keys_count: AtomicUsize,
+    lasting: Lasting,
+}
+
+/// What an authenticator hands on to the one that replaces it.
+#[derive(Clone)]
+struct Lasting {
+    hashing: Arc<Hashing>,
+    /// What counts only grows, whoever counts.
     counters: Arc<AuthCounters>,
+    /// Of which challenges to unknown users are made: if it changed, theirs would, and nobody else's.
+    scram_secret: Option<[u8; KEY_BYTES]>,
+}
+
+/// The places where passwords are hashed.
+struct Hashing {
+    slots: Arc<Semaphore>,
+    slots_count: usize,
+    waiting_count: AtomicUsize,
 }
 
 impl Authenticator {
-    /// Reads the password file and the key file, as far as they are configured. Keys of a URL come as soon as [`Self::watch`] runs; what
+    /// Reads the password file and the key file, as far as they are configured. Keys of a URL come as soon as [`Self::watch`] runs; who
     /// comes before them is told to come again.
     ///
     /// # Errors
     /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
-        Self::build(config, None)
+        let lasting = Lasting::new(config.hashing_max);
+        Self::build(&config, lasting, None)
     }
 
-    /// Takes over from `before` under another configuration: the files are read anew, while what was fetched from the same URL stays, so that
-    /// a reload in the hour in which an issuer is away refuses nobody. The counters go on.
+    /// Reads all files anew for an authenticator that takes the place of this one: it counts where this one does, and its hashes wait in
+    /// the same places. What was fetched from the same URL goes over, so that a reload while an issuer is away refuses nobody. Logins that
+    /// have begun with this one end with it.
     ///
     /// # Errors
-    /// Every fault of the files, or why they cannot be read; `before` is as it was.
-    pub fn succeed(before: &Self, config: AuthConfig) -> Result<Self, Vec<Fault>> {
-        Self::build(config, Some(before))
+    /// Every fault of the files, or why they cannot be read; this one stays as it is.
+    pub fn successor(&self, config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        let mut lasting = self.lasting.clone();
+        if lasting.hashing.slots_count != slots_count(config.hashing_max) {
+            lasting.hashing = Arc::new(Hashing::new(config.hashing_max));
+        }
+        Self::build(&config, lasting, Some(self))
     }
 
-    fn build(config: AuthConfig, before: Option<&Self>) -> Result<Self, Vec<Fault>> {
-        let counters = before.map_or_else(Arc::default, |before| Arc::clone(&before.counters));
+    fn build(config: &AuthConfig, lasting: Lasting, before: Option<&Self>) -> Result<Self, Vec<Fault>> {
+        let counters = || Arc::clone(&lasting.counters);
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
-        let verifier = |jwt| Verifier::new(jwt, Arc::clone(&counters), before.and_then(Self::tokens));
+        let verifier = |jwt| Verifier::new(jwt, counters(), before.and_then(Self::tokens));
         let tokens = config.jwt.clone().map(verifier).transpose();
-        let asked = |http| Hook::new(http, Arc::clone(&counters), before.and_then(|before| before.hook.as_deref()));
+        let asked = |http| Hook::new(http, counters(), before.and_then(|before| before.hook.as_deref()));
         let hook = config.http.clone().map(asked).transpose();
         match (passwords, tokens, hook) {
             (Ok(passwords), Ok(tokens), Ok(hook)) => {
-                Ok(Self { hook: hook.map(Arc::new), ..Self::with_methods(&config, passwords, tokens, counters) })
+                let made = Self::with_methods(config, passwords, tokens, lasting);
+                Ok(Self { certificates: config.certificates, hook: hook.map(Arc::new), ..made })
             }
             (passwords, tokens, hook) => {
                 Err([passwords.err(), tokens.err(), hook.err()].into_iter().flatten().flatten().collect())
@@ -149,28 +179,27 @@ impl Authenticator {
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
         let config = AuthConfig { anonymous, hashing_max, ..AuthConfig::default() };
-        Self::with_methods(&config, passwords, None, Arc::default())
+        Self::with_methods(&config, passwords, None, Lasting::new(hashing_max))
     }
 
     fn with_methods(
         config: &AuthConfig,
         passwords: Option<PasswordFile>,
         tokens: Option<Verifier>,
-        counters: Arc<AuthCounters>,
+        lasting: Lasting,
     ) -> Self {
         let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
             anonymous: config.anonymous,
-            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref()),
+            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref(), lasting.scram_secret),
             passwords,
             tokens,
+            certificates: None,
             hook: None,
             order: config.order.clone(),
-            slots: Arc::new(Semaphore::new(config.hashing_max.clamp(1, Semaphore::MAX_PERMITS))),
             waiting_max: config.waiting_max,
-            waiting_count: AtomicUsize::new(0),
             waiting_for_keys_count: AtomicUsize::new(0),
-            counters,
+            lasting,
         }
     }
 
@@ -188,6 +217,10 @@ impl Authenticator {
             // Half of a pair is not "no credentials".
             (None, _) => Some(self.count(Err(Refused::BadCredentials))),
             (Some(Claim::Password(..) | Claim::Whatever(_)), _) => None,
+            // Nothing goes beside it.
+            (Some(Claim::Certificate(certificate, name, username)), _) => {
+                Some(self.count(identify(certificate, name, username)))
+            }
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
                 Err(rejected) if rejected.is_for_want_of_keys() => None,
                 // Another method may know better, in a time of its own.
@@ -212,6 +245,7 @@ impl Authenticator {
         for claim in self.claims(&credentials) {
             let answer = match claim {
                 Claim::Token(tokens, token, username) => self.verify_token(tokens, token, username).await,
+                Claim::Certificate(certificate, name, username) => identify(certificate, name, username),
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
@@ -226,8 +260,9 @@ impl Authenticator {
         self.count(Err(refused))
     }
 
-    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the upgrade request
-    /// said; that is not looked at then.
+    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the connection
+    /// brings along; that is not looked at then. Of what it brings, the token of a request and a certificate, the first in the order counts:
+    /// neither makes the other good.
     fn claims<'a>(&'a self, credentials: &'a Credentials) -> impl Iterator<Item = Claim<'a>> {
         let username = credentials.username.as_deref();
         let password = match (&self.passwords, username, &credentials.password) {
@@ -241,17 +276,43 @@ impl Authenticator {
             (Some(tokens), None, Some(token)) => Some(Claim::Token(tokens, token.as_bytes(), username)),
             _ => None,
         };
+        let brings_token = credentials.request_token().is_some() && self.takes_tokens();
+        let place = |method| self.order.iter().position(|&other| other == method);
+        let of_token = [
+            self.tokens.as_ref().and_then(|_| place(Method::Jwt)),
+            self.hook.as_ref().and_then(|_| place(Method::Http)),
+        ];
+        let is_certificate_first = match (place(Method::Certificates), of_token.into_iter().flatten().min()) {
+            (Some(certificates), Some(token)) => certificates < token,
+            (_, token) => token.is_none(),
+        };
+        let certificate = match (self.certificates, &credentials.certificate, &credentials.password) {
+            (Some(name), Some(certificate), None) if !brings_token || is_certificate_first => {
+                Some(Claim::Certificate(certificate, name, username))
+            }
+            _ => None,
+        };
+        let token = token.filter(|_| certificate.is_none());
+        let whatever = self.hook.as_ref().filter(|_| certificate.is_none()).map(Claim::Whatever);
         self.order.iter().filter_map(move |method| match method {
+            Method::Http => whatever,
             Method::Jwt => token,
+            Method::Certificates => certificate,
             Method::Passwords => password,
-            Method::Http => self.hook.as_ref().map(Claim::Whatever),
         })
     }
 
     /// Whether there is anything in `credentials` that a configured method could look at, or half of it.
     fn brings_any(&self, credentials: &Credentials) -> bool {
         let is_said = credentials.username.is_some() || credentials.password.is_some();
-        is_said || ((self.tokens.is_some() || self.hook.is_some()) && credentials.token.is_some())
+        is_said
+            || (self.takes_tokens() && credentials.token.is_some())
+            || (self.certificates.is_some() && credentials.certificate.is_some())
+    }
+
+    /// Whether somebody knows what to do with the token of a request.
+    fn takes_tokens(&self) -> bool {
+        self.tokens.is_some() || self.hook.is_some()
     }
 
     async fn verify_token(
@@ -272,9 +333,10 @@ impl Authenticator {
         username: &str,
         password: &Bytes,
     ) -> Result<Principal, Refused> {
-        let _waiting = self.wait(&self.waiting_count)?;
+        let hashing = &self.lasting.hashing;
+        let _waiting = self.wait(&hashing.waiting_count)?;
         // The semaphore is never closed, and a hash does not panic; if either happened, nobody would be let in.
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
+        let slot = Arc::clone(&hashing.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
         let (username, password): (Box<str>, _) = (username.into(), password.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let _slot = slot;
@@ -289,7 +351,7 @@ impl Authenticator {
     /// A place among those who wait.
     fn wait<'a>(&self, count: &'a AtomicUsize) -> Result<Waiting<'a>, Refused> {
         Waiting::enter(count, self.waiting_max).ok_or_else(|| {
-            increment(&self.counters.waiting_full);
+            increment(&self.counters().waiting_full);
             Refused::Unavailable
         })
     }
@@ -322,8 +384,8 @@ impl Authenticator {
         let step = self.mechanisms.step(proof, nonce);
         match &step {
             Ok(Step::Continue { .. }) => {}
-            Ok(Step::Proven { principal, .. }) => self.counters.answered(Ok(principal)),
-            Err(refused) => self.counters.answered(Err(*refused)),
+            Ok(Step::Proven { principal, .. }) => self.counters().answered(Ok(principal)),
+            Err(refused) => self.counters().answered(Err(*refused)),
         }
         step
     }
@@ -331,7 +393,13 @@ impl Authenticator {
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
-        self.passwords.is_some() || self.tokens.is_some() || self.hook.is_some()
+        self.passwords.is_some() || self.takes_tokens() || self.certificates.is_some()
+    }
+
+    /// Whether a client certificate says who its client is.
+    #[must_use]
+    pub fn takes_certificates(&self) -> bool {
+        self.certificates.is_some()
     }
 
     /// Whether a client without credentials comes in, as `anonymous`.
@@ -340,14 +408,14 @@ impl Authenticator {
         self.anonymous
     }
 
-    /// How often what was answered.
+    /// How often what was answered, by this authenticator and those before and after it.
     #[must_use]
     pub fn counters(&self) -> &Arc<AuthCounters> {
-        &self.counters
+        &self.lasting.counters
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
-        self.counters.answered(answer.as_ref().map_err(|refused| *refused));
+        self.counters().answered(answer.as_ref().map_err(|refused| *refused));
         answer
     }
 }
@@ -360,12 +428,34 @@ fn refusal(rejected: Rejected) -> Refused {
     }
 }
 
+impl Lasting {
+    fn new(hashing_max: usize) -> Self {
+        let mut secret = [0; KEY_BYTES];
+        Self {
+            hashing: Arc::new(Hashing::new(hashing_max)),
+            counters: Arc::default(),
+            scram_secret: getrandom::fill(&mut secret).is_ok().then_some(secret),
+        }
+    }
+}
+
+impl Hashing {
+    fn new(hashing_max: usize) -> Self {
+        let slots_count = slots_count(hashing_max);
+        Self { slots: Arc::new(Semaphore::new(slots_count)), slots_count, waiting_count: AtomicUsize::new(0) }
+    }
+}
+
+fn slots_count(hashing_max: usize) -> usize {
+    hashing_max.clamp(1, Semaphore::MAX_PERMITS)
+}
+
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticator")
             .field("anonymous", &self.anonymous)
             .field("users_count", &self.passwords.as_ref().map(|passwords| passwords.users_count()))
-            .field("counters", &self.counters)
+            .field("counters", self.counters())
             .finish_non_exhaustive()
     }
 }
@@ -378,6 +468,21 @@ enum Claim<'a> {
     Password(&'a Arc<PasswordFile>, &'a str, &'a Bytes),
     /// For the server to know.
     Whatever(&'a Arc<Hook>),
+    /// With the User Name beside it.
+    Certificate(&'a ClientCertificate, CertificateName, Option<&'a str>),
+}
+
+/// Whose certificate it is. Why it is nobody's is for the operator, who signed it or had it signed.
+fn identify(
+    certificate: &ClientCertificate,
+    name: CertificateName,
+    username: Option<&str>,
+) -> Result<Principal, Refused> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    certificate.principal(name, username, since_epoch, Instant::now()).map_err(|reason: Unusable| {
+        tracing::info!(subject = %certificate.subject, serial = %certificate.serial, %reason, "Client certificate refused");
+        Refused::BadCredentials
+    })
 }
 
 /// A place among those who wait, given back when dropped.
@@ -403,16 +508,34 @@ mod tests {
 
     const PASSWORDS: &str = "client:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
 
-    const UNAVAILABLE: &str = "nobody can say at the moment who this is";
-
     fn authenticator(anonymous: bool, has_passwords: bool) -> Authenticator {
         let passwords = has_passwords.then(|| PasswordFile::parse(PASSWORDS, "p").unwrap());
         Authenticator::with_passwords(anonymous, passwords, 1)
     }
 
+    fn token_config(keys: PathBuf) -> JwtConfig {
+        JwtConfig {
+            keys: jwt::KeySource::File(keys),
+            keys_bytes_max: 1 << 20,
+            rules: jwt::Rules::default(),
+            refresh: std::time::Duration::from_secs(3600),
+        }
+    }
+
+    fn hashing(authenticator: &Authenticator) -> &Hashing {
+        &authenticator.lasting.hashing
+    }
+
     fn credentials(username: Option<&str>, password: Option<&str>) -> Credentials {
         let password = password.map(|password| Bytes::copy_from_slice(password.as_bytes()));
-        Credentials { username: username.map(Into::into), password, token: None, client_id: "c".into(), address: None }
+        Credentials {
+            username: username.map(Into::into),
+            password,
+            token: None,
+            certificate: None,
+            client_id: "c".into(),
+            address: None,
+        }
     }
 
     async fn outcome(authenticator: &Authenticator, username: Option<&str>, password: Option<&str>) -> String {
@@ -471,12 +594,7 @@ mod tests {
         let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
         std::fs::write(&keys, jwks).unwrap();
         std::fs::write(&passwords, PASSWORDS).unwrap();
-        let jwt = JwtConfig {
-            keys: jwt::KeySource::File(keys),
-            keys_bytes_max: 1 << 20,
-            rules: jwt::Rules::default(),
-            refresh: std::time::Duration::from_secs(3600),
-        };
+        let jwt = token_config(keys);
         for order in [[Method::Jwt, Method::Passwords], [Method::Passwords, Method::Jwt]] {
             let config = AuthConfig {
                 passwords: Some(passwords.clone()),
@@ -523,12 +641,75 @@ mod tests {
         }
     }
 
+    /// A certificate beside every other way to say who one is.
+    #[tokio::test]
+    async fn a_certificate_speaks_for_who_says_nothing() {
+        const BAD: &str = "bad username or password";
+        let certificate = |name: &str| {
+            let made = |params: &mut rcgen::CertificateParams| {
+                params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            };
+            Arc::new(super::super::certificate::tests::made(made))
+        };
+        let (jwks, token) = jwt::tests::key_file_and_token("alice");
+        let folder = tempfile::tempdir().unwrap();
+        let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
+        std::fs::write(&keys, jwks).unwrap();
+        std::fs::write(&passwords, PASSWORDS).unwrap();
+        let config = AuthConfig {
+            anonymous: true,
+            passwords: Some(passwords),
+            jwt: Some(token_config(keys)),
+            certificates: Some(CertificateName::SubjectCn),
+            ..AuthConfig::default()
+        };
+        let last = Authenticator::new(config.clone()).unwrap();
+        let first = Authenticator::new(AuthConfig {
+            order: vec![Method::Certificates, Method::Jwt, Method::Passwords],
+            ..config.clone()
+        })
+        .unwrap();
+        let alone = Authenticator::new(AuthConfig { passwords: None, jwt: None, ..config.clone() }).unwrap();
+        let without = Authenticator::new(AuthConfig { certificates: None, ..config }).unwrap();
+        let (t, w) = (Some(&*token), Some("correct horse"));
+        let device = Some("device");
+        for (shown, username, password, request, of_last, of_first, of_alone, of_without) in [
+            (device, None, None, None, "user device", "user device", "user device", "anonymous"),
+            (device, Some(""), None, None, "user device", "user device", "user device", BAD),
+            (device, Some("device"), None, None, "user device", "user device", "user device", BAD),
+            (device, Some("client"), None, None, BAD, BAD, BAD, BAD),
+            // What CONNECT says goes before it, be it right or wrong.
+            (device, Some("client"), w, None, "user client", "user client", BAD, "user client"),
+            (device, Some("client"), Some("wrong"), None, BAD, BAD, BAD, BAD),
+            (device, None, t, None, "user alice", "user alice", BAD, "user alice"),
+            // Of what the connection brings, the order decides, and the other one is no excuse.
+            (device, None, None, t, "user alice", "user device", "user device", "user alice"),
+            (device, None, None, Some("no.to.ken"), BAD, "user device", "user device", BAD),
+            (Some("anonymous"), None, None, None, BAD, BAD, BAD, "anonymous"),
+            (Some("anonymous"), None, None, t, "user alice", BAD, BAD, "user alice"),
+            (None, None, None, None, "anonymous", "anonymous", "anonymous", "anonymous"),
+        ] {
+            let credentials = Credentials {
+                token: request.map(Token::new),
+                certificate: shown.map(certificate),
+                ..credentials(username, password)
+            };
+            for (authenticator, expected) in
+                [(&last, of_last), (&first, of_first), (&alone, of_alone), (&without, of_without)]
+            {
+                let found = told(authenticator.authenticate(credentials.clone()).await);
+                assert_eq!(found, expected, "{shown:?} {username:?} {password:?} {request:?}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn more_waiting_logins_than_the_cap_are_refused_at_once() {
         let authenticator = authenticator(false, true);
-        let _slot = authenticator.slots.clone().acquire_owned().await.unwrap();
-        authenticator.waiting_count.store(authenticator.waiting_max, Ordering::Relaxed);
-        assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, UNAVAILABLE);
+        let _slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
+        hashing(&authenticator).waiting_count.store(authenticator.waiting_max, Ordering::Relaxed);
+        let refused = outcome(&authenticator, Some("client"), Some("correct horse")).await;
+        assert_eq!(refused, "nobody can say at the moment who this is");
         assert_eq!(authenticator.counters().unavailable.load(Ordering::Relaxed), 1);
         assert_eq!(authenticator.counters().waiting_full.load(Ordering::Relaxed), 1);
     }
@@ -536,14 +717,14 @@ mod tests {
     #[tokio::test]
     async fn a_login_given_up_while_waiting_leaves_no_trace() {
         let authenticator = authenticator(false, true);
-        let slot = authenticator.slots.clone().acquire_owned().await.unwrap();
+        let slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
         {
             let mut login = Box::pin(authenticator.authenticate(credentials(Some("client"), Some("correct horse"))));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             assert!(login.as_mut().poll(&mut context).is_pending());
-            assert_eq!(authenticator.waiting_count.load(Ordering::Relaxed), 1);
+            assert_eq!(hashing(&authenticator).waiting_count.load(Ordering::Relaxed), 1);
         }
-        assert_eq!(authenticator.waiting_count.load(Ordering::Relaxed), 0);
+        assert_eq!(hashing(&authenticator).waiting_count.load(Ordering::Relaxed), 0);
         drop(slot);
         assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "user client");
     }
@@ -554,5 +735,32 @@ mod tests {
         let passwords = Some(folder.path().join("missing"));
         let faults = Authenticator::new(AuthConfig { passwords, ..AuthConfig::default() }).unwrap_err();
         assert!(faults[0].found.starts_with("cannot be read"), "{faults:?}");
+    }
+
+    #[tokio::test]
+    async fn a_successor_reads_anew_and_counts_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwords");
+        std::fs::write(&path, "").unwrap();
+        let config = AuthConfig { passwords: Some(path.clone()), hashing_max: 1, ..AuthConfig::default() };
+        let first = Authenticator::new(config.clone()).unwrap();
+        let login = || credentials(Some("client"), Some("correct horse"));
+        assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials));
+
+        std::fs::write(&path, "half a li").unwrap();
+        assert!(first.successor(config.clone()).unwrap_err()[0].origin.ends_with("passwords"));
+
+        std::fs::write(&path, PASSWORDS).unwrap();
+        let second = first.successor(config.clone()).unwrap();
+        let accepted = second.authenticate(login()).await;
+        assert_eq!(accepted.map(|principal| principal.username), Ok("client".into()));
+        assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials), "as it began");
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((read(&second.counters().bad_credentials), read(&first.counters().accepted)), (2, 1));
+
+        assert!(Arc::ptr_eq(&first.lasting.hashing, &second.lasting.hashing));
+        let third = second.successor(AuthConfig { hashing_max: 3, ..config }).unwrap();
+        assert_eq!((hashing(&third).slots_count, hashing(&second).slots_count), (3, 1));
+        assert_eq!(third.lasting.scram_secret, first.lasting.scram_secret);
     }
 }

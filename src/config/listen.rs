@@ -1,10 +1,11 @@
-//! What listeners and their certificates are written as: URLs and pairs of PEM files.
+//! What listeners are written as: URLs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::routes::routes;
+use super::tls;
 use super::written::{Typed, Written};
-use crate::edge::{CertificateFiles, ListenerConfig, Scheme, TlsConfig};
+use crate::edge::{ListenerConfig, Scheme};
 use crate::fault::Fault;
 
 const URL_ALLOWED: &str =
@@ -14,7 +15,7 @@ const URL_ALLOWED: &str =
 pub(super) fn listeners(root: &Written, faults: &mut Vec<Fault>) -> Vec<ListenerConfig> {
     let mut listeners: Vec<ListenerConfig> = Vec::new();
     for item in root.items("listen") {
-        let Some(listener) = listener(item, faults) else { continue };
+        let Some(listener) = listener(item, root.get("tls"), faults) else { continue };
         let taken = |other: &&ListenerConfig| other.address == listener.address && listener.address.port() != 0;
         if let Some(other) = listeners.iter().find(taken) {
             let found = format!("{} listens on the address of {}", listener.url, other.url);
@@ -29,7 +30,7 @@ pub(super) fn listeners(root: &Written, faults: &mut Vec<Fault>) -> Vec<Listener
     listeners
 }
 
-fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
+fn listener(item: &Written, shared_tls: Option<&Written>, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
     let url = match &item.typed {
         Typed::Section(_) => match item.get("url") {
             Some(url) => url,
@@ -48,7 +49,7 @@ fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
     let own_tls = item.get("tls").filter(|tls| belongs(tls, scheme.is_tls(), "https and mqtts", faults));
     let own_routes = item.get("routes").filter(|routes| belongs(routes, scheme.is_http(), "http and https", faults));
     Some(ListenerConfig {
-        tls: own_tls.and_then(|own| tls(own, faults)),
+        tls: own_tls.zip(shared_tls).and_then(|(own, shared)| tls::own(own, shared, faults)),
         routes: own_routes.map(|_| routes(item, faults)),
         ..ListenerConfig::new(text, scheme, address)
     })
@@ -82,42 +83,9 @@ pub(super) fn admin(admin: &Written, faults: &mut Vec<Fault>) -> Option<SocketAd
     }
 }
 
-/// Reads `tls`; `None` where it is at fault, or a listener's says nothing.
-pub(super) fn tls(tls: &Written, faults: &mut Vec<Fault>) -> Option<TlsConfig> {
-    match (tls.get("cert"), tls.get("key")) {
-        (None, None) => tls.path("development_dir").map(|directory| TlsConfig::Development { directory }),
-        (None, Some(key)) => {
-            faults.push(key.fault("no cert beside it", "tls.cert as well"));
-            None
-        }
-        (Some(Written { typed: Typed::List(pairs), .. }), key) => {
-            faults.extend(key.map(|key| key.fault("tls.cert names each certificate's key", "leave it out")));
-            if pairs.is_empty() {
-                faults.extend(tls.get("cert").map(|cert| cert.fault("an empty list", "one certificate at least")));
-            }
-            Some(TlsConfig::Files(pairs.iter().filter_map(|pair| certificate_files(pair, pair, faults)).collect()))
-        }
-        (Some(cert), _) => certificate_files(tls, cert, faults).map(|files| TlsConfig::Files(vec![files])),
-    }
-}
-
 /// Whether only this very machine can reach `address`.
 pub(super) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
-}
-
-fn certificate_files(pair: &Written, place: &Written, faults: &mut Vec<Fault>) -> Option<CertificateFiles> {
-    match (pair.path("cert"), pair.path("key")) {
-        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
-        (None, _) => {
-            faults.push(place.fault("no cert", "cert and key, both"));
-            None
-        }
-        (_, None) => {
-            faults.push(place.fault("no key beside it", "cert and key, both"));
-            None
-        }
-    }
 }
 
 /// What of a refused URL may be shown: a password in one is a secret even here.

@@ -226,7 +226,12 @@ impl Reader<'_> {
                 let bytes = parse_size(text?)?;
                 (*min..=*max).contains(&bytes).then_some(Typed::Size(bytes))
             }
-            Kind::Word(words) => text.filter(|text| words.contains(text)).map(|text| Typed::Text(text.to_owned())),
+            Kind::Word(words) => {
+                // `1.2` is a number to YAML.
+                let number = value.to_num().and_then(|number| number.to_f64()).map(|number| number.to_string());
+                let text = text.or(number.as_deref())?;
+                words.contains(&text).then(|| Typed::Text(text.to_owned()))
+            }
             Kind::Text(_) => text.filter(|text| !text.is_empty()).map(|text| Typed::Text(text.to_owned())),
             Kind::UrlOrPath(_) if text.is_some_and(|text| text.contains("://") || text.starts_with("unix:")) => {
                 text.map(|text| Typed::Text(text.to_owned()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct EdgeConfig {
     pub listeners: Vec<ListenerConfig>,
-    /// For every `https` and `mqtts` listener that has none of its own.
+    /// For every `https` and `mqtts` listener that says nothing of its own.
     pub tls: TlsConfig,
     /// For every `http` and `https` listener that has none of its own. In any order: an exact path beats every prefix, a longer prefix
     /// beats a shorter one.
@@ -34,10 +34,20 @@ impl EdgeConfig {
         listener.routes.as_deref().unwrap_or(&self.routes)
     }
 
-    /// The certificates that `listener` shows, if it speaks TLS.
+    /// How `listener` speaks TLS, if it does.
     #[must_use]
     pub fn tls_of<'a>(&'a self, listener: &'a ListenerConfig) -> Option<&'a TlsConfig> {
         listener.scheme.is_tls().then(|| listener.tls.as_ref().unwrap_or(&self.tls))
+    }
+
+    /// Every file that a reload of the certificates reads: what to watch for changes.
+    #[must_use]
+    pub fn certificate_files(&self) -> Vec<PathBuf> {
+        let own = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let mut files: Vec<PathBuf> = own.chain([&self.tls]).flat_map(TlsConfig::files).cloned().collect();
+        files.sort();
+        files.dedup();
+        files
     }
 }
 
@@ -49,7 +59,7 @@ pub struct ListenerConfig {
     pub scheme: Scheme,
     /// Port 0 lets the system choose; `Edge::local_addresses` tells which.
     pub address: SocketAddr,
-    /// Instead of [`EdgeConfig::tls`].
+    /// Instead of [`EdgeConfig::tls`], with all that it takes from there.
     pub tls: Option<TlsConfig>,
     /// Instead of [`EdgeConfig::routes`].
     pub routes: Option<Vec<RouteConfig>>,
@@ -99,19 +109,112 @@ impl Scheme {
     }
 }
 
-/// Where the certificates come from.
+/// How a listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsConfig {
-    /// A development certificate for localhost, made in `directory` when there is none that is valid.
-    Development { directory: PathBuf },
-    /// The operator's own; the client's server name (SNI) chooses, the first one serves all that fit no other.
-    Files(Vec<CertificateFiles>),
+pub struct TlsConfig {
+    pub certificates: CertificateSource,
+    /// Whether clients are asked for a certificate. `None` (the default): they are not.
+    pub clients: Option<ClientAuthConfig>,
+    /// The oldest version spoken. Default 1.2.
+    pub version_min: TlsVersion,
+    /// What keys are exchanged by, the one that is preferred first. Default: [`KeyExchange::DEFAULT`].
+    pub key_exchange: Vec<KeyExchange>,
+    /// Tickets sent after a handshake of TLS 1.3, by which a client that comes back saves most of the next one; zero: no session is ever
+    /// resumed, by TLS 1.2 neither. Count, default 1.
+    pub tickets: usize,
+    /// How often the key that tickets are sealed with is replaced; a ticket is good for twice this time at the most. Default 6 h, and not
+    /// more.
+    pub ticket_rotation: Duration,
+}
+
+impl TlsConfig {
+    /// Certificates with everything else by default.
+    #[must_use]
+    pub fn new(certificates: CertificateSource) -> Self {
+        Self {
+            certificates,
+            clients: None,
+            version_min: TlsVersion::V1_2,
+            key_exchange: KeyExchange::DEFAULT.to_vec(),
+            tickets: 1,
+            ticket_rotation: Duration::from_secs(6 * 3600),
+        }
+    }
+
+    /// Every file that is named here.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let pairs = match &self.certificates {
+            CertificateSource::Files(pairs) => pairs.as_slice(),
+            CertificateSource::Development { .. } => &[],
+        };
+        let of_pairs = pairs.iter().flat_map(|pair| [&pair.certificate, &pair.key].into_iter().chain(&pair.ocsp));
+        of_pairs.chain(self.clients.iter().flat_map(|clients| [&clients.authorities].into_iter().chain(&clients.crls)))
+    }
 }
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        Self::Development { directory: PathBuf::from("certs/dev") }
+        Self::new(CertificateSource::Development { directory: PathBuf::from("certs/dev") })
     }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// A group that keys are exchanged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyExchange {
+    X25519Mlkem768,
+    Secp256r1Mlkem768,
+    X25519,
+    Secp256r1,
+    Secp384r1,
+}
+
+impl KeyExchange {
+    pub const ALL: [Self; 5] =
+        [Self::X25519Mlkem768, Self::Secp256r1Mlkem768, Self::X25519, Self::Secp256r1, Self::Secp384r1];
+
+    /// Hybrid first, so that what is recorded today is not read by a quantum computer later.
+    pub const DEFAULT: [Self; 4] = [Self::X25519Mlkem768, Self::X25519, Self::Secp256r1, Self::Secp384r1];
+
+    /// As IANA's registry "TLS Supported Groups" spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X25519Mlkem768 => "X25519MLKEM768",
+            Self::Secp256r1Mlkem768 => "SecP256r1MLKEM768",
+            Self::X25519 => "x25519",
+            Self::Secp256r1 => "secp256r1",
+            Self::Secp384r1 => "secp384r1",
+        }
+    }
+}
+
+/// Which client certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuthConfig {
+    /// The certificates of the authorities that may have signed them, PEM.
+    pub authorities: PathBuf,
+    /// Whether a client without one is refused.
+    pub is_required: bool,
+    /// Revocation lists, PEM. If there is any, there must be one of every authority on the way to a client's certificate.
+    pub crls: Vec<PathBuf>,
+    /// Whether a list counts on when the time has come at which its authority promised the next one.
+    pub allows_expired_crls: bool,
+}
+
+/// Where the certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// A development certificate for localhost, made in `directory` when there is none that is valid.
+    Development { directory: PathBuf },
+    /// The operator's own; the client's server name (SNI) chooses, the first one serves all that fit no other.
+    Files(Vec<CertificateFiles>),
 }
 
 /// A certificate chain and its private key, both PEM.
@@ -121,6 +224,8 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// PKCS #8, PKCS #1 or SEC1.
     pub key: PathBuf,
+    /// What the certificate's authority says of it (RFC 6960), DER; sent along with the certificate.
+    pub ocsp: Option<PathBuf>,
 }
 
 /// What happens under one path.

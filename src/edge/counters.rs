@@ -20,6 +20,12 @@ pub struct EdgeCounters {
     pub tls_handshakes: AtomicU64,
     /// TLS handshakes that failed: foreign protocol, no common version, broken off.
     pub tls_handshakes_failed: AtomicU64,
+    /// TLS handshakes that failed because of the client's certificate, or for want of one; and sessions that were not resumed for it.
+    pub client_certificates_refused: AtomicU64,
+    /// TLS handshakes that brought a certificate of the client, verified.
+    pub client_certificates: AtomicU64,
+    /// Gauge: the last second in which every certificate of the server is valid, since 1970; zero without any.
+    pub certificate_not_after_s: AtomicU64,
     /// TLS handshakes that took longer than `tls_handshake_timeout`.
     pub tls_handshakes_timed_out: AtomicU64,
     /// HTTP requests whose head was whole and sound.

@@ -12,8 +12,8 @@ use super::config::{EdgeLimits, Scheme};
 use super::http;
 use super::refusals::Refusals;
 use super::transport::Transport;
-use super::{EdgeCounters, Handoff, Shown, listener, tls};
-use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
+use super::{Drain, EdgeCounters, Handoff, Shown, listener, tls};
+use crate::connection::{Accepted, ClientCertificate, Handshake, Handshakes, Place, Protocol};
 
 /// What every connection's steps share.
 pub(crate) struct Steps {
@@ -35,12 +35,12 @@ pub(crate) struct Newcomer {
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
-pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
+pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<Drain>) {
     let Newcomer { stream, peer, place, mut handshake, scheme, shown } = newcomer;
-    let transport = match shown.tls {
-        None => Transport::Plain(stream),
+    let (transport, certificate) = match shown.tls {
+        None => (Transport::Plain(stream), None),
         Some(tls) => match secure(stream, peer, &tls, &mut handshake, &steps).await {
-            Some(transport) => transport,
+            Some(secured) => secured,
             None => return,
         },
     };
@@ -59,18 +59,19 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
-    (steps.handoff)(Accepted { stream, early, peer, protocol, token, place, handshake });
+    (steps.handoff)(Accepted { stream, early, peer, protocol, token, certificate, place, handshake });
 }
 
-/// The TLS handshake.
+/// The TLS handshake, and the certificate of the client if it has shown one.
 async fn secure(
     stream: TcpStream,
     peer: SocketAddr,
     tls: &tls::Shared,
     handshake: &mut Handshake,
     steps: &Steps,
-) -> Option<Transport> {
-    let acceptor = TlsAcceptor::from(tls.load_full());
+) -> Option<(Transport, Option<Arc<ClientCertificate>>)> {
+    let terms = tls.load_full();
+    let acceptor = TlsAcceptor::from(terms.config());
     let accepting = async {
         refuse_plaintext(&stream).await?;
         acceptor.accept(stream).await
@@ -84,11 +85,25 @@ async fn secure(
     };
     match accepted {
         Ok(Ok(stream)) => {
+            let certificate = match terms.client(stream.get_ref().1) {
+                Ok(certificate) => certificate,
+                Err(error) => {
+                    EdgeCounters::add(&counters.client_certificates_refused);
+                    steps.refusals.log(peer.ip(), "tls", &error);
+                    return None;
+                }
+            };
             EdgeCounters::add(&counters.tls_handshakes);
-            Some(Transport::Tls(Box::new(stream)))
+            if certificate.is_some() {
+                EdgeCounters::add(&counters.client_certificates);
+            }
+            Some((Transport::Tls(Box::new(stream)), certificate))
         }
         Ok(Err(error)) => {
-            EdgeCounters::add(&counters.tls_handshakes_failed);
+            let is_by_certificate = concerns_certificate(&error);
+            let failed =
+                if is_by_certificate { &counters.client_certificates_refused } else { &counters.tls_handshakes_failed };
+            EdgeCounters::add(failed);
             // Health checks and port scans connect and leave; that is no refusal.
             if error.kind() != io::ErrorKind::UnexpectedEof {
                 steps.refusals.log(peer.ip(), "tls", &error);
@@ -101,6 +116,13 @@ async fn secure(
             None
         }
     }
+}
+
+/// Whether a handshake failed because of the client's certificate, or for want of one.
+fn concerns_certificate(error: &io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    use rustls::Error::{InvalidCertRevocationList, InvalidCertificate, NoCertificatesPresented};
+    matches!(tls, Some(InvalidCertificate(_) | InvalidCertRevocationList(_) | NoCertificatesPresented))
 }
 
 /// Says in plain words what a client has mistaken that speaks HTTP, or MQTT, where TLS is spoken; TLS would answer with bytes that

@@ -64,6 +64,8 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_handshakes_shed" = handshakes_shed, "Handshakes ended as the oldest when handshaking_max were under way.";
         counter "edge_accept_errors" = accept_errors, "Failures to accept: out of file descriptors or memory.";
         counter "edge_tls_handshakes" = tls_handshakes, "TLS handshakes that succeeded.";
+        counter "edge_client_certificates" = client_certificates, "TLS handshakes that brought a verified client certificate.";
+        gauge "edge_tls_certificate_not_after_seconds" = certificate_not_after_s, "When the first of the server's certificates expires, in seconds since 1970.";
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
@@ -72,6 +74,7 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
     by_label! { metrics, counters, own,
         "edge_tls_handshakes_failed", "TLS handshakes that did not succeed.", "reason";
         "tls" = tls_handshakes_failed;
+        "client_certificate" = client_certificates_refused;
         "timeout" = tls_handshakes_timed_out;
     }
     by_label! { metrics, counters, own, "edge_upgrades_refused", "WebSocket upgrades refused.", "reason";
@@ -103,6 +106,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
         counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";
         gauge "connection_envelopes_remembered" = envelopes_remembered, "Envelopes remembered against replay, as of the last one.";
+        counter "policy_reviews" = policy_reviews, "Times that a policy was put in place of another and every session judged again.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
@@ -125,7 +129,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
 }
 
 /// Who came in, and who did not.
-pub fn auth(metrics: &mut Metrics, counters: Arc<AuthCounters>) {
+pub fn auth(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
     fn keys(counters: &AuthCounters) -> &KeyCounters {
         &counters.keys
     }
@@ -147,8 +151,8 @@ pub fn auth(metrics: &mut Metrics, counters: Arc<AuthCounters>) {
         counter "auth_key_failures" = failures, "Times that the token keys could not be had or were faulty.";
         gauge "auth_keys_fetched_timestamp_seconds" = fetched_at_s, "When the token keys were last had from their URL, in seconds since the epoch.";
     }
-    tokens(metrics, &counters);
-    http(metrics, &counters);
+    tokens(metrics, counters);
+    http(metrics, counters);
 }
 
 /// The HTTP server that is asked.
@@ -209,12 +213,18 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_takeovers" = takeovers, "Sessions taken over by another Network Connection.";
         counter "engine_subscriptions_refused" = subscriptions_refused, "Subscriptions refused for want of room.";
         counter "engine_wills_published" = wills_published, "Wills published.";
+        counter "policy_sessions_reviewed" = sessions_reviewed, "Sessions judged again, by a new policy or for who came back to them.";
         gauge "engine_sessions" = sessions, "Sessions at present.";
         gauge "engine_sessions_connected" = sessions_connected, "Sessions with a Network Connection at present.";
         gauge "engine_subscriptions" = subscriptions, "Subscriptions at present.";
         gauge "engine_shared_subscriptions" = shared_subscriptions, "Shared Subscriptions at present.";
         gauge "engine_retained_messages" = retained_messages, "Retained messages at present.";
         gauge "engine_retained_bytes" = retained_bytes, "Bytes of the retained messages at present.";
+    }
+    by_label! { metrics, engine, counters, "policy_revoked", "What was granted and is not granted any more.", "what";
+        "subscription" = subscriptions_revoked;
+        "message" = messages_revoked;
+        "will" = wills_revoked;
     }
     by_label! { metrics, engine, counters, "engine_dropped", "Messages that did not reach a receiver.", "reason";
         "offline" = dropped_offline;
@@ -239,7 +249,7 @@ mod tests {
         process(&mut metrics);
         edge(&mut metrics, Arc::default());
         connection(&mut metrics, Arc::default());
-        auth(&mut metrics, Arc::default());
+        auth(&mut metrics, &Arc::default());
         metrics
     }
 

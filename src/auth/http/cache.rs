@@ -191,6 +191,7 @@ mod tests {
             username: text("a"),
             password: Some(Bytes::from_static(b"bc")),
             token: None,
+            certificate: None,
             client_id: "c".into(),
             address: None,
         };

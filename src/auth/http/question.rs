@@ -132,6 +132,7 @@ mod tests {
             username: Some("anna".into()),
             password: Some(Bytes::from_static("pässwörd".as_bytes())),
             token: Some(Token::new("t")),
+            certificate: None,
             client_id: "c".into(),
             address: Some("::ffff:192.0.2.7".parse().unwrap()),
         };

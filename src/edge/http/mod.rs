@@ -38,9 +38,9 @@ use self::exchange::{ExchangeStream, Patience, Timing};
 use self::site::Opening;
 pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
-use crate::edge::EdgeCounters;
 use crate::edge::config::EdgeLimits;
 use crate::edge::transport::Transport;
+use crate::edge::{Drain, EdgeCounters};
 
 /// A connection that has become a WebSocket.
 pub(crate) struct Upgraded {
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     transport: Transport,
     handshake: Handshake,
     service: Service<'_>,
-    draining: watch::Receiver<bool>,
+    draining: watch::Receiver<Drain>,
 ) -> Option<Upgraded> {
     let limits = service.limits;
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
@@ -124,7 +124,7 @@ async fn drive<C>(
     handshake: Handshake,
     timing: &Mutex<Timing>,
     counters: &EdgeCounters,
-    mut draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<Drain>,
 ) -> Option<Option<Handshake>>
 where
     C: Graceful + Future<Output = hyper::Result<()>>,
@@ -132,8 +132,9 @@ where
     let mut connection = pin!(connection);
     let mut handshake = Some(handshake);
     let mut sleep = pin!(tokio::time::sleep_until(timing.lock().deadline().into()));
-    let mut drain = pin!(async { draining.wait_for(|draining| *draining).await.is_ok() });
-    let mut is_draining = false;
+    // A sender that is gone has stopped.
+    let mut drain = pin!(async { draining.wait_for(Drain::is_on).await.map_or(Drain::Stopping, |drain| *drain) });
+    let (mut asked, mut is_draining) = (Drain::Off, false);
     std::future::poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -145,7 +146,17 @@ where
             if handshake.as_mut().is_some_and(|handshake| Pin::new(handshake).poll(cx).is_ready()) {
                 return Poll::Ready(None); // shed
             }
-            if !is_draining && drain.as_mut().poll(cx).is_ready() {
+            if asked == Drain::Off
+                && let Poll::Ready(now_asked) = drain.as_mut().poll(cx)
+            {
+                asked = now_asked;
+            }
+            let is_due = match asked {
+                Drain::Off => false,
+                Drain::Stopping => true,
+                Drain::HandingOver => timing.lock().answered,
+            };
+            if is_due && !is_draining {
                 is_draining = true;
                 connection.as_mut().shut_down_gracefully();
                 continue;
