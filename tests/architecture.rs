@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 ///
 /// `engine` never learns who asks or why; `config` composes the others' configuration and is read by `cli` and `app` alone, so that no
 /// module can reach for a setting that it was not handed.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("fault", &[]),
     ("document", &["fault"]),
     ("wheel", &[]),
+    ("recent", &[]),
     ("outgoing", &["fault"]),
     ("mqtt", &[]),
     ("engine", &["wheel", "mqtt"]),
     ("auth", &["fault", "outgoing", "mqtt"]),
     ("policy", &["fault", "document", "mqtt", "auth"]),
     ("dialect", &["mqtt", "engine::message"]),
-    ("connection", &["wheel", "mqtt", "engine", "auth", "policy", "dialect"]),
-    ("edge", &["fault", "outgoing", "connection"]),
+    ("connection", &["wheel", "recent", "mqtt", "engine", "auth", "policy", "dialect"]),
+    ("edge", &["fault", "recent", "outgoing", "connection"]),
     ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     (
@@ -37,10 +38,11 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 16] = [
+const PURE: [&str; 27] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
+    "recent.rs",
     "outgoing/url.rs",
     "mqtt",
     "auth/certificate.rs",
@@ -54,6 +56,16 @@ const PURE: [&str; 16] = [
     "policy",
     "engine",
     "connection/core",
+    "edge/address_limits.rs",
+    "edge/forwarded.rs",
+    "edge/networks.rs",
+    "edge/proxy_protocol.rs",
+    "edge/http/framing.rs",
+    "edge/http/path.rs",
+    "edge/http/routes.rs",
+    "edge/http/proxy/headers.rs",
+    "edge/http/proxy/health.rs",
+    "edge/http/proxy/redirects.rs",
 ];
 
 /// The one file of a pure folder that touches the outside, so that all others need not.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::routes::routes;
 use super::tls;
 use super::written::{Typed, Written};
-use crate::edge::{ListenerConfig, Scheme};
+use crate::edge::{ListenerConfig, Network, ProxyProtocol, Scheme};
 use crate::fault::Fault;
 
 const URL_ALLOWED: &str =
@@ -14,8 +14,15 @@ const URL_ALLOWED: &str =
 /// Reads `listen`.
 pub(super) fn listeners(root: &Written, faults: &mut Vec<Fault>) -> Vec<ListenerConfig> {
     let mut listeners: Vec<ListenerConfig> = Vec::new();
+    let is_any_trusted = !root.items("trusted_proxies").is_empty();
     for item in root.items("listen") {
         let Some(listener) = listener(item, root.get("tls"), faults) else { continue };
+        if let (Some(written), false) =
+            (item.get("proxy_protocol"), is_any_trusted || listener.proxy_protocol == ProxyProtocol::No)
+        {
+            let allowed = "trusted_proxies as well: the networks of those whose header is believed";
+            faults.push(written.fault("nobody is trusted to send a PROXY protocol header", allowed));
+        }
         let taken = |other: &&ListenerConfig| other.address == listener.address && listener.address.port() != 0;
         if let Some(other) = listeners.iter().find(taken) {
             let found = format!("{} listens on the address of {}", listener.url, other.url);
@@ -51,6 +58,11 @@ fn listener(item: &Written, shared_tls: Option<&Written>, faults: &mut Vec<Fault
     Some(ListenerConfig {
         tls: own_tls.zip(shared_tls).and_then(|(own, shared)| tls::own(own, shared, faults)),
         routes: own_routes.map(|_| routes(item, faults)),
+        proxy_protocol: match item.text("proxy_protocol") {
+            Some("required") => ProxyProtocol::Required,
+            Some("true") => ProxyProtocol::FromTrusted,
+            _ => ProxyProtocol::No,
+        },
         ..ListenerConfig::new(text, scheme, address)
     })
 }
@@ -61,6 +73,22 @@ fn belongs(written: &Written, has_use: bool, schemes: &str, faults: &mut Vec<Fau
         faults.push(written.fault("has no effect here", format!("with {schemes} only")));
     }
     has_use
+}
+
+/// Reads the list of networks `key`.
+pub(super) fn networks(section: &Written, key: &str, faults: &mut Vec<Fault>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for item in section.items(key) {
+        let Some(text) = item.as_text() else { continue };
+        match Network::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(error) => {
+                let allowed = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
+                faults.push(item.fault(format!("{text:?}: {error}"), allowed));
+            }
+        }
+    }
+    networks
 }
 
 /// Reads `admin.listen`; `None` within: no such listener.

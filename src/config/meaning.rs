@@ -12,7 +12,9 @@ use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::{AuthConfig, CertificateName, Method};
 use crate::connection::{ConnectionConfig, ResponseInformation, Revoked};
-use crate::edge::{CertificateSource, EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TokenSources};
+use crate::edge::{
+    AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
+};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -124,15 +126,29 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
             .get("origins")
             .and_then(|rule| origin_rule(rule, faults))
             .unwrap_or_default(),
+        trusted_proxies: listen::networks(root, "trusted_proxies", faults),
+        forwarded_field: match root.text("forwarded_field") {
+            Some("forwarded") => ForwardedField::Forwarded,
+            _ => ForwardedField::XForwardedFor,
+        },
         limits: EdgeLimits {
             connections_max: count(limits, "connections_max"),
             handshaking_max: count(limits, "handshaking_max"),
             handshake_age_min: duration(limits, "handshake_age_min"),
+            proxy_header_timeout: duration(limits, "proxy_header_timeout"),
             tls_handshake_timeout: duration(limits, "tls_handshake_timeout"),
             http_head_timeout: duration(limits, "http_head_timeout"),
             http_idle_timeout: duration(limits, "http_idle_timeout"),
             http_head_bytes_max: size(limits, "http_head_bytes_max"),
             http_headers_max: count(limits, "http_headers_max"),
+            addresses: AddressLimits {
+                connects_per_s: count(limits, "address_connects_per_s"),
+                connects_burst: count(limits, "address_connects_burst"),
+                connections_max: count(limits, "connections_per_address_max"),
+                handshaking_max: count(limits, "handshaking_per_address_max"),
+                exempt: listen::networks(limits, "addresses_exempt", faults),
+                remembered_max: count(limits, "addresses_remembered_max"),
+            },
             backlog: count(limits, "backlog"),
         },
     }

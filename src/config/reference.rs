@@ -60,6 +60,15 @@ fn items(key: &'static Key, depth: usize, text: &mut String) {
     comment(depth, &format!("{either} of {}:", built_names(keys).collect::<Vec<_>>().join(", ")), text);
     for key in keys.iter().filter(|key| !matches!(key.kind, Kind::Later)) {
         comment(depth, &format!("  {}: {}", key.name, key.doc), text);
+        inner(key, depth, text);
+    }
+}
+
+/// What a mapping in such a mapping holds; nothing in the file shows its defaults otherwise.
+fn inner(key: &'static Key, depth: usize, text: &mut String) {
+    for key in key.kind.keys().unwrap_or_default().iter().filter(|key| !matches!(key.kind, Kind::Later)) {
+        let default = key.default.map(|default| format!(" ({default} unless said)")).unwrap_or_default();
+        comment(depth, &format!("    {}: {}{default}", key.name, key.doc), text);
     }
 }
 

@@ -1,13 +1,17 @@
 //! What routes and Origin rules are written as.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 
 use super::written::{Typed, Written};
-use crate::edge::{OriginRule, PathMatch, RouteAction, RouteConfig};
+use crate::edge::{Balance, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig};
 use crate::fault::Fault;
+use crate::outgoing::Url;
+use crate::outgoing::url::URL_FORM;
 
 const ORIGIN_ALLOWED: &str =
     "same, any, or scheme://host with a port if it is not the usual one, such as https://app.example";
+const HOST_ALLOWED: &str = "a host name without port, such as app.example, or *. and one";
 const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Reads the list `routes` of `section`.
@@ -15,18 +19,24 @@ pub(super) fn routes(section: &Written, faults: &mut Vec<Fault>) -> Vec<RouteCon
     let mut seen = BTreeSet::new();
     let mut routes = Vec::new();
     for item in section.items("routes") {
+        let hosts = hosts(item, faults);
         let path = path(item, faults);
         let action = action(item, faults);
         let origins = item.get("origins").and_then(|origins| origin_rule(origins, faults));
-        if let (Some(PathMatch::Prefix(text)), place) | (Some(PathMatch::Exact(text)), place) =
-            (&path, path_value(item))
-            && !seen.insert((matches!(path, Some(PathMatch::Exact(_))), text.clone()))
-        {
-            faults.extend(place.map(|place| place.fault(format!("{text} has a route already"), "one route a path")));
+        if let (Some(PathMatch::Prefix(text) | PathMatch::Exact(text)), place) = (&path, path_value(item)) {
+            let is_exact = matches!(path, Some(PathMatch::Exact(_)));
+            // Without a host it is for all others, which is a host of its own here.
+            let of_hosts = if hosts.is_empty() { vec![String::new()] } else { hosts.clone() };
+            let twice: Vec<_> =
+                of_hosts.into_iter().filter(|host| !seen.insert((host.clone(), is_exact, text.clone()))).collect();
+            if let Some(host) = twice.first() {
+                let found = format!("{host}{text} has a route already");
+                faults.extend(place.map(|place| place.fault(found, "one route a path")));
+            }
         }
         if let (Some(path), Some(action)) = (path, action) {
             misplaced(item, &action, faults);
-            routes.push(RouteConfig { path, action, origins });
+            routes.push(RouteConfig { hosts, path, action, origins });
         }
     }
     routes
@@ -61,6 +71,38 @@ fn origins_of<'a>(items: impl IntoIterator<Item = &'a Written>, faults: &mut Vec
     if origins.iter().all(|origin| origin == "same") { OriginRule::Same } else { OriginRule::List(origins) }
 }
 
+fn hosts(item: &Written, faults: &mut Vec<Fault>) -> Vec<String> {
+    let Some(written) = item.get("host") else { return Vec::new() };
+    let Typed::List(items) = &written.typed else { return host(written, faults).into_iter().collect() };
+    if items.is_empty() {
+        faults.push(written.fault("an empty list", HOST_ALLOWED));
+    }
+    items.iter().filter_map(|item| host(item, faults)).collect()
+}
+
+/// A host as requests are compared with it: small letters, no dot at its end.
+fn host(written: &Written, faults: &mut Vec<Fault>) -> Option<String> {
+    let text = written.as_text()?;
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_name = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let is_address = || name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|a| a.parse().ok());
+    if name.strip_suffix('.').unwrap_or(name).split('.').all(is_name) {
+        return Some(text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase());
+    }
+    match is_address() {
+        Some(address) if name == text => {
+            let address: Ipv6Addr = address;
+            Some(format!("[{address}]"))
+        }
+        _ => {
+            faults.push(written.fault(format!("{text:?}"), HOST_ALLOWED));
+            None
+        }
+    }
+}
+
 fn path_value(item: &Written) -> Option<&Written> {
     item.get("path").or_else(|| item.get("exact"))
 }
@@ -80,15 +122,18 @@ fn path(item: &Written, faults: &mut Vec<Fault>) -> Option<PathMatch> {
     }
 }
 
+/// The keys of which a route has one.
+const ACTIONS: [&str; 5] = ["serve", "files", "proxy", "redirect", "respond"];
+
 fn action(item: &Written, faults: &mut Vec<Fault>) -> Option<RouteAction> {
-    let named: Vec<&Written> = ["serve", "files", "redirect"].iter().filter_map(|key| item.get(key)).collect();
+    let named: Vec<&Written> = ACTIONS.iter().filter_map(|key| item.get(key)).collect();
     let [_] = named[..] else {
         if faults.iter().any(|fault| fault.key.starts_with(&format!("{}.", item.path))) {
             return None; // What was meant to say it is at fault already.
         }
         let found = if named.is_empty() { "nothing that the route does" } else { "several things that the route does" };
         let place = named.last().copied().unwrap_or(item);
-        faults.push(place.fault(found, "one of serve, files, redirect"));
+        faults.push(place.fault(found, format!("one of {}", ACTIONS.join(", "))));
         return None;
     };
     if let Some(root) = item.path("files") {
@@ -98,10 +143,89 @@ fn action(item: &Written, faults: &mut Vec<Fault>) -> Option<RouteAction> {
     if let Some(to) = item.get("redirect") {
         return redirect(item, to, faults);
     }
+    if let Some(written) = item.get("proxy") {
+        return proxy(written, faults).map(|proxy| RouteAction::Proxy(Box::new(proxy)));
+    }
+    if let Some(text) = item.text("respond") {
+        return respond(item, text, faults);
+    }
     match item.text("serve")? {
         "mqtt" => Some(RouteAction::ServeMqtt),
         "json" => Some(RouteAction::ServeJson),
         _ => Some(RouteAction::Demo),
+    }
+}
+
+fn proxy(written: &Written, faults: &mut Vec<Fault>) -> Option<ProxyConfig> {
+    let to = match &written.typed {
+        Typed::Section(_) => written.get("to"),
+        _ => Some(written),
+    };
+    let Some(to) = to else {
+        faults.push(written.fault("no to", format!("to: {URL_FORM}")));
+        return None;
+    };
+    let items = match &to.typed {
+        Typed::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(to),
+    };
+    if items.is_empty() {
+        faults.push(to.fault("an empty list", "one server at least"));
+    }
+    let known = faults.len();
+    let urls: Vec<Url> = items.iter().filter_map(|item| server(item, faults)).collect();
+    if let Some(first) = urls.first()
+        && let Some(other) = urls.iter().position(|url| url.target() != first.target())
+    {
+        let allowed = "the same path behind each, or none";
+        faults.extend(items.get(other).map(|item| item.fault("another path than the first server's", allowed)));
+    }
+    let default = ProxyConfig::default();
+    let (duration, count) = (|key| written.duration(key), |key| written.count(key));
+    let config = ProxyConfig {
+        to: urls,
+        ca: written.path("ca"),
+        host: match written.text("host") {
+            Some("upstream") => HostSent::Upstream,
+            _ => default.host,
+        },
+        balance: match written.text("balance") {
+            Some("least_connections") => Balance::LeastConnections,
+            _ => default.balance,
+        },
+        connect_timeout: duration("connect_timeout").unwrap_or(default.connect_timeout),
+        response_timeout: duration("response_timeout").unwrap_or(default.response_timeout),
+        body_timeout: duration("body_timeout").unwrap_or(default.body_timeout),
+        body_bytes_max: written.size("body_bytes_max").unwrap_or(default.body_bytes_max),
+        tunnel_timeout: duration("tunnel_timeout").unwrap_or(default.tunnel_timeout),
+        idle_timeout: duration("idle_timeout").unwrap_or(default.idle_timeout),
+        idle_connections_max: count("idle_connections_max").map_or(default.idle_connections_max, bounded),
+        connections_max: count("connections_max").map_or(default.connections_max, bounded),
+        waiting_max: count("waiting_max").map_or(default.waiting_max, bounded),
+        fails_max: count("fails_max").map_or(default.fails_max, bounded),
+        out_time: duration("out_time").unwrap_or(default.out_time),
+    };
+    (faults.len() == known).then_some(config)
+}
+
+fn bounded<T: TryFrom<u64>>(count: u64) -> T {
+    T::try_from(count).ok().expect("the table's bounds are within the type's")
+}
+
+/// A server's URL; nginx's spelling of a socket (`http://unix:/run/app.sock`) means the same.
+fn server(item: &Written, faults: &mut Vec<Fault>) -> Option<Url> {
+    let text = item.as_text()?;
+    let text = text.strip_prefix("http://").filter(|rest| rest.starts_with("unix:")).unwrap_or(text);
+    match Url::parse(text) {
+        Ok(url) if url.target().is_none_or(|target| target.query().is_none()) => Some(url),
+        Ok(_) => {
+            faults.push(item.fault("has a query", "a URL without one; the client's goes on"));
+            None
+        }
+        Err(error) => {
+            faults.push(item.fault(error.to_string(), URL_FORM));
+            None
+        }
     }
 }
 
@@ -124,12 +248,21 @@ fn redirect(item: &Written, to: &Written, faults: &mut Vec<Fault>) -> Option<Rou
     }
 }
 
+fn respond(item: &Written, text: &str, faults: &mut Vec<Fault>) -> Option<RouteAction> {
+    if text.contains(|c: char| c.is_control()) {
+        faults.extend(item.get("respond").map(|written| written.fault("several lines", "one line of text")));
+        return None;
+    }
+    let status = item.count("status").and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+    Some(RouteAction::Respond { text: text.to_owned(), status })
+}
+
 /// Names the keys of a route that have no effect on what it does.
 fn misplaced(item: &Written, action: &RouteAction, faults: &mut Vec<Fault>) {
     let is_websocket = matches!(action, RouteAction::ServeMqtt | RouteAction::ServeJson);
     let rules = [
         ("fallback", matches!(action, RouteAction::Files { .. }), "files"),
-        ("status", matches!(action, RouteAction::Redirect { .. }), "redirect"),
+        ("status", matches!(action, RouteAction::Redirect { .. } | RouteAction::Respond { .. }), "redirect or respond"),
         ("origins", is_websocket, "serve: mqtt or serve: json"),
     ];
     for (key, belongs, to) in rules {

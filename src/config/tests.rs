@@ -245,3 +245,24 @@ fn load_text(text: Option<&str>, environment: &[(&str, &str)]) -> Result<Loaded,
     };
     load(Request { file, environment }).map_err(|faults| faults.into_iter().map(shorten).collect())
 }
+
+#[test]
+fn the_defaults_of_a_proxy_are_those_that_the_table_tells() {
+    let routes = schema::find(schema::ROOT, "routes").expect("a key of the table");
+    let Some(schema::Kind::List(item)) = routes.kind.of_shape(schema::Shape::List) else { panic!("a list") };
+    let proxy = item.keys().and_then(|keys| schema::find(keys, "proxy")).expect("a key of the table");
+    let told: String = proxy
+        .kind
+        .keys()
+        .expect("a mapping")
+        .iter()
+        .filter_map(|key| Some(format!(", {}: {}", key.name, key.default?)))
+        .collect();
+    let routes_of = |proxy: &str| {
+        let text = format!("listen: [http://127.0.0.1:80]\nroutes: [{{path: /, proxy: {proxy}}}]\n");
+        load_text(Some(&text), &[]).expect("the configuration is sound").config.edge.routes
+    };
+    let told = routes_of(&format!("{{to: http://127.0.0.1:81{told}}}"));
+    assert_eq!(told, routes_of("http://127.0.0.1:81"));
+    assert_eq!(told, routes_of("[http://127.0.0.1:81]"));
+}

@@ -20,7 +20,7 @@
 //! | `farewell` | the goodbye of a stopping server |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
-//! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
+//! | [`accepted`], [`admission`], [`address`] | what the edge hands over, and the bounds on who has proven nothing, all together and by address |
 //!
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
 //!
@@ -28,6 +28,7 @@
 //! once, after the engine's locks are released.
 
 pub mod accepted;
+pub mod address;
 pub mod admission;
 mod aliases;
 pub mod config;
@@ -47,6 +48,7 @@ mod transport;
 mod wire;
 
 pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
+pub use address::{AddressKey, Share, Shares};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::{ConnectionConfig, Revoked};
 pub use core::{Dismissal, Envelopes, Environment, Policies};

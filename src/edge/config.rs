@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::address_limits::AddressLimits;
+use super::networks::Network;
+use crate::outgoing::Url;
+
 /// Everything the edge needs to know, resolved and checked.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeConfig {
@@ -17,7 +21,33 @@ pub struct EdgeConfig {
     pub origins: OriginRule,
     /// Where a request that opens a WebSocket may carry a token. `None` (the default): nowhere, as none is taken.
     pub tokens: Option<TokenSources>,
+    /// Whose word on where a connection or a request comes from is believed. Default: nobody's.
+    pub trusted_proxies: Vec<Network>,
+    /// Where trusted proxies say whom an HTTP request is from.
+    pub forwarded_field: ForwardedField,
     pub limits: EdgeLimits,
+}
+
+/// The field in which HTTP proxies say whom a request is from. Only one is read, as proxies hand on what they do not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedField {
+    /// X-Forwarded-For, and X-Forwarded-Proto beside it.
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+/// Whether a PROXY protocol header comes first on a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// From nobody.
+    #[default]
+    No,
+    /// From every trusted proxy; others speak for themselves.
+    FromTrusted,
+    /// From everybody, who therefore has to be a trusted proxy.
+    Required,
 }
 
 /// Where a request that opens a WebSocket may carry a token, beside `Authorization`, the query and Sec-WebSocket-Protocol.
@@ -63,13 +93,14 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Instead of [`EdgeConfig::routes`].
     pub routes: Option<Vec<RouteConfig>>,
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl ListenerConfig {
     /// A listener with the certificates and routes that all share.
     #[must_use]
     pub fn new(url: impl Into<String>, scheme: Scheme, address: SocketAddr) -> Self {
-        Self { url: url.into(), scheme, address, tls: None, routes: None }
+        Self { url: url.into(), scheme, address, tls: None, routes: None, proxy_protocol: ProxyProtocol::No }
     }
 }
 
@@ -231,6 +262,9 @@ pub struct CertificateFiles {
 /// What happens under one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
+    /// The hosts it is limited to: names in lower case, or `*.example` for every host below `example`. None: every host that has no
+    /// route of its own for the path.
+    pub hosts: Vec<String>,
     pub path: PathMatch,
     pub action: RouteAction,
     /// Which pages may open a WebSocket here; `None`: as [`EdgeConfig::origins`] says.
@@ -259,6 +293,84 @@ pub enum RouteAction {
     Files { root: PathBuf, fallback: Option<String> },
     /// An answer of `status` (301, 302, 303, 307 or 308) with Location `to`.
     Redirect { to: String, status: u16 },
+    /// What servers behind answer.
+    Proxy(Box<ProxyConfig>),
+    /// An answer of `status` (200 to 599) with `text` and a newline, to any method.
+    Respond { text: String, status: u16 },
+}
+
+/// Which servers a route's requests go on to, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Who takes the requests, in turn. With a path, the same behind each, it takes the place of what the route's own path takes of a
+    /// request's; without, the target goes on byte for byte.
+    pub to: Vec<Url>,
+    /// Whose certificates are believed, instead of the system's authorities.
+    pub ca: Option<PathBuf>,
+    pub host: HostSent,
+    pub balance: Balance,
+    /// For a connection: name, TCP, TLS; and for room to open it, where `connections_max` are in use.
+    pub connect_timeout: Duration,
+    /// From the last byte of a request to the head of its answer, and from one piece of the answer to the next.
+    pub response_timeout: Duration,
+    /// From one piece of a request's content to the next.
+    pub body_timeout: Duration,
+    /// Content of a request. Bytes; more is answered with 413.
+    pub body_bytes_max: u64,
+    /// How long neither side of a tunnel may say anything.
+    pub tunnel_timeout: Duration,
+    /// How long an unused connection is kept. Shorter than the server's own, or it closes under the next request.
+    pub idle_timeout: Duration,
+    /// Unused connections kept, for each server. Count.
+    pub idle_connections_max: usize,
+    /// Connections in use, for each server. Count.
+    pub connections_max: usize,
+    /// Requests waiting for one of these, for each server; one more is answered with 503. Count.
+    pub waiting_max: usize,
+    /// Failures after which a server is left alone, where there is another one.
+    pub fails_max: u32,
+    /// For so long.
+    pub out_time: Duration,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            to: Vec::new(),
+            ca: None,
+            host: HostSent::Client,
+            balance: Balance::RoundRobin,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            body_bytes_max: 1024 * 1024,
+            tunnel_timeout: Duration::from_secs(3600),
+            idle_timeout: Duration::from_secs(55),
+            idle_connections_max: 32,
+            connections_max: 1024,
+            waiting_max: 1024,
+            fails_max: 1,
+            out_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Which Host a server behind sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostSent {
+    /// The client's.
+    Client,
+    /// The server's own, from its URL.
+    Upstream,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other.
+    RoundRobin,
+    /// Whoever has the fewest requests under way.
+    LeastConnections,
 }
 
 /// Which pages may open a WebSocket: judged by the Origin that browsers send and pages cannot change (RFC 6454 §7).
@@ -287,7 +399,9 @@ pub struct EdgeLimits {
     pub handshaking_max: usize,
     /// No handshake is shed before this age; until then further connections wait in the listen backlog. Default 500 ms.
     pub handshake_age_min: Duration,
-    /// From TCP accept to the end of the TLS handshake. Default 10 s.
+    /// From TCP accept to the last byte of a PROXY protocol header. Default 5 s.
+    pub proxy_header_timeout: Duration,
+    /// From TCP accept, or the PROXY protocol header, to the end of the TLS handshake. Default 10 s.
     pub tls_handshake_timeout: Duration,
     /// From the first moment a request head may come to its last byte. Default 10 s.
     pub http_head_timeout: Duration,
@@ -297,6 +411,7 @@ pub struct EdgeLimits {
     pub http_head_bytes_max: usize,
     /// Fields in a request head. Count, default 100; more is answered with 431.
     pub http_headers_max: usize,
+    pub addresses: AddressLimits,
     /// Length of each listen backlog, as far as the system allows (`net.core.somaxconn`). Count, default 4,096.
     pub backlog: u32,
 }
@@ -307,11 +422,13 @@ impl Default for EdgeLimits {
             connections_max: 100_000,
             handshaking_max: 4096,
             handshake_age_min: Duration::from_millis(500),
+            proxy_header_timeout: Duration::from_secs(5),
             tls_handshake_timeout: Duration::from_secs(10),
             http_head_timeout: Duration::from_secs(10),
             http_idle_timeout: Duration::from_secs(60),
             http_head_bytes_max: 32 * 1024,
             http_headers_max: 100,
+            addresses: AddressLimits::default(),
             backlog: 4096,
         }
     }

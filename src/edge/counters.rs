@@ -12,10 +12,26 @@ pub struct EdgeCounters {
     pub connections_open: Arc<AtomicU64>,
     /// Connections closed at once because `connections_max` were open.
     pub connections_refused_full: AtomicU64,
+    /// Connections refused because their address connects too often.
+    pub addresses_refused_rate: AtomicU64,
+    /// Connections refused because their address has too many open.
+    pub addresses_refused_open: AtomicU64,
+    /// Connections refused because their address has too many handshakes under way.
+    pub addresses_refused_handshaking: AtomicU64,
+    /// Addresses whose rate was forgotten before its time, for want of room.
+    pub addresses_forgotten: AtomicU64,
     /// Handshakes ended because they were the oldest when `handshaking_max` were under way.
     pub handshakes_shed: AtomicU64,
     /// Failures of `accept` itself: out of file descriptors or memory.
     pub accept_errors: AtomicU64,
+    /// PROXY protocol headers that were taken.
+    pub proxy_headers_accepted: AtomicU64,
+    /// Connections of trusted proxies closed because no sound PROXY protocol header came.
+    pub proxy_headers_malformed: AtomicU64,
+    /// Connections of trusted proxies closed because the header did not come in `proxy_header_timeout`.
+    pub proxy_headers_timed_out: AtomicU64,
+    /// Connections closed because only trusted proxies may connect there.
+    pub proxy_headers_untrusted: AtomicU64,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: AtomicU64,
     /// TLS handshakes that failed: foreign protocol, no common version, broken off.
@@ -40,6 +56,34 @@ pub struct EdgeCounters {
     pub upgrades_refused_subprotocol: AtomicU64,
     /// WebSocket upgrades refused for any other fault in the opening handshake.
     pub upgrades_refused_malformed: AtomicU64,
+    /// Requests for servers behind.
+    pub proxy_requests: AtomicU64,
+    /// Requests put to another server, as the first one failed.
+    pub proxy_retries: AtomicU64,
+    /// Connections opened to servers behind.
+    pub proxy_connections_opened: AtomicU64,
+    /// Times a server behind was left alone for its failures.
+    pub proxy_servers_out: AtomicU64,
+    /// Requests refused as `waiting_max` others waited for a server behind, or no connection was free in time.
+    pub proxy_refused_busy: AtomicU64,
+    /// Requests for servers behind that could not be connected to.
+    pub proxy_unreachable: AtomicU64,
+    /// Requests to which no answer came in `response_timeout`.
+    pub proxy_timed_out: AtomicU64,
+    /// Requests whose answer was none, or could be read in two ways.
+    pub proxy_unsound_answers: AtomicU64,
+    /// Answers that servers behind cut short, or stopped sending.
+    pub proxy_answers_cut: AtomicU64,
+    /// Requests refused as their content was longer than `body_bytes_max`.
+    pub proxy_uploads_too_large: AtomicU64,
+    /// Requests whose content broke off, stopped or was malformed.
+    pub proxy_uploads_cut: AtomicU64,
+    /// WebSockets to servers behind.
+    pub proxy_tunnels: AtomicU64,
+    /// Gauge: those that are open.
+    pub proxy_tunnels_open: AtomicU64,
+    /// Those that ended as neither side said anything for `tunnel_timeout`.
+    pub proxy_tunnels_timed_out: AtomicU64,
     /// Connections handed on with every handshake of the edge behind them.
     pub handed_over: AtomicU64,
 }
@@ -48,5 +92,10 @@ impl EdgeCounters {
     /// Adds one to `counter`.
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one from `gauge`.
+    pub(crate) fn subtract(gauge: &AtomicU64) {
+        gauge.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,15 +1,20 @@
 //! One connection from TCP accept to hand-over: the steps, each with its deadline.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::config::{EdgeLimits, Scheme};
+use super::address_limits::{Addresses, Admitted, Answer, TooMany};
+use super::config::{EdgeLimits, ProxyProtocol, Scheme};
 use super::http;
+use super::introduction::{self, Proxies};
 use super::refusals::Refusals;
 use super::transport::Transport;
 use super::{Drain, EdgeCounters, Handoff, Shown, listener, tls};
@@ -18,10 +23,43 @@ use crate::connection::{Accepted, ClientCertificate, Handshake, Handshakes, Plac
 /// What every connection's steps share.
 pub(crate) struct Steps {
     pub(crate) limits: EdgeLimits,
+    pub(crate) proxies: Proxies,
+    pub(crate) addresses: Addresses,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) handoff: Handoff,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) refusals: Refusals,
+}
+
+impl Steps {
+    /// Whether one more connection from `address` may be; a refusal is counted and logged.
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<Option<Admitted>, TooMany> {
+        let Answer { admitted, forgotten } = self.addresses.admit(Instant::now(), address);
+        self.counters.addresses_forgotten.fetch_add(forgotten as u64, Ordering::Relaxed);
+        admitted.inspect_err(|too_many| {
+            let (counter, reason) = match too_many {
+                TooMany::Connects => (&self.counters.addresses_refused_rate, "address_connects"),
+                TooMany::Open => (&self.counters.addresses_refused_open, "address_connections"),
+                TooMany::Handshaking => (&self.counters.addresses_refused_handshaking, "address_handshakes"),
+            };
+            EdgeCounters::add(counter);
+            self.refusals.log(address, reason, &"beyond what limits leave to one address");
+        })
+    }
+}
+
+/// Ties what an address holds to the connection that it holds it for.
+pub(crate) fn hold(admitted: Option<Admitted>, place: Place, handshake: Handshake) -> (Place, Handshake) {
+    match admitted {
+        Some(Admitted { open, handshaking }) => (place.holding(open), handshake.holding(handshaking)),
+        None => (place, handshake),
+    }
+}
+
+/// Has `stream` closed by a reset once it is dropped: a flood leaves no sockets behind that wait for their last acknowledgement.
+pub(crate) fn reset(stream: &TcpStream) {
+    // What fails here is gone already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// A connection that has just been accepted.
@@ -31,34 +69,49 @@ pub(crate) struct Newcomer {
     pub(crate) place: Place,
     pub(crate) handshake: Handshake,
     pub(crate) scheme: Scheme,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) shown: Shown,
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
 pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<Drain>) {
-    let Newcomer { stream, peer, place, mut handshake, scheme, shown } = newcomer;
+    let Newcomer { mut stream, peer, mut place, mut handshake, scheme, proxy_protocol, shown } = newcomer;
+    let Some(mut visitor) = introduction::hear(&mut stream, peer, proxy_protocol, &mut handshake, &steps).await else {
+        return;
+    };
+    if visitor.address.ip() != peer.ip().to_canonical() {
+        let Ok(admitted) = steps.admit(visitor.address.ip()) else { return reset(&stream) };
+        (place, handshake) = hold(admitted, place, handshake);
+    }
     let (transport, certificate) = match shown.tls {
         None => (Transport::Plain(stream), None),
-        Some(tls) => match secure(stream, peer, &tls, &mut handshake, &steps).await {
+        Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
             Some(secured) => secured,
             None => return,
         },
     };
     let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
-        let service = http::Service { site: &shown.site, limits: &steps.limits, counters, is_tls: scheme.is_tls() };
+        let believed = steps.proxies.believed(&visitor);
+        let (site, limits, is_tls) = (&shown.site, &steps.limits, scheme.is_tls());
+        let service =
+            http::Service { site, limits, counters, is_tls, peer: visitor.address.ip(), believed, steps: &steps };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
-        let handshake = match upgraded.handshake {
+        visitor.speaks_for(upgraded.client);
+        let seat = match upgraded.handshake {
             Some(handshake) => handshake,
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
             None => listener::take_seat(&steps).await,
         };
+        let handshake;
+        (place, handshake) = hold(upgraded.admitted, place, seat);
         (upgraded.transport, upgraded.early, upgraded.protocol, upgraded.token, handshake)
     } else {
         (transport, Vec::new(), Protocol::Mqtt, None, handshake)
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
+    let peer = visitor.address;
     (steps.handoff)(Accepted { stream, early, peer, protocol, token, certificate, place, handshake });
 }
 

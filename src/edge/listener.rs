@@ -83,7 +83,8 @@ impl Listener {
 
 /// Accepts until `draining`, each connection on a task of its own.
 ///
-/// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, or close it; 4. find it a seat, waiting no
+/// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, for its address and in all, or close it;
+/// 4. find it a seat, waiting no
 /// longer than the oldest handshake is protected.
 pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, mut draining: watch::Receiver<Drain>) {
     let Listener { config, socket, .. } = listener;
@@ -112,6 +113,10 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         };
         pause = PAUSE_MIN;
         EdgeCounters::add(&steps.counters.connections_accepted);
+        let Ok(admitted) = steps.admit(peer.ip()) else {
+            handshake::reset(&stream);
+            continue;
+        };
         let Some(place) = take_place(&steps, peer) else { continue };
         let seat = tokio::select! {
             biased;
@@ -123,7 +128,16 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         if stream.set_nodelay(true).is_err() {
             continue; // gone already
         }
-        let newcomer = Newcomer { stream, peer, place, handshake: seat, scheme: config.scheme, shown: shown.clone() };
+        let (place, seat) = handshake::hold(admitted, place, seat);
+        let newcomer = Newcomer {
+            stream,
+            peer,
+            place,
+            handshake: seat,
+            scheme: config.scheme,
+            proxy_protocol: config.proxy_protocol,
+            shown: shown.clone(),
+        };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
     }
 }

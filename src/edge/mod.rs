@@ -1,21 +1,27 @@
 //! What faces the network: listeners, TLS, HTTP, the WebSocket opening handshake, files and the demo page.
 //!
 //! The edge takes a TCP connection as far as the first byte of a dialect and hands it over as [`Accepted`]: the bare socket, the bare
-//! TLS state, and whatever was read past the last handshake. It answers every HTTP request that is not an upgrade itself.
+//! TLS state, whatever was read past the last handshake, and who is there as far as it is believed. It answers every HTTP request that is not an upgrade itself.
 //!
 //! Not here: what the bytes of a dialect mean (`dialect`), who the client is (`auth`), what it may do (`policy`).
 //!
 //! Invariants: the accept loop awaits no handshake; every step a peer takes part in has a deadline; memory before authentication is
-//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; after the hand-over nothing of HTTP is left.
+//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; nobody speaks
+//! for another's address but [`EdgeConfig::trusted_proxies`]; after the hand-over nothing of HTTP is left.
 
+mod address_limits;
 mod certificates;
 pub mod config;
 mod counters;
 mod development_certificate;
+pub mod forwarded;
 mod handshake;
 mod http;
 mod inherited;
+mod introduction;
 mod listener;
+pub mod networks;
+pub mod proxy_protocol;
 mod refusals;
 mod tls;
 mod transport;
@@ -25,21 +31,25 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
 pub use certificates::{ListenerCertificates, Reloaded};
 pub use config::{
-    CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits, KeyExchange, ListenerConfig,
-    OriginRule, PathMatch, RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
+    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits,
+    ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,
+    RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use inherited::Inherited;
+pub use networks::{Network, NotNetwork};
 
+use self::address_limits::Addresses;
 use self::certificates::Loaded;
 use self::handshake::Steps;
 use self::http::Site;
+use self::introduction::Proxies;
 use self::listener::Listener;
 use self::refusals::Refusals;
 use crate::connection::{Accepted, Handshakes};
@@ -86,7 +96,12 @@ impl Edge {
         let development_ca = loaded.development_ca();
         let limits = config.limits;
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
-        let steps = Arc::new(Steps { limits, handshakes, handoff, counters, refusals: Refusals::default() });
+        let hasher = ahash::RandomState::new();
+        let (exempt, now) = (config.trusted_proxies.clone(), Instant::now());
+        let addresses = Addresses::new(limits.addresses.clone(), exempt, now, &hasher);
+        let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
+        let refusals = Refusals::default();
+        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
         Ok(Self { listeners, certificates, development_ca, steps })
     }
 

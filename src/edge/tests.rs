@@ -1,8 +1,11 @@
 //! The edge from outside: real sockets, real TLS, ports chosen by the system.
 
+mod addresses;
 mod client_certificates;
 mod http;
 mod listener;
+mod proxied;
+mod proxy;
 mod smuggling;
 mod tls;
 mod websocket;
@@ -101,7 +104,7 @@ impl Running {
 }
 
 fn route(path: &str, action: RouteAction) -> RouteConfig {
-    RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None }
+    RouteConfig { hosts: Vec::new(), path: PathMatch::Prefix(path.into()), action, origins: None }
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {

@@ -61,21 +61,50 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_connections_accepted" = connections_accepted, "TCP connections taken from the listen queues.";
         gauge "edge_connections_open" = connections_open, "Connections open, from accept to close.";
         counter "edge_connections_refused_full" = connections_refused_full, "Connections closed at once as connections_max were open.";
+        counter "edge_addresses_forgotten" = addresses_forgotten, "Addresses whose rate was forgotten before its time, as addresses_remembered_max were known.";
         counter "edge_handshakes_shed" = handshakes_shed, "Handshakes ended as the oldest when handshaking_max were under way.";
         counter "edge_accept_errors" = accept_errors, "Failures to accept: out of file descriptors or memory.";
+        counter "edge_proxy_headers_accepted" = proxy_headers_accepted, "PROXY protocol headers that were taken.";
         counter "edge_tls_handshakes" = tls_handshakes, "TLS handshakes that succeeded.";
         counter "edge_client_certificates" = client_certificates, "TLS handshakes that brought a verified client certificate.";
         gauge "edge_tls_certificate_not_after_seconds" = certificate_not_after_s, "When the first of the server's certificates expires, in seconds since 1970.";
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
+        counter "edge_proxy_requests" = proxy_requests, "Requests for servers behind.";
+        counter "edge_proxy_retries" = proxy_retries, "Requests put to another server, as the first one failed.";
+        counter "edge_proxy_connections_opened" = proxy_connections_opened, "Connections opened to servers behind.";
+        counter "edge_proxy_servers_out" = proxy_servers_out, "Times a server behind was left alone for its failures.";
+        counter "edge_proxy_answers_cut" = proxy_answers_cut, "Answers that servers behind cut short, or stopped sending.";
+        counter "edge_proxy_tunnels" = proxy_tunnels, "WebSockets to servers behind.";
+        gauge "edge_proxy_tunnels_open" = proxy_tunnels_open, "WebSockets to servers behind that are open.";
+        counter "edge_proxy_tunnels_timed_out" = proxy_tunnels_timed_out, "WebSockets to servers behind on which nothing was said for too long.";
         counter "edge_handed_over" = handed_over, "Connections with every handshake below MQTT behind them.";
+    }
+    by_label! { metrics, counters, own, "edge_addresses_refused", "Connections refused for what their address does.", "reason";
+        "rate" = addresses_refused_rate;
+        "open" = addresses_refused_open;
+        "handshaking" = addresses_refused_handshaking;
+    }
+    by_label! { metrics, counters, own,
+        "edge_proxy_headers_refused", "Connections closed for want of a PROXY protocol header that is believed.", "reason";
+        "malformed" = proxy_headers_malformed;
+        "timeout" = proxy_headers_timed_out;
+        "untrusted" = proxy_headers_untrusted;
     }
     by_label! { metrics, counters, own,
         "edge_tls_handshakes_failed", "TLS handshakes that did not succeed.", "reason";
         "tls" = tls_handshakes_failed;
         "client_certificate" = client_certificates_refused;
         "timeout" = tls_handshakes_timed_out;
+    }
+    by_label! { metrics, counters, own, "edge_proxy_failures", "Requests that no server behind has answered.", "reason";
+        "busy" = proxy_refused_busy;
+        "unreachable" = proxy_unreachable;
+        "timeout" = proxy_timed_out;
+        "unsound" = proxy_unsound_answers;
+        "content_too_large" = proxy_uploads_too_large;
+        "content_cut" = proxy_uploads_cut;
     }
     by_label! { metrics, counters, own, "edge_upgrades_refused", "WebSocket upgrades refused.", "reason";
         "origin" = upgrades_refused_origin;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{Key, Kind};
+use crate::outgoing::url::URL_FORM as SERVER_FORM;
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
@@ -32,7 +34,22 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "The certificates of https and mqtts listeners, and how they shake hands.",
     },
-    later("trusted_proxies", "Whose PROXY protocol and X-Forwarded-For are believed."),
+    Key {
+        name: "trusted_proxies",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: None,
+        example: Some("[10.0.0.0/8]"),
+        doc: "Networks of the proxies and load balancers before this server: whose PROXY protocol (see `proxy_protocol` under `listen`), \
+              X-Forwarded-For and X-Forwarded-Proto are believed, and nobody else's. The address found so is what limits, policy and logs see.",
+    },
+    Key {
+        name: "forwarded_field",
+        kind: Kind::Word(&["x-forwarded-for", "forwarded"]),
+        default: Some("x-forwarded-for"),
+        example: None,
+        doc: "The field in which trusted proxies say whom an HTTP request is from; it is read from the right, as far as hops are trusted. The other \
+              is not looked at, as a proxy may hand it on as the client wrote it.",
+    },
     Key {
         name: "routes",
         kind: Kind::List(&Kind::Section(ROUTE)),
@@ -111,7 +128,14 @@ const LISTENER: &[Key] = &[
         example: None,
         doc: "Routes of this listener alone, instead of all those under `routes`.",
     },
-    later("proxy_protocol", "Whether a PROXY protocol header comes first."),
+    Key {
+        name: "proxy_protocol",
+        kind: Kind::Word(&["true", "false", "required"]),
+        default: None,
+        example: None,
+        doc: "Whether a PROXY protocol header (version 1 or 2) comes first, before TLS. true: trusted proxies send one, others connect directly. \
+              required: nobody but trusted proxies may connect.",
+    },
 ];
 
 const TLS: &[Key] = &[
@@ -252,6 +276,14 @@ const ROUTE: &[Key] = &[
     },
     Key { name: "exact", kind: Kind::Text(PATH_FORM), default: None, example: None, doc: "Takes this path alone." },
     Key {
+        name: "host",
+        kind: Kind::OneOf(&[Kind::Text(HOST_FORM), Kind::List(&Kind::Text(HOST_FORM))]),
+        default: None,
+        example: None,
+        doc: "Limits the route to these hosts: names, or `*.example` for all below it. A route of the host itself beats one of a wildcard, \
+              and that one without hosts, however long its path; hosts unknown here have the routes without.",
+    },
+    Key {
         name: "serve",
         kind: Kind::Word(&["mqtt", "json", "demo"]),
         default: None,
@@ -267,6 +299,15 @@ const ROUTE: &[Key] = &[
         doc: "With `files`: the file, from its root, served where there is none of the path asked, for single-page applications.",
     },
     Key {
+        name: "proxy",
+        kind: Kind::OneOf(&[Kind::Text(SERVER_FORM), Kind::List(&Kind::Text(SERVER_FORM)), Kind::Section(PROXY)]),
+        default: None,
+        example: None,
+        doc: "Passes requests on to the server at this URL (http, https or unix), or to several in turn, as nginx's proxy_pass does: with a \
+              path in it, that takes the place of the route's own, and the rest of the path goes on normalised; without, the target goes \
+              on byte for byte. WebSockets are tunnelled. Or a mapping:",
+    },
+    Key {
         name: "redirect",
         kind: Kind::Text("a path or an http(s) URL"),
         default: None,
@@ -274,11 +315,18 @@ const ROUTE: &[Key] = &[
         doc: "Redirects there.",
     },
     Key {
-        name: "status",
-        kind: Kind::Count { min: 301, max: 308 },
+        name: "respond",
+        kind: Kind::Text("a line of text"),
         default: None,
         example: None,
-        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308.",
+        doc: "Answers with this text, whatever the method.",
+    },
+    Key {
+        name: "status",
+        kind: Kind::Count { min: 200, max: 599 },
+        default: None,
+        example: None,
+        doc: "With `redirect`: 301 unless said; 302, 303, 307, 308. With `respond`: 200 unless said.",
     },
     Key {
         name: "origins",
@@ -287,11 +335,115 @@ const ROUTE: &[Key] = &[
         example: None,
         doc: "With `serve: mqtt` or `json`: instead of `websocket.origins`.",
     },
-    later("proxy", "The HTTP server to which requests are passed."),
-    later("host", "The virtual host to which the route is limited."),
     later("cors", "Which other origins may read the answers."),
-    later("respond", "A fixed answer."),
 ];
+
+/// The defaults are those of `ProxyConfig`; a test holds the texts against them.
+const PROXY: &[Key] = &[
+    Key {
+        name: "to",
+        kind: Kind::OneOf(&[Kind::Text(SERVER_FORM), Kind::List(&Kind::Text(SERVER_FORM))]),
+        default: None,
+        example: None,
+        doc: "The server, or several.",
+    },
+    Key {
+        name: "host",
+        kind: Kind::Word(&["client", "upstream"]),
+        default: Some("client"),
+        example: None,
+        doc: "Which Host the server sees: the client's, or its own from its URL.",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: None,
+        doc: "Authorities (PEM) of an https server, instead of the system's. Its certificate is always verified.",
+    },
+    Key {
+        name: "balance",
+        kind: Kind::Word(&["round_robin", "least_connections"]),
+        default: Some("round_robin"),
+        example: None,
+        doc: "Whose turn it is among several.",
+    },
+    Key {
+        name: "connect_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "For a connection (name, TCP, TLS), and for one to become free; then 502 or 503.",
+    },
+    Key {
+        name: "response_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("60s"),
+        example: None,
+        doc: "From a whole request to the answer's head, then 504; and from one piece of the answer to the next.",
+    },
+    Key {
+        name: "body_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("60s"),
+        example: None,
+        doc: "From one piece of a request's content to the next; then 408.",
+    },
+    Key {
+        name: "body_bytes_max",
+        kind: Kind::Size { min: 0, max: 1 << 40 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "Content of a request; more is answered with 413.",
+    },
+    Key {
+        name: "tunnel_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24 * 7) },
+        default: Some("1h"),
+        example: None,
+        doc: "How long neither side of a WebSocket may say anything.",
+    },
+    Key {
+        name: "idle_timeout",
+        kind: PROXY_TIMEOUT,
+        default: Some("55s"),
+        example: None,
+        doc: "How long an unused connection is kept; shorter than the server's own.",
+    },
+    Key {
+        name: "idle_connections_max",
+        kind: Kind::Count { min: 0, max: 10_000 },
+        default: Some("32"),
+        example: None,
+        doc: "Unused connections kept, for each server.",
+    },
+    Key {
+        name: "connections_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("1024"),
+        example: None,
+        doc: "Connections in use, for each server.",
+    },
+    Key {
+        name: "waiting_max",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: Some("1024"),
+        example: None,
+        doc: "Requests that wait for one of these; a further one is answered with 503.",
+    },
+    Key {
+        name: "fails_max",
+        kind: Kind::Count { min: 1, max: 1_000 },
+        default: Some("1"),
+        example: None,
+        doc: "Failures after which a server is left alone, where there is another. If all are, they are tried nevertheless.",
+    },
+    Key { name: "out_time", kind: PROXY_TIMEOUT, default: Some("10s"), example: None, doc: "For so long." },
+];
+
+const PROXY_TIMEOUT: Kind = Kind::Duration { min: Duration::from_millis(100), max: hours(24) };
+
+const HOST_FORM: &str = "a host name without port, or *. and one";
 
 const ORIGINS: Kind = Kind::OneOf(&[Kind::Text(ORIGIN_FORM), Kind::List(&Kind::Text(ORIGIN_FORM))]);
 
@@ -736,11 +888,62 @@ const LIMITS: &[Key] = &[
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
     },
     Key {
+        name: "address_connects_per_s",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: Some("50"),
+        example: None,
+        doc: "New connections of one address a second, on average; more are refused before TLS. An address is one of IPv4, or a /64 of IPv6; \
+              behind `trusted_proxies`, the client's. 0: any number.",
+    },
+    Key {
+        name: "address_connects_burst",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("500"),
+        example: None,
+        doc: "New connections of one address at once, before the average counts: all the browsers of an office that come back together.",
+    },
+    Key {
+        name: "connections_per_address_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "Connections of one address at a time.",
+    },
+    Key {
+        name: "handshaking_per_address_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("512"),
+        example: None,
+        doc: "Connections of one address that are not accepted as clients yet, nor answered as visitors; more are refused before TLS.",
+    },
+    Key {
+        name: "addresses_exempt",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: Some("[127.0.0.0/8, \"::1/128\"]"),
+        example: None,
+        doc: "Networks that no limit of one address concerns. `trusted_proxies` are exempt besides, as they speak for many.",
+    },
+    Key {
+        name: "addresses_remembered_max",
+        kind: Kind::Count { min: 2, max: 100_000_000 },
+        default: Some("100000"),
+        example: None,
+        doc: "Addresses whose rates, and whose failed logins, are remembered, at some 40 bytes each; those that were not seen for longest are \
+              forgotten for others.",
+    },
+    Key {
         name: "backlog",
         kind: Kind::Count { min: 1, max: 65_535 },
         default: Some("4096"),
         example: None,
         doc: "Length of each listen backlog, as far as the system allows (net.core.somaxconn).",
+    },
+    Key {
+        name: "proxy_header_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "For a whole PROXY protocol header, where one is due.",
     },
     Key {
         name: "tls_handshake_timeout",

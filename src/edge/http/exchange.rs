@@ -36,6 +36,8 @@ pub(crate) struct Timing {
     active: Instant,
     lingering_since: Option<Instant>,
     expired: bool,
+    /// Whether it is not this peer who is waited for.
+    held: bool,
     /// Whether the connection has had an answer other than 101, and so belongs to a visitor.
     pub(crate) answered: bool,
     /// Whether what follows the last request must not be taken for another one.
@@ -51,6 +53,7 @@ impl Timing {
             active: now,
             lingering_since: None,
             expired: false,
+            held: false,
             answered: false,
             is_last: false,
         }))
@@ -61,8 +64,25 @@ impl Timing {
         if let Some(since) = self.lingering_since {
             return since + LINGER;
         }
+        if self.held {
+            return self.active + HELD;
+        }
         let idle = self.active + self.patience.idle;
         self.head_since.map_or(idle, |since| idle.min(since + self.patience.head))
+    }
+
+    /// Stops the clock while somebody else is waited for, who has deadlines of his own.
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
+        self.answered = true;
+    }
+
+    /// Lets the clock run again, from the beginning.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if std::mem::take(&mut self.held) {
+            self.active = now;
+            self.head_since = self.head_since.map(|_| now);
+        }
     }
 
     /// Notes that the deadline has passed. `false` if it had before, and it is time to go without a word.
@@ -81,14 +101,19 @@ impl Timing {
     }
 }
 
+/// Looked at again after this time, if nothing has happened before.
+const HELD: Duration = Duration::from_secs(24 * 3600);
+
 /// The stream the library reads and writes.
 #[derive(Debug)]
 pub(crate) struct ExchangeStream {
     transport: Transport,
     timing: Arc<Mutex<Timing>>,
     framing: Framing,
-    /// How much of [`UNSOUND`] the library has been given; `None` while all is sound.
+    /// How much of [`UNSOUND`] the library has been given; `None` while all heads are sound.
     unsound: Option<usize>,
+    /// Whether there was a violation in the content of a request.
+    broken: bool,
     has_written: bool,
     lingered_bytes: usize,
     shut_down: bool,
@@ -108,7 +133,16 @@ const LINGER_BYTES: usize = 1024 * 1024;
 impl ExchangeStream {
     pub(crate) fn new(transport: Transport, timing: Arc<Mutex<Timing>>) -> Self {
         let framing = Framing::default();
-        Self { transport, timing, framing, unsound: None, has_written: false, lingered_bytes: 0, shut_down: false }
+        Self {
+            transport,
+            timing,
+            framing,
+            unsound: None,
+            broken: false,
+            has_written: false,
+            lingered_bytes: 0,
+            shut_down: false,
+        }
     }
 
     pub(crate) fn into_transport(self) -> Transport {
@@ -123,8 +157,12 @@ impl ExchangeStream {
         let found = self.framing.read(&buf.filled()[start..]);
         if let Found::Violation(index) = found {
             buf.set_filled(start + index);
-            self.unsound = Some(0);
-            self.give_unsound(buf);
+            if self.framing.in_content() {
+                self.broken = true;
+            } else {
+                self.unsound = Some(0);
+                self.give_unsound(buf);
+            }
         }
         let mut timing = self.timing.lock();
         let now = Instant::now();
@@ -160,6 +198,15 @@ impl ExchangeStream {
     }
 }
 
+fn unsound_content() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, UnsoundContent)
+}
+
+/// The content of a request is not framed as it has to be.
+#[derive(Debug, thiserror::Error)]
+#[error("content that is not framed as it has to be")]
+pub(crate) struct UnsoundContent;
+
 impl AsyncRead for ExchangeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.timing.lock().expired {
@@ -170,10 +217,15 @@ impl AsyncRead for ExchangeStream {
             self.give_unsound(buf);
             return Poll::Ready(Ok(()));
         }
+        if self.broken {
+            return Poll::Ready(Err(unsound_content()));
+        }
         let start = buf.filled().len();
         ready!(Pin::new(&mut self.transport).poll_read(cx, buf))?;
         self.inspect(buf, start);
-        Poll::Ready(Ok(()))
+        // Nothing read would be the end of the stream, which ends content well where its length is not known.
+        let is_broken = self.broken && buf.filled().len() == start;
+        Poll::Ready(if is_broken { Err(unsound_content()) } else { Ok(()) })
     }
 }
 

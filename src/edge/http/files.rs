@@ -13,6 +13,7 @@ use tower::{Service, ServiceExt};
 use tower_http::services::{ServeDir, ServeFile};
 
 use super::answer::{self, Body};
+use super::path::push_escaped;
 
 /// One folder of files. Ranges, conditional requests, `index.html` and precompressed variants (`.br`, `.gz`, `.zst`) are the library's.
 #[derive(Clone, Debug)]
@@ -73,17 +74,14 @@ where
     }
 }
 
-/// The path as the library wants it: absolute, and escaped again (`%2F` has stayed escaped).
+/// The path as the library wants it: absolute, and escaped again.
 fn escape(decoded: &str) -> String {
     let mut path = String::with_capacity(decoded.len() + 1);
     path.push('/');
     for &byte in decoded.trim_start_matches('/').as_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => path.push(char::from(byte)),
-            _ => {
-                path.push('%');
-                path.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])));
-            }
+            _ => push_escaped(&mut path, byte),
         }
     }
     path

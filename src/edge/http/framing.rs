@@ -1,22 +1,24 @@
-//! Where request heads begin and end on a connection, more strictly than the HTTP library reads them.
+//! Where requests begin and end on a connection, head and content, more strictly than the HTTP library reads them.
 //!
 //! Requests are smuggled where two readers of the same bytes disagree about where one request ends (RFC 9112 §11.2). The library
 //! forgives what RFC 9112 lets a recipient forgive: bare LF as line end, Transfer-Encoding beside Content-Length, Content-Length said
-//! twice. Whatever stands before or behind us may forgive differently, so here nothing is forgiven.
+//! twice, white space behind the size of a chunk. Whatever stands before or behind us may forgive differently, so here nothing is
+//! forgiven.
 //!
-//! Every route answers requests without content. One that announces content, or asks to switch protocols, is therefore the last on its
-//! connection: what follows it is never taken for a request.
+//! What follows a request that asks to switch protocols, or whose content is framed in a way not spoken here, is never taken for a
+//! request.
 
 /// Reads along with the library, byte for byte.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
     state: State,
     /// The first characters of the field name being read, in lower case.
-    name: [u8; NAME_BYTES],
-    name_len: usize,
+    name: Letters<NAME_BYTES>,
     /// Whether Content-Length or Transfer-Encoding has been seen in this head.
     framed: bool,
-    has_content: bool,
+    length: Length,
+    /// The value of Transfer-Encoding, in lower case; `None` without one.
+    coding: Option<Letters<CODING_BYTES>>,
     wants_upgrade: bool,
 }
 
@@ -43,29 +45,91 @@ enum State {
     Name,
     Value(Field),
     EndLf,
+    /// So many bytes of content, more than none.
+    Content(u64),
+    Chunked(Chunk),
     /// Nothing here is a request any more.
     Opaque,
+}
+
+/// Chunked content (RFC 9112 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunk {
+    SizeStart,
+    /// What has been read of it, and in how many digits.
+    Size(u64, u8),
+    Extension(u64),
+    SizeLf(u64),
+    /// So many bytes, more than none.
+    Data(u64),
+    DataCr,
+    DataLf,
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    EndLf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     ContentLength,
+    TransferEncoding,
     Other,
+}
+
+/// The value of Content-Length as far as it has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Length {
+    #[default]
+    None,
+    Digits(u64),
+    /// White space has followed the digits.
+    Ended(u64),
+}
+
+/// The first characters of a text, in lower case.
+#[derive(Clone, Copy, Debug)]
+struct Letters<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
 }
 
 /// The length of the longest name that matters, and one more to tell longer ones.
 const NAME_BYTES: usize = b"transfer-encoding".len() + 1;
 
+/// The same for the only coding that is spoken.
+const CODING_BYTES: usize = b"chunked".len() + 1;
+
+/// A chunk's size has no more; that is enough for any number.
+const SIZE_DIGITS_MAX: u8 = 16;
+
 impl Framing {
     /// Takes the next bytes of the stream. After a violation nothing more is to be read.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Found {
-        for (index, &byte) in bytes.iter().enumerate() {
-            if self.state == State::Opaque {
-                break;
-            }
-            match self.next(byte) {
-                Some(state) => self.state = state,
-                None => return Found::Violation(index),
+        let mut index = 0;
+        while let Some(&byte) = bytes.get(index) {
+            let left = (bytes.len() - index) as u64;
+            match &mut self.state {
+                State::Opaque => break,
+                State::Content(rest) | State::Chunked(Chunk::Data(rest)) if *rest > left => {
+                    *rest -= left;
+                    break;
+                }
+                State::Content(rest) => {
+                    index += usize::try_from(*rest).unwrap_or(usize::MAX);
+                    self.state = State::Start;
+                }
+                State::Chunked(Chunk::Data(rest)) => {
+                    index += usize::try_from(*rest).unwrap_or(usize::MAX);
+                    self.state = State::Chunked(Chunk::DataCr);
+                }
+                _ => match self.next(byte) {
+                    Some(state) => {
+                        self.state = state;
+                        index += 1;
+                    }
+                    None => return Found::Violation(index),
+                },
             }
         }
         Found::Sound
@@ -73,10 +137,15 @@ impl Framing {
 
     /// Whether the head of a request has begun and not ended.
     pub(crate) fn in_head(&self) -> bool {
-        !matches!(self.state, State::Start | State::Opaque)
+        !matches!(self.state, State::Start | State::Content(_) | State::Chunked(_) | State::Opaque)
     }
 
-    /// Whether what comes now is content or another protocol.
+    /// Whether what comes now is the content of a request.
+    pub(crate) fn in_content(&self) -> bool {
+        matches!(self.state, State::Content(_) | State::Chunked(_))
+    }
+
+    /// Whether what comes now is content or another protocol, of which nobody knows where it ends.
     pub(crate) fn is_opaque(&self) -> bool {
         self.state == State::Opaque
     }
@@ -84,68 +153,153 @@ impl Framing {
     /// The state after `byte`; `None`: it must not stand here.
     fn next(&mut self, byte: u8) -> Option<State> {
         Some(match (self.state, byte) {
+            (State::Chunked(chunk), _) => return self.next_of_chunk(chunk, byte),
             (State::Start, b'\r') => State::StartLf,
             (State::StartLf, b'\n') => State::RequestLineOnly,
             (State::LineLf, b'\n') => State::LineStart,
-            (State::RequestLine | State::Value(_), b'\r') => State::LineLf,
+            (State::Value(field), b'\r') => {
+                self.end_of_value(field)?;
+                State::LineLf
+            }
+            (State::RequestLine, b'\r') => State::LineLf,
             (State::LineStart, b'\r') => State::EndLf,
             (State::EndLf, b'\n') => self.end_of_head(),
             (State::StartLf | State::LineLf | State::EndLf, _) | (_, b'\r' | b'\n' | 0) => return None,
+            // A fragment is no part of a request target (RFC 9112 §3.2), and the library would take it off without a word.
+            (State::RequestLine, b'#') => return None,
             (State::Start | State::RequestLineOnly | State::RequestLine, _) => State::RequestLine,
             // A line that starts with white space goes on with the one before (obs-fold, RFC 9112 §5.2).
             (State::LineStart, b' ' | b'\t' | b':') => return None,
             (State::LineStart, _) => {
-                self.name_len = 0;
-                self.push_name(byte);
+                self.name = Letters::default();
+                self.name.push(byte);
                 State::Name
             }
             (State::Name, b':') => State::Value(self.end_of_name()?),
             (State::Name, _) => {
-                self.push_name(byte);
+                self.name.push(byte);
                 State::Name
             }
-            (State::Value(Field::ContentLength), _) => {
-                self.has_content |= !matches!(byte, b'0' | b' ' | b'\t');
-                State::Value(Field::ContentLength)
+            (State::Value(field), _) => {
+                self.value(field, byte)?;
+                State::Value(field)
             }
-            (State::Value(Field::Other), _) => State::Value(Field::Other),
-            (State::Opaque, _) => State::Opaque,
+            (State::Content(_) | State::Opaque, _) => State::Opaque,
         })
     }
 
-    fn push_name(&mut self, byte: u8) {
-        if let Some(slot) = self.name.get_mut(self.name_len) {
-            *slot = byte.to_ascii_lowercase();
-            self.name_len += 1;
-        }
+    fn next_of_chunk(&mut self, chunk: Chunk, byte: u8) -> Option<State> {
+        let digit = || char::from(byte).to_digit(16).map(u64::from);
+        Some(State::Chunked(match (chunk, byte) {
+            (Chunk::SizeStart, _) => Chunk::Size(digit()?, 1),
+            (Chunk::Size(size, _) | Chunk::Extension(size), b'\r') => Chunk::SizeLf(size),
+            (Chunk::Size(size, _), b';') => Chunk::Extension(size),
+            (Chunk::Size(_, SIZE_DIGITS_MAX..), _) => return None,
+            (Chunk::Size(size, digits), _) => Chunk::Size(size << 4 | digit()?, digits + 1),
+            (Chunk::SizeLf(0), b'\n') => Chunk::TrailerStart,
+            (Chunk::SizeLf(size), b'\n') => Chunk::Data(size),
+            (Chunk::DataCr, b'\r') => Chunk::DataLf,
+            (Chunk::DataLf, b'\n') => Chunk::SizeStart,
+            (Chunk::TrailerStart, b'\r') => Chunk::EndLf,
+            (Chunk::Trailer, b'\r') => Chunk::TrailerLf,
+            (Chunk::TrailerLf, b'\n') => Chunk::TrailerStart,
+            (Chunk::EndLf, b'\n') => return Some(State::Start),
+            (_, b'\r' | b'\n' | 0) | (Chunk::TrailerStart, b' ' | b'\t' | b':') => return None,
+            (Chunk::Extension(size), _) => Chunk::Extension(size),
+            (Chunk::TrailerStart | Chunk::Trailer, _) => Chunk::Trailer,
+            (Chunk::SizeLf(_) | Chunk::DataCr | Chunk::DataLf | Chunk::TrailerLf | Chunk::EndLf, _) => return None,
+            (Chunk::Data(_), _) => return None,
+        }))
     }
 
     /// `None` if this field and an earlier one both say how long the content is.
     fn end_of_name(&mut self) -> Option<Field> {
-        let (field, frames) = match &self.name[..self.name_len] {
-            b"content-length" => (Field::ContentLength, true),
-            b"transfer-encoding" => {
-                self.has_content = true;
-                (Field::Other, true)
-            }
+        let field = match self.name.as_bytes() {
+            b"content-length" => Field::ContentLength,
+            b"transfer-encoding" => Field::TransferEncoding,
             b"upgrade" => {
                 self.wants_upgrade = true;
-                (Field::Other, false)
+                Field::Other
             }
-            _ => (Field::Other, false),
+            _ => Field::Other,
         };
-        if frames && std::mem::replace(&mut self.framed, true) {
+        if field != Field::Other && std::mem::replace(&mut self.framed, true) {
             return None;
+        }
+        if field == Field::TransferEncoding {
+            self.coding = Some(Letters::default());
         }
         Some(field)
     }
 
-    fn end_of_head(&mut self) -> State {
-        if self.has_content || self.wants_upgrade {
-            return State::Opaque;
+    /// `None` for what cannot be part of the value.
+    fn value(&mut self, field: Field, byte: u8) -> Option<()> {
+        let is_space = matches!(byte, b' ' | b'\t');
+        match field {
+            Field::ContentLength => {
+                self.length = match (self.length, byte) {
+                    (Length::Digits(length) | Length::Ended(length), _) if is_space => Length::Ended(length),
+                    (Length::None, _) if is_space => Length::None,
+                    (Length::None, b'0'..=b'9') => Length::Digits(u64::from(byte - b'0')),
+                    (Length::Digits(length), b'0'..=b'9') => {
+                        Length::Digits(length.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?)
+                    }
+                    _ => return None,
+                };
+            }
+            Field::TransferEncoding => self.coding.get_or_insert_default().push_trimmed(byte),
+            Field::Other => {}
         }
+        Some(())
+    }
+
+    /// `None` if there had to be one.
+    fn end_of_value(&mut self, field: Field) -> Option<()> {
+        (field != Field::ContentLength || self.length != Length::None).then_some(())
+    }
+
+    fn end_of_head(&mut self) -> State {
+        let wants_upgrade = std::mem::take(&mut self.wants_upgrade);
+        let (length, coding) = (std::mem::take(&mut self.length), self.coding.take());
         self.framed = false;
-        State::Start
+        match (coding, length) {
+            _ if wants_upgrade => State::Opaque,
+            (Some(coding), _) if coding.trimmed() == b"chunked" => State::Chunked(Chunk::SizeStart),
+            (Some(_), _) => State::Opaque,
+            (None, Length::Digits(length @ 1..) | Length::Ended(length @ 1..)) => State::Content(length),
+            (None, _) => State::Start,
+        }
+    }
+}
+
+impl<const N: usize> Default for Letters<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+}
+
+impl<const N: usize> Letters<N> {
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte.to_ascii_lowercase();
+            self.len += 1;
+        }
+    }
+
+    /// The same without white space before the first character, and with one at the most behind the last.
+    fn push_trimmed(&mut self, byte: u8) {
+        let is_space = matches!(byte, b' ' | b'\t');
+        if !is_space || !matches!(self.as_bytes().last(), None | Some(b' ')) {
+            self.push(if is_space { b' ' } else { byte });
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn trimmed(&self) -> &[u8] {
+        self.as_bytes().trim_ascii_end()
     }
 }
 
@@ -216,8 +370,71 @@ mod tests {
     }
 
     #[test]
-    fn nothing_after_content_or_an_upgrade_is_read_as_a_request() {
-        for line in ["Content-Length: 5", "Content-Length: +0", "Transfer-Encoding: chunked", "upgrade: websocket"] {
+    fn a_length_is_digits() {
+        for value in ["+5", "-1", "0x5", "5, 5", "5 5", "", " ", "5\u{b}", "18446744073709551616", "٣"] {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\n\r\n");
+            assert!(matches!(read(&text), Found::Violation(_)), "{value:?}");
+        }
+        for value in ["5", " 5 ", "\t005\t"] {
+            let text = format!("POST / HTTP/1.1\r\nContent-Length:{value}\r\n\r\nhelloGET / HTTP/1.1\r\n\r\n");
+            let mut framing = Framing::default();
+            assert_eq!(framing.read(text.as_bytes()), Found::Sound, "{value:?}");
+            assert_eq!(framing.state, State::Start);
+        }
+    }
+
+    #[test]
+    fn the_next_request_is_behind_the_content() {
+        let mut framing = Framing::default();
+        assert_eq!(framing.read(b"POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\nhe\n\0"), Found::Sound);
+        assert!(framing.in_content() && !framing.in_head());
+        assert_eq!(framing.read(b"\r\nxGE"), Found::Sound);
+        assert!(framing.in_head());
+        let chunked = "POST / HTTP/1.1\r\ntransfer-encoding: Chunked \r\n\r\n5;a=\"b\"\r\nhe\nlo\r\n0A\r\n0123456789\r\n\
+                       0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        for split in 0..chunked.len() {
+            let mut framing = Framing::default();
+            let (first, second) = chunked.as_bytes().split_at(split);
+            assert_eq!((framing.read(first), framing.read(second)), (Found::Sound, Found::Sound), "{split}");
+            assert_eq!(framing.state, State::Start, "{split}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_held_to_the_letter() {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (content, before) in [
+            ("5\nhello\r\n0\r\n\r\n", "\nhello"),
+            ("5\r\nhello\n0\r\n\r\n", "\n0"),
+            ("5\r\nhello!\r\n0\r\n\r\n", "!"),
+            ("5 \r\nhello\r\n0\r\n\r\n", " \r\nhello"),
+            ("0x5\r\nhello\r\n", "x5"),
+            ("+5\r\nhello\r\n", "+5"),
+            ("\r\n", "\r\n"),
+            (";a\r\n", ";a"),
+            ("5;a\nb\r\nhello", "\nb"),
+            ("5;a\rb\r\nhello", "b\r\nhello"),
+            ("0\r\nX: y\n\r\n", "\n\r\n"),
+            ("0\r\n X: y\r\n\r\n", " X"),
+            ("0\r\n\n", "\n"),
+            ("11111111111111111\r\n", "1\r\n"),
+        ] {
+            let index = head.len() + content.rfind(before).expect("the place is in the text");
+            assert_eq!(read(&format!("{head}{content}")), Found::Violation(index), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_after_an_upgrade_or_a_foreign_coding_is_read_as_a_request() {
+        let lines = [
+            "upgrade: websocket",
+            "Upgrade: x\r\nContent-Length: 5",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunkedx",
+            "Transfer-Encoding: chun ked",
+            "Transfer-Encoding:",
+        ];
+        for line in lines {
             let mut framing = Framing::default();
             let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n\n\0\nGET");
             assert_eq!(framing.read(text.as_bytes()), Found::Sound, "{line}");
@@ -226,6 +443,12 @@ mod tests {
         let mut framing = Framing::default();
         framing.read(b"GET / HTTP/1.1\r\nContent-Length: 0\r\nUpgraded: x\r\n\r\n");
         assert!(!framing.is_opaque());
+    }
+
+    #[test]
+    fn a_target_has_no_fragment() {
+        violation_at("GET /#a HTTP/1.1\r\n", "#a");
+        assert_eq!(read("GET / HTTP/1.1\r\nX#: #\r\n"), Found::Sound);
     }
 
     proptest::proptest! {
@@ -264,6 +487,8 @@ mod tests {
         "transfer-encoding:",
         "chunked",
         "Upgrade: x",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "5\r\nhello\r\n",
         " ",
         ":",
         "\0",

@@ -1,11 +1,11 @@
-//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, and the way into a WebSocket.
+//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, servers behind, and the way into a WebSocket.
 //!
 //! Responsible for one connection from its first request head to its end, or to the moment when it is a WebSocket and leaves this
 //! module bare. Not for: WebSocket frames (`dialect::websocket`), TLS (`edge::tls`).
 //!
 //! Invariants: one reading of where requests begin and end ([`framing`]); every step has a deadline ([`exchange`]); the answer to a
-//! request that announces content or asks to switch protocols is the last on its connection; no field value is taken for text
-//! unchecked.
+//! request that asks to switch protocols, or whose content has not been read to its end, is the last on its connection; no field value is
+//! taken for text unchecked.
 
 mod answer;
 mod demo;
@@ -13,6 +13,8 @@ mod exchange;
 mod files;
 mod framing;
 mod origin;
+mod path;
+mod proxy;
 mod request;
 mod routes;
 mod site;
@@ -20,13 +22,17 @@ mod token;
 mod upgrade;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -34,11 +40,16 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::debug;
 
+use self::answer::Body;
 use self::exchange::{ExchangeStream, Patience, Timing};
+use self::proxy::Visit;
 use self::site::Opening;
 pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
+use crate::edge::address_limits::Admitted;
 use crate::edge::config::EdgeLimits;
+use crate::edge::forwarded::{self, Believed};
+use crate::edge::handshake::Steps;
 use crate::edge::transport::Transport;
 use crate::edge::{Drain, EdgeCounters};
 
@@ -49,6 +60,10 @@ pub(crate) struct Upgraded {
     pub(crate) early: Vec<u8>,
     pub(crate) protocol: Protocol,
     pub(crate) token: Option<Token>,
+    /// Who opened it, through however many trusted proxies.
+    pub(crate) client: IpAddr,
+    /// What the client's address holds, where a trusted proxy has brought it.
+    pub(crate) admitted: Option<Admitted>,
     /// `None` if the seat was given up, because the connection had been a visitor's.
     pub(crate) handshake: Option<Handshake>,
 }
@@ -60,10 +75,15 @@ pub(crate) struct Service<'a> {
     pub(crate) limits: &'a EdgeLimits,
     pub(crate) counters: &'a Arc<EdgeCounters>,
     pub(crate) is_tls: bool,
+    /// Who sends the requests.
+    pub(crate) peer: IpAddr,
+    /// What `peer` may say of whom they are from.
+    pub(crate) believed: Believed<'a>,
+    pub(crate) steps: &'a Arc<Steps>,
 }
 
-/// Serves HTTP until the connection ends (`None`) or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
-/// says so.
+/// Serves HTTP until the connection ends (`None`), also as a tunnel, or is a WebSocket. Ends early when `handshake` is shed, or gracefully
+/// when `draining` says so.
 pub(crate) async fn serve(
     transport: Transport,
     handshake: Handshake,
@@ -74,28 +94,60 @@ pub(crate) async fn serve(
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
-    let handler = service_fn(|request| {
-        let (site, counters, is_tls) = (Arc::clone(service.site), Arc::clone(service.counters), service.is_tls);
-        let (timing, upgrade) = (Arc::clone(&timing), Arc::clone(&upgrade));
+    let handler = service_fn(|mut request: Request<Incoming>| {
+        let chain = forwarded::chain(service.peer, request.headers(), service.believed);
+        let client = chain.client();
+        let visit = Arc::new(Visit {
+            address: client,
+            is_tls: chain.is_tls.unwrap_or(service.is_tls),
+            counters: Arc::clone(service.counters),
+            timing: Arc::clone(&timing),
+        });
+        // Whoever comes directly was held to these limits before; whom a proxy brings is known only here.
+        let brings = chain.is_proxied() && request.headers().contains_key(header::UPGRADE);
+        let admitted = if brings { service.steps.admit(client) } else { Ok(None) };
+        request.extensions_mut().insert(chain);
+        let (site, upgrade) = (Arc::clone(service.site), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
-            if timing.lock().is_last {
+            if visit.timing.lock().is_last {
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
-            let answer = site.answer(request, is_tls, &counters).await;
-            let mut timing = timing.lock();
+            let Ok(admitted) = admitted else {
+                visit.timing.lock().is_last = true;
+                return Ok(too_many_requests());
+            };
+            let answer = site.answer(request, &visit).await;
+            let mut timing = visit.timing.lock();
             timing.answered |= answer.upgrade.is_none();
             timing.is_last = answer.is_last;
-            *upgrade.lock() = answer.upgrade;
+            *upgrade.lock() = answer.upgrade.map(|opening| (opening, client, admitted));
             Ok(answer.response)
         }
     });
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
-    let handshake = drive(connection, handshake, &timing, service.counters, draining).await?;
-    let Opening { websocket, protocol, token } = upgrade.lock().take()?;
-    let (transport, early) = take_out(websocket).await?;
-    Some(Upgraded { transport, early, protocol, token, handshake })
+    let handshake = drive(connection, handshake, &timing, service.counters, draining.clone()).await?;
+    let (opening, client, admitted) = upgrade.lock().take()?;
+    match opening {
+        Opening::WebSocket { websocket, protocol, token } => {
+            let (transport, early) = take_out(websocket).await?;
+            Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
+        }
+        Opening::Tunnel(tunnel) => {
+            drop(handshake);
+            tunnel.run(draining).await;
+            None
+        }
+    }
+}
+
+/// For whoever opens WebSockets faster, or more of them, than one address may.
+fn too_many_requests() -> Response<Body> {
+    let mut response = answer::text(StatusCode::TOO_MANY_REQUESTS, "Too many connections from your address.");
+    answer::set(&mut response, header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer::close_after(&mut response);
+    response
 }
 
 /// Every default is replaced, or confirmed, on purpose.
@@ -183,6 +235,11 @@ enum Overdue {
 
 /// Ready when a deadline has passed.
 fn overdue(mut sleep: Pin<&mut Sleep>, timing: &Mutex<Timing>, cx: &mut Context<'_>) -> Poll<Overdue> {
+    // It may have come nearer since.
+    let deadline = timing.lock().deadline().into();
+    if deadline < sleep.deadline() {
+        sleep.as_mut().reset(deadline);
+    }
     while sleep.as_mut().poll(cx).is_ready() {
         let mut timing = timing.lock();
         let deadline = timing.deadline();

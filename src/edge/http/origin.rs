@@ -37,6 +37,11 @@ impl Origin {
         };
         Some(Self { port: port.filter(|_| port != own), scheme, host })
     }
+
+    /// Without the dot of the root, which names the same host.
+    pub(crate) fn host(&self) -> &str {
+        self.host.strip_suffix('.').unwrap_or(&self.host)
+    }
 }
 
 /// Host (lower case, an IPv6 address in its shortest form) and port of `host[:port]`.

@@ -7,13 +7,13 @@ use hyper::http::request;
 use hyper::{Method, Version};
 
 use super::origin::{self, Origin};
-use super::routes::decode_path;
+use super::path::RequestPath;
 
 /// What is known of a sound request beside its head.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// Decoded, for routing; `*` for `OPTIONS *`.
-    pub(crate) path: String,
+    /// For routing; `None` for `OPTIONS *`.
+    pub(crate) path: Option<RequestPath>,
     /// The origin it was sent to, where it names a host.
     pub(crate) origin: Option<Origin>,
 }
@@ -32,7 +32,13 @@ pub(crate) fn check(head: &request::Parts, is_tls: bool) -> Result<Target, &'sta
     Ok(Target { path: path(head)?, origin: host.and_then(|host| Origin::new(scheme, host)) })
 }
 
-/// Whether a request announces content; nothing here takes any.
+/// Whether content, if there is any, has a length or is chunked and nothing else.
+pub(crate) fn is_framed_plainly(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
+/// Whether a request announces content.
 pub(crate) fn has_content(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
@@ -66,10 +72,10 @@ fn check_absolute(
     Ok(())
 }
 
-fn path(head: &request::Parts) -> Result<String, &'static str> {
+fn path(head: &request::Parts) -> Result<Option<RequestPath>, &'static str> {
     match head.uri.path() {
-        "*" if head.method == Method::OPTIONS => Ok("*".into()),
-        path => decode_path(path).ok_or("The path is not sound."),
+        "*" if head.method == Method::OPTIONS => Ok(None),
+        path => RequestPath::read(path).map(Some).ok_or("The path is not sound."),
     }
 }
 
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn an_absolute_target_agrees_with_host() {
         let target = checked("https://A.example:443/mqtt?x", &[b"a.example"]).expect("they agree");
-        assert_eq!(target.path, "/mqtt");
+        assert_eq!(target.path, RequestPath::read("/mqtt"));
         for uri in
             ["https://b.example/", "http://a.example/", "ftp://a.example/", "https://u@a.example/", "a.example:443"]
         {
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn unsound_paths_are_refused() {
-        for path in ["/a/../b", "/%2e%2e/", "/%00", "*"] {
+        for path in ["/a/../../b", "/%2e%2e/", "/%00", "*"] {
             assert!(checked(path, &[b"a"]).is_err(), "{path}");
         }
     }

@@ -13,9 +13,11 @@ use tracing::debug;
 use super::answer::{self, Body};
 use super::demo;
 use super::files::Files;
-use super::origin::Origins;
+use super::origin::{Origin, Origins};
+use super::path::RequestPath;
+use super::proxy::{Proxy, Reply, Tunnel, Visit};
 use super::request::{self as sound, Target};
-use super::routes::Routes;
+use super::routes::{Found, Routes};
 use super::token;
 use super::upgrade::{self, Cause, Checked, Refusal, Requirements};
 use crate::connection::{Protocol, Token};
@@ -48,8 +50,13 @@ enum Action {
         files: Files,
         ends_in_slash: bool,
     },
+    Proxy(Box<Proxy>),
     Redirect {
         to: HeaderValue,
+        status: StatusCode,
+    },
+    Respond {
+        text: String,
         status: StatusCode,
     },
 }
@@ -57,17 +64,18 @@ enum Action {
 /// What a request comes to.
 pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
-    /// The connection is a WebSocket once the response is sent.
+    /// The connection is something else once the response is sent.
     pub(crate) upgrade: Option<Opening>,
     /// No further request of this connection may be answered.
     pub(crate) is_last: bool,
 }
 
-/// A WebSocket that is about to be.
-pub(crate) struct Opening {
-    pub(crate) websocket: HyperWebsocket,
-    pub(crate) protocol: Protocol,
-    pub(crate) token: Option<Token>,
+/// What a connection is about to become.
+pub(crate) enum Opening {
+    /// Ours.
+    WebSocket { websocket: HyperWebsocket, protocol: Protocol, token: Option<Token> },
+    /// One of a server behind.
+    Tunnel(Tunnel),
 }
 
 /// The names of MQTT as a subprotocol: RFC 6455's registry has `mqtt`; clients of MQTT 3.1 call it `mqttv3.1`.
@@ -98,9 +106,9 @@ impl Site {
                 faults.extend(unsound.into_iter().map(faulty));
                 Origins::List { same: false, others: Vec::new() }
             });
-            match Action::new(&route.action, &route.path) {
-                Ok(action) => routes.push((route.path.clone(), Route { action, origins })),
-                Err((field, found, allowed)) => faults.push(Fault::new("", format!("{key}.{field}"), found, allowed)),
+            match Action::new(&route.action, &route.path, &key) {
+                Ok(action) => routes.push((route.hosts.clone(), route.path.clone(), Route { action, origins })),
+                Err(fault) => faults.push(fault),
             }
         }
         match Routes::new(routes) {
@@ -108,34 +116,45 @@ impl Site {
             Ok(_) => {}
             Err(twice) => faults.extend(twice.into_iter().map(|path| {
                 let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
-                Fault::new("", key, format!("two routes for {path}"), "one route a path")
+                Fault::new("", key, format!("two routes for {path}"), "one route a path, or a path of each host")
             })),
         }
         Err(faults)
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, mut request: Request<Incoming>, is_tls: bool, counters: &EdgeCounters) -> Answer {
-        EdgeCounters::add(&counters.http_requests);
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>, visit: &Visit) -> Answer {
+        EdgeCounters::add(&visit.counters.http_requests);
         // `Framing` takes nothing that follows these for a request, so the library must not either.
         let is_old = request.version() != Version::HTTP_11;
-        let is_last =
-            is_old || request.headers().contains_key(header::UPGRADE) || sound::has_content(request.headers());
+        let is_switch = request.headers().contains_key(header::UPGRADE);
+        let has_content = sound::has_content(request.headers());
         let (head, body) = request.into_parts();
-        let decision = self.decide(&head, is_tls).await;
+        let decision = self.decide(&head, visit.is_tls).await;
         request = Request::from_parts(head, body);
+        // Whoever does not read content leaves it where the next request would be.
+        let mut is_last = is_old || is_switch || has_content;
         let mut response = match decision {
             Decision::Answer(response) => response,
+            Decision::Pass(proxy, place) => {
+                let passed = proxy.answer(request, (&place.0, place.1), visit).await;
+                let Reply { response, tunnel, is_last: is_passed_last } = passed;
+                if let Some(tunnel) = tunnel {
+                    return Answer { response, upgrade: Some(Opening::Tunnel(tunnel)), is_last: true };
+                }
+                is_last = is_old || is_switch || is_passed_last;
+                response
+            }
             Decision::Upgrade(protocol, subprotocol, token) => match open(&mut request, subprotocol) {
                 Some((response, websocket)) => {
-                    let upgrade = Some(Opening { websocket, protocol, token });
+                    let upgrade = Some(Opening::WebSocket { websocket, protocol, token });
                     return Answer { response, upgrade, is_last: true };
                 }
                 // The library's two checks are among ours.
                 None => answer::text(StatusCode::BAD_REQUEST, "This is no WebSocket opening handshake."),
             },
             Decision::Refuse(refusal) => {
-                count(counters, refusal.cause);
+                count(&visit.counters, refusal.cause);
                 debug!(status = refusal.status.as_u16(), reason = refusal.text, "WebSocket refused");
                 refuse(refusal)
             }
@@ -150,8 +169,8 @@ impl Site {
         Answer { response, upgrade: None, is_last }
     }
 
-    async fn decide(&self, head: &request::Parts, is_tls: bool) -> Decision {
-        let target = match sound::check(head, is_tls) {
+    async fn decide(&self, head: &request::Parts, is_tls: bool) -> Decision<'_> {
+        let mut target = match sound::check(head, is_tls) {
             Ok(target) => target,
             Err(reason) => {
                 debug!(reason, "Request refused");
@@ -160,20 +179,37 @@ impl Site {
                 return Decision::Answer(response);
             }
         };
-        if target.path == "*" {
-            return Decision::Answer(options());
+        let Some(path) = target.path.take() else { return Decision::Answer(options()) };
+        let host = target.origin.as_ref().map(Origin::host);
+        match self.routes.find(host, &path) {
+            Found::Route(Route { action: Action::Proxy(proxy), .. }, prefix_len) => {
+                Decision::Pass(proxy, (path, prefix_len))
+            }
+            Found::Route(route, prefix_len) => {
+                route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await
+            }
+            Found::Nothing => Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here.")),
+            Found::Ambiguous => {
+                let text = "The escaped slash in the path can be read in two ways.";
+                Decision::Answer(answer::text(StatusCode::BAD_REQUEST, text))
+            }
         }
-        let Some((route, prefix_len)) = self.routes.find(&target.path) else {
-            return Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here."));
-        };
-        route.decide(head, &target, prefix_len, self.tokens.as_ref()).await
     }
 }
 
-enum Decision {
+enum Decision<'a> {
     Answer(Response<Body>),
+    /// On to a server behind, with the path and how much of it the route's own path takes.
+    Pass(&'a Proxy, (RequestPath, usize)),
     Upgrade(Protocol, Option<&'static str>, Option<Token>),
     Refuse(Refusal),
+}
+
+/// A request's path, and how much of it its route's own path takes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: &'a RequestPath,
+    prefix_len: usize,
 }
 
 impl Route {
@@ -181,16 +217,16 @@ impl Route {
         &self,
         head: &request::Parts,
         target: &Target,
-        prefix_len: usize,
+        place: Place<'_>,
         tokens: Option<&TokenSources>,
-    ) -> Decision {
+    ) -> Decision<'static> {
         if let Action::Serve(protocol) = self.action {
             let decided = self.decide_websocket(head, target, protocol, tokens);
             return decided.unwrap_or_else(Decision::Refuse);
         }
         Decision::Answer(match content_refused(head) {
             Some(refused) => refused,
-            None => self.action.answer(head, target, prefix_len).await,
+            None => self.action.answer(head, place).await,
         })
     }
 
@@ -200,7 +236,7 @@ impl Route {
         target: &Target,
         protocol: Protocol,
         tokens: Option<&TokenSources>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<Decision<'static>, Refusal> {
         let is_mqtt = protocol == Protocol::MqttWebSocket;
         let subprotocols = if is_mqtt { MQTT_SUBPROTOCOLS } else { JSON_SUBPROTOCOLS };
         let own_origin = target.origin.as_ref();
@@ -212,9 +248,19 @@ impl Route {
 }
 
 impl Action {
+    /// The action of a route that the configuration calls `key`.
+    ///
     /// # Errors
     /// The field of the route, what was found in it, and what is allowed.
-    fn new(action: &RouteAction, path: &PathMatch) -> Result<Self, (&'static str, String, &'static str)> {
+    fn new(action: &RouteAction, path: &PathMatch, key: &str) -> Result<Self, Fault> {
+        if let RouteAction::Proxy(config) = action {
+            return Proxy::new(config, path, &format!("{key}.proxy")).map(|proxy| Self::Proxy(Box::new(proxy)));
+        }
+        Self::of_our_own(action, path)
+            .map_err(|(field, found, allowed)| Fault::new("", format!("{key}.{field}"), found, allowed))
+    }
+
+    fn of_our_own(action: &RouteAction, path: &PathMatch) -> Result<Self, (&'static str, String, &'static str)> {
         let (PathMatch::Exact(path_text) | PathMatch::Prefix(path_text)) = path;
         if !path_text.starts_with('/') {
             return Err(("path", format!("`{path_text}`"), "a path that starts with /"));
@@ -223,6 +269,7 @@ impl Action {
         Ok(match action {
             RouteAction::ServeMqtt => Self::Serve(Protocol::MqttWebSocket),
             RouteAction::ServeJson => Self::Serve(Protocol::JsonWebSocket),
+            RouteAction::Proxy(_) => unreachable!("it is not ours"),
             RouteAction::Demo => Self::Demo { add_slash: !ends_in_slash },
             RouteAction::Files { root, fallback } => {
                 if !root.is_dir() {
@@ -239,12 +286,19 @@ impl Action {
                 let status = status.ok_or(("status", "no redirection".into(), "301, 302, 303, 307 or 308"))?;
                 Self::Redirect { to, status }
             }
+            RouteAction::Respond { text, status } => {
+                let status = StatusCode::from_u16(*status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+                let status = status.ok_or(("status", "no status of an answer".into(), "200 to 599"))?;
+                Self::Respond { text: text.clone(), status }
+            }
         })
     }
 
-    async fn answer(&self, head: &request::Parts, target: &Target, prefix_len: usize) -> Response<Body> {
-        if let Self::Redirect { to, status } = self {
-            return redirect(to.clone(), *status);
+    async fn answer(&self, head: &request::Parts, place: Place<'_>) -> Response<Body> {
+        match self {
+            Self::Redirect { to, status } => return redirect(to.clone(), *status),
+            Self::Respond { text, status } => return respond(text, *status),
+            _ => {}
         }
         if head.method == Method::OPTIONS {
             return options();
@@ -252,7 +306,9 @@ impl Action {
         if head.method != Method::GET && head.method != Method::HEAD {
             return method_not_allowed();
         }
-        let rest = &target.path[prefix_len..];
+        let Some(rest) = place.path.rest(place.prefix_len) else {
+            return answer::text(StatusCode::NOT_FOUND, "There is nothing here.");
+        };
         match self {
             // Without the slash, the page's own addresses would lead beside it.
             Self::Demo { add_slash: true } if rest.is_empty() => {
@@ -267,7 +323,9 @@ impl Action {
                 answer::text(StatusCode::NOT_FOUND, "There is nothing here.")
             }
             Self::Files { files, .. } => files.answer(head, rest).await,
-            Self::Serve(_) | Self::Redirect { .. } => unreachable!("these have been answered"),
+            Self::Serve(_) | Self::Proxy(_) | Self::Redirect { .. } | Self::Respond { .. } => {
+                unreachable!("these have been answered")
+            }
         }
     }
 }
@@ -283,6 +341,14 @@ fn redirect(to: HeaderValue, status: StatusCode) -> Response<Body> {
     let mut response = answer::text(status, "See the address in Location.");
     answer::set(&mut response, header::LOCATION, to);
     response
+}
+
+fn respond(text: &str, status: StatusCode) -> Response<Body> {
+    match status {
+        // These have no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => answer::empty(status),
+        _ => answer::text(status, text),
+    }
 }
 
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -364,7 +430,12 @@ mod tests {
 
     #[test]
     fn all_faults_of_the_routes_come_at_once() {
-        let route = |path: &str, action| RouteConfig { path: PathMatch::Prefix(path.into()), action, origins: None };
+        let route = |path: &str, action| RouteConfig {
+            hosts: Vec::new(),
+            path: PathMatch::Prefix(path.into()),
+            action,
+            origins: None,
+        };
         let mut routes = vec![
             route("/a", RouteAction::Demo),
             route("/a", RouteAction::ServeMqtt),

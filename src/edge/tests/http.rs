@@ -70,6 +70,7 @@ async fn redirects_lead_where_they_say() {
     let edge = Running::start(&[Scheme::Http], |config| {
         config.routes = vec![
             RouteConfig {
+                hosts: Vec::new(),
                 path: PathMatch::Exact("/old".into()),
                 action: RouteAction::Redirect { to: "/new".into(), status: 308 },
                 origins: None,
@@ -219,4 +220,63 @@ async fn a_reader_who_stops_reading_is_let_go() {
     stalled.write_all(get("/large").as_bytes()).await.expect("the edge reads");
     until(|| read(&edge.counters.http_requests) == 1).await;
     until(|| read(&edge.counters.connections_open) == 0).await;
+}
+
+#[tokio::test]
+async fn each_host_has_routes_of_its_own() {
+    let respond = |text: &str| RouteAction::Respond { text: text.into(), status: 200 };
+    let edge = Running::start(&[Scheme::Http], |config| {
+        let with_host = |host: &str, text| RouteConfig { hosts: vec![host.into()], ..route("/", respond(text)) };
+        config.routes = vec![
+            with_host("a.example", "of a"),
+            with_host("*.example", "of all below"),
+            with_host("[::1]", "of the address"),
+            route("/", respond("of others")),
+            route("/gone", RouteAction::Respond { text: "gone".into(), status: 410 }),
+            route("/empty", RouteAction::Respond { text: "none".into(), status: 204 }),
+        ];
+    });
+    for (host, expected) in [
+        ("a.example", "of a"),
+        ("A.Example.:8443", "of a"),
+        ("b.example:80", "of all below"),
+        ("c.b.example", "of all below"),
+        ("example", "of others"),
+        ("a.example.evil", "of others"),
+        ("[0:0::1]:80", "of the address"),
+        ("127.0.0.1", "of others"),
+    ] {
+        let answer = edge.ask(get("/x").replace("localhost", host)).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{expected}\n")),
+            "{host}: {answer}"
+        );
+    }
+    assert!(edge.ask("GET / HTTP/1.0\r\n\r\n").await.ends_with("of others\n"));
+    let answer = edge.ask(get("/gone").replace("GET", "POST")).await;
+    assert!(answer.starts_with("HTTP/1.1 410 ") && answer.ends_with("gone\n"), "{answer}");
+    let answer = edge.ask(get("/empty")).await;
+    assert!(answer.starts_with("HTTP/1.1 204 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_path_is_routed_as_it_is_meant() {
+    let respond = |text: &str| RouteAction::Respond { text: text.into(), status: 200 };
+    let edge = Running::start(&[Scheme::Http], |config| {
+        config.routes = vec![route("/", respond("root")), route("/inner/", respond("inner"))];
+    });
+    for (path, expected) in [
+        ("/inner/x", "inner"),
+        ("//inner//x", "inner"),
+        ("/a/../inner/", "inner"),
+        ("/%69nner/", "inner"),
+        ("/inner/../x", "root"),
+        ("/inner/%2e%2E/", "root"),
+        ("/inner/a%2Fb", "inner"),
+    ] {
+        assert!(edge.ask(get(path)).await.ends_with(&format!("\r\n\r\n{expected}\n")), "{path}");
+    }
+    for path in ["/inner%2Fx", "/..", "/inner/../../x", "/inner/..;/x", "/inner/..%5Cx", "/inner/..%2Fx"] {
+        assert_status(&edge.ask(get(path)).await, "400");
+    }
 }

@@ -1,0 +1,251 @@
+//! Content on its way through: each piece goes on as it comes, and what is cut stays cut.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Sleep;
+
+use super::super::exchange::{Timing, UnsoundContent};
+use super::pool::Lease;
+use crate::edge::EdgeCounters;
+
+/// The content of a request, as a server behind reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Upload(Option<Box<Sending>>);
+
+#[derive(Debug)]
+struct Sending {
+    content: Incoming,
+    /// Bytes it may still have.
+    left: u64,
+    patience: Patience,
+    progress: Arc<Progress>,
+}
+
+/// How far the content of a request has come, for those who wait for the answer.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    ended: AtomicBool,
+    state: Mutex<(Instant, Option<UploadFailure>)>,
+}
+
+/// Why the content of a request did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UploadFailure {
+    #[error("more content than is taken")]
+    TooLarge,
+    #[error("the content stopped coming")]
+    Late,
+    #[error("the client broke off")]
+    Cut,
+    #[error("content that is not framed as it has to be")]
+    Unsound,
+}
+
+impl Upload {
+    /// `content`, as long as it has no more than `bytes_max` and does not stop for `patience`.
+    pub(crate) fn new(content: Incoming, bytes_max: u64, patience: Duration) -> (Self, Arc<Progress>) {
+        let progress = Arc::new(Progress { ended: AtomicBool::new(false), state: Mutex::new((Instant::now(), None)) });
+        let sending =
+            Sending { content, left: bytes_max, patience: Patience::new(patience), progress: Arc::clone(&progress) };
+        (Self(Some(Box::new(sending))), progress)
+    }
+}
+
+impl Progress {
+    /// Whether all of it has been read.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn failure(&self) -> Option<UploadFailure> {
+        self.state.lock().1
+    }
+
+    /// When anything came last.
+    pub(crate) fn moved(&self) -> Instant {
+        self.state.lock().0
+    }
+}
+
+impl Sending {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UploadFailure>>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.content).poll_frame(cx) else {
+                ready!(self.patience.poll(cx));
+                return Poll::Ready(Some(Err(UploadFailure::Late)));
+            };
+            self.patience.renew();
+            let data = match frame {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(cause(&error)))),
+                // Trailers are not passed on.
+                Some(Ok(frame)) => frame.into_data(),
+            };
+            if let Ok(data) = data {
+                let left = self.left.checked_sub(data.len() as u64);
+                let Some(left) = left else { return Poll::Ready(Some(Err(UploadFailure::TooLarge))) };
+                self.left = left;
+                return Poll::Ready(Some(Ok(data)));
+            }
+        }
+    }
+}
+
+fn cause(error: &hyper::Error) -> UploadFailure {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<UnsoundContent>()) {
+            return UploadFailure::Unsound;
+        }
+        source = error.source();
+    }
+    UploadFailure::Cut
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadFailure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailure>>> {
+        let Some(sending) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = ready!(sending.poll(cx));
+        let progress = &sending.progress;
+        match &polled {
+            Some(Ok(_)) => progress.state.lock().0 = Instant::now(),
+            Some(Err(failure)) => *progress.state.lock() = (Instant::now(), Some(*failure)),
+            None => progress.state.lock().0 = Instant::now(),
+        }
+        if polled.is_none() || sending.content.is_end_stream() {
+            progress.ended.store(true, Ordering::Release);
+        }
+        Poll::Ready(polled.map(|data| data.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|sending| sending.content.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |sending| sending.content.size_hint())
+    }
+}
+
+/// The content of an answer, as the client reads it.
+pub(crate) struct Download {
+    content: Incoming,
+    patience: Patience,
+    timing: Arc<Mutex<Timing>>,
+    counters: Arc<EdgeCounters>,
+    /// Goes back when the content has come to its end.
+    lease: Option<Lease>,
+}
+
+impl Download {
+    pub(crate) fn new(
+        content: Incoming,
+        patience: Duration,
+        timing: Arc<Mutex<Timing>>,
+        counters: Arc<EdgeCounters>,
+        lease: Lease,
+    ) -> Self {
+        Self { content, patience: Patience::new(patience), timing, counters, lease: Some(lease) }
+    }
+
+    fn end(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    fn cut(&mut self) {
+        EdgeCounters::add(&self.counters.proxy_answers_cut);
+        self.lease = None;
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(cx) else {
+                // It is the server behind who is waited for, not the client.
+                this.timing.lock().hold();
+                ready!(this.patience.poll(cx));
+                this.cut();
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            };
+            this.patience.renew();
+            this.timing.lock().resume(Instant::now());
+            match frame {
+                None => {
+                    this.end();
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => {
+                    this.cut();
+                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                }
+                // Trailers are not passed on.
+                Some(Ok(frame)) if !frame.is_data() => {}
+                Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        // Nobody asks for an end that is known.
+        if self.content.is_end_stream() {
+            self.end();
+        }
+        self.timing.lock().resume(Instant::now());
+    }
+}
+
+/// How long nothing may come. The timer is made when something is waited for.
+#[derive(Debug)]
+struct Patience {
+    duration: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    is_running: bool,
+}
+
+impl Patience {
+    fn new(duration: Duration) -> Self {
+        Self { duration, sleep: None, is_running: false }
+    }
+
+    fn renew(&mut self) {
+        self.is_running = false;
+    }
+
+    /// Ready when it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.duration)));
+        if !std::mem::replace(&mut self.is_running, true) {
+            sleep.as_mut().reset(tokio::time::Instant::now() + self.duration);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}

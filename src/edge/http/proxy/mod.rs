@@ -1,0 +1,512 @@
+//! Requests passed on to servers behind, as nginx's `proxy_pass` does.
+//!
+//! | file | |
+//! |---|---|
+//! | [`headers`] | which fields go on, and what is said in the place of the others; pure |
+//! | [`redirects`] | addresses in answers that name the inner server; pure |
+//! | [`health`] | which of several servers to ask; pure |
+//! | [`pool`] | connections to one server |
+//! | [`body`] | content on its way through, each piece as it comes |
+//! | [`tunnel`] | what a WebSocket becomes once the server has agreed |
+//!
+//! Not here: where requests begin and end (`framing`), how a route is found (`routes`), how a server is connected to (`outgoing`).
+//!
+//! Invariants: what is cut on one side is cut on the other and never looks complete; nothing is asked twice unless that is harmless or the
+//! first time certainly did not arrive; nothing waits without a deadline; a tunnel begins with the server's 101 and not before; no answer
+//! of ours names what is behind.
+
+mod body;
+mod headers;
+mod health;
+mod pool;
+mod redirects;
+mod tunnel;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request;
+use hyper::http::uri::PathAndQuery;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use parking_lot::Mutex;
+use tracing::{debug, info, warn};
+
+use self::body::{Download, Progress, Upload, UploadFailure};
+use self::headers::Asker;
+use self::health::{Health, Tolerance};
+use self::pool::{Lease, NoLease, Pool};
+use self::redirects::Redirects;
+pub(crate) use self::tunnel::Tunnel;
+use super::answer::{self, Body};
+use super::exchange::Timing;
+use super::path::RequestPath;
+use super::request as sound;
+use super::upgrade;
+use crate::edge::EdgeCounters;
+use crate::edge::config::{Balance, HostSent, PathMatch, ProxyConfig};
+use crate::fault::Fault;
+use crate::outgoing::{Connector, Trust, Upstream};
+
+/// The servers behind a route.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    servers: Vec<Server>,
+    /// In the place of what the route's own path takes of a request's; `None`: the target goes on as it came.
+    replacement: Option<Box<str>>,
+    redirects: Vec<Redirects>,
+    turn: AtomicUsize,
+    config: ProxyConfig,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Server {
+    pool: Arc<Pool>,
+    /// What names it in our own log.
+    name: String,
+    host: HeaderValue,
+    health: Mutex<Health>,
+}
+
+/// What a request's connection knows of it.
+pub(crate) struct Visit {
+    pub(crate) address: IpAddr,
+    pub(crate) is_tls: bool,
+    pub(crate) counters: Arc<EdgeCounters>,
+    pub(crate) timing: Arc<Mutex<Timing>>,
+}
+
+/// What the servers behind come to.
+pub(crate) struct Reply {
+    pub(crate) response: Response<Body>,
+    pub(crate) tunnel: Option<Tunnel>,
+    /// Where the request ends is not known, or it has not ended.
+    pub(crate) is_last: bool,
+}
+
+/// A request that is being passed on.
+struct Exchange<'a> {
+    proxy: &'a Proxy,
+    visit: &'a Visit,
+    head: &'a request::Parts,
+    uri: Uri,
+    is_handshake: bool,
+    /// If it has content.
+    progress: Option<Arc<Progress>>,
+}
+
+/// Why there is no answer to pass on.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    NoLease(#[from] NoLease),
+    #[error("no answer in time")]
+    Late,
+    #[error("{0}")]
+    Broken(hyper::Error),
+    #[error("{0}")]
+    Unsound(&'static str),
+    #[error("{0}")]
+    Upload(UploadFailure),
+}
+
+impl Proxy {
+    /// The proxy of the route for `path`, which the configuration calls `key`. Reads the certificates of authorities.
+    ///
+    /// # Errors
+    /// Addresses that lead to different paths, authorities that cannot be read.
+    pub(crate) fn new(config: &ProxyConfig, path: &PathMatch, key: &str) -> Result<Self, Fault> {
+        let targets: Vec<_> = config.to.iter().map(|url| url.target().map(PathAndQuery::as_str)).collect();
+        let fault = |found: String, allowed| Err(Fault::new("", key, found, allowed));
+        let Some(first) = targets.first() else { return fault("no server".into(), "one at least") };
+        if targets.iter().any(|target| target != first) {
+            return fault("servers with different paths".into(), "the same path behind each, or none");
+        }
+        if let Some(target) = first.filter(|target| target.contains('?')) {
+            return fault(format!("`{target}` has a query"), "a path alone; the client's query goes on");
+        }
+        let is_tls = config.to.iter().any(|url| url.upstream().is_tls());
+        let trust = is_tls.then(|| Trust::load(config.ca.as_deref(), &[b"http/1.1"], key)).transpose()?;
+        let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
+        let mut servers = Vec::new();
+        let mut redirects = Vec::new();
+        for url in &config.to {
+            let host = url.authority().as_str();
+            let inner = match url.upstream() {
+                Upstream::Https { .. } => format!("https://{host}{}", first.unwrap_or("/")),
+                Upstream::Http { .. } | Upstream::Unix(_) => format!("http://{host}{}", first.unwrap_or("/")),
+            };
+            redirects.push(Redirects::new(inner, first.map_or("/", |_| path.as_str())));
+            let connector = Connector::new(url.upstream().clone(), trust.clone(), config.connect_timeout);
+            let Ok(host) = HeaderValue::from_str(host) else { return fault(format!("`{host}`"), "a host") };
+            let (pool, name) = (Pool::new(connector, config), url.upstream().to_string());
+            servers.push(Server { pool, name, host, health: Mutex::default() });
+        }
+        let replacement = first.map(Into::into);
+        Ok(Self { servers, replacement, redirects, turn: AtomicUsize::new(0), config: config.clone() })
+    }
+
+    /// Passes a request on, and what comes back.
+    pub(crate) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        (path, prefix_len): (&RequestPath, usize),
+        visit: &Visit,
+    ) -> Reply {
+        EdgeCounters::add(&visit.counters.proxy_requests);
+        let handshake = is_handshake(&request).then(|| hyper::upgrade::on(&mut request));
+        let (head, content) = request.into_parts();
+        let is_last = head.headers.contains_key(header::UPGRADE);
+        let Some(uri) = self.target(&head.uri, path, prefix_len) else {
+            return Reply::refuse(StatusCode::BAD_REQUEST, "The path is not sound.");
+        };
+        let upload = match self.upload(&head, content) {
+            Ok(upload) => upload,
+            Err(failure) => return Failure::Upload(failure).reply(&visit.counters),
+        };
+        let Some((upload, progress)) = upload else {
+            return Reply::refuse(StatusCode::NOT_IMPLEMENTED, "The only transfer coding spoken here is chunked.");
+        };
+        let _held = Held::new(&visit.timing);
+        let is_handshake = handshake.is_some();
+        let exchange = Exchange { proxy: self, visit, head: &head, uri, is_handshake, progress };
+        match exchange.run(upload).await {
+            Ok((response, lease)) => exchange.reply(response, lease, handshake, is_last),
+            Err(failure) => {
+                debug!(%failure, "Nothing to answer with");
+                let mut reply = failure.reply(&visit.counters);
+                reply.is_last |= is_last || !exchange.has_ended();
+                reply
+            }
+        }
+    }
+
+    /// What is asked of the server.
+    fn target(&self, uri: &Uri, path: &RequestPath, prefix_len: usize) -> Option<Uri> {
+        let Some(replacement) = &self.replacement else { return uri.path_and_query().cloned().map(Uri::from) };
+        let mut target = path.replaced(prefix_len, replacement);
+        if let Some(query) = uri.query().filter(|query| !query.is_empty()) {
+            target.push('?');
+            target.push_str(query);
+        }
+        PathAndQuery::try_from(target).ok().map(Uri::from)
+    }
+
+    /// The content as it goes on. `None` within: nobody here can tell where it ends.
+    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
+    fn upload(
+        &self,
+        head: &request::Parts,
+        content: Incoming,
+    ) -> Result<Option<(Upload, Option<Arc<Progress>>)>, UploadFailure> {
+        if !sound::has_content(&head.headers) {
+            return Ok(Some((Upload::default(), None)));
+        }
+        if !sound::is_framed_plainly(&head.headers) {
+            return Ok(None);
+        }
+        let bytes_max = self.config.body_bytes_max;
+        if declared(&head.headers).is_some_and(|length| length > bytes_max) {
+            return Err(UploadFailure::TooLarge);
+        }
+        let (upload, progress) = Upload::new(content, bytes_max, self.config.body_timeout);
+        Ok(Some((upload, Some(progress))))
+    }
+
+    /// Which servers to try, in this order.
+    fn order(&self, now: Instant) -> Vec<usize> {
+        if self.servers.len() == 1 {
+            return vec![0];
+        }
+        let out: Vec<bool> = self.servers.iter().map(|server| server.health.lock().is_out(now)).collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let vacancies = |index: usize| self.servers.get(index).map_or(0, |server| server.pool.vacancies());
+        let is_by_load = self.config.balance == Balance::LeastConnections;
+        health::order(&out, turn, is_by_load.then_some(&vacancies))
+    }
+}
+
+/// The opening handshake of a WebSocket; a proxy looks no further into it.
+fn is_handshake(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && upgrade::has_token(headers, header::UPGRADE, b"websocket")
+        && upgrade::has_token(headers, header::CONNECTION, b"upgrade")
+        && !sound::has_content(headers)
+}
+
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    std::str::from_utf8(headers.get(header::CONTENT_LENGTH)?.as_bytes()).ok()?.parse().ok()
+}
+
+impl Exchange<'_> {
+    /// Asks one server after the other, as long as that is harmless.
+    async fn run(&self, mut upload: Upload) -> Result<(Response<Incoming>, Lease), Failure> {
+        let mut last = None;
+        let tolerance = self.proxy.tolerance();
+        for (attempt, index) in self.proxy.order(Instant::now()).into_iter().enumerate() {
+            let Some(server) = self.proxy.servers.get(index) else { continue };
+            if attempt > 0 {
+                EdgeCounters::add(&self.visit.counters.proxy_retries);
+            }
+            match self.ask(server, &mut upload).await {
+                Ok(answered) => {
+                    if server.health.lock().succeed() {
+                        info!(server = server.name, "Server behind answers again");
+                    }
+                    return Ok(answered);
+                }
+                Err((Failure::Upload(failure), _)) => return Err(Failure::Upload(failure)),
+                Err((failure, is_harmless)) => {
+                    self.note(server, tolerance, &failure);
+                    last = Some(failure);
+                    if !is_harmless {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or(Failure::Unsound("no server")))
+    }
+
+    fn note(&self, server: &Server, tolerance: Tolerance, failure: &Failure) {
+        if matches!(failure, Failure::NoLease(NoLease::Busy)) {
+            return; // its own limit, not its failure
+        }
+        if server.health.lock().fail(tolerance, Instant::now()) {
+            if self.proxy.servers.len() > 1 {
+                EdgeCounters::add(&self.visit.counters.proxy_servers_out);
+            }
+            warn!(server = server.name, error = %failure, "Server behind does not answer");
+        }
+    }
+
+    /// Asks one server. With a failure: whether asking another one is harmless.
+    async fn ask(&self, server: &Server, upload: &mut Upload) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
+        // What may not be sent twice does not go where it may not arrive.
+        let mut fresh = self.is_handshake;
+        loop {
+            let lease = server.pool.lease(fresh, &self.visit.counters).await;
+            let mut lease = lease.map_err(|error| (Failure::NoLease(error), true))?;
+            let sent = lease.sender.try_send_request(self.request(server, std::mem::take(upload)));
+            let failure = match self.in_time(sent).await {
+                Some(Ok(response)) => {
+                    return match flaw(&response, self.is_handshake) {
+                        None => Ok((response, lease)),
+                        Some(flaw) => Err((Failure::Unsound(flaw), false)),
+                    };
+                }
+                Some(Err(mut error)) => {
+                    if let Some(failure) = self.upload_failure() {
+                        return Err((Failure::Upload(failure), false));
+                    }
+                    // What comes back has not been sent.
+                    let unsent = error.take_message().map(Request::into_body);
+                    let is_unsent = unsent.is_some();
+                    *upload = unsent.unwrap_or_default();
+                    if lease.was_used && (is_unsent || self.is_harmless_twice()) {
+                        fresh = true;
+                        continue;
+                    }
+                    (Failure::Broken(error.into_error()), is_unsent || self.is_harmless_twice())
+                }
+                None => (Failure::Late, self.is_harmless_twice()),
+            };
+            return Err(failure);
+        }
+    }
+
+    /// Waits for the answer as long as the request makes progress, and then for so long.
+    async fn in_time<F: Future>(&self, answer: F) -> Option<F::Output> {
+        let patience = self.proxy.config.response_timeout;
+        let Some(progress) = &self.progress else {
+            return tokio::time::timeout(patience, answer).await.ok();
+        };
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let deadline = progress.moved() + patience;
+            if let Ok(answer) = tokio::time::timeout_at(deadline.into(), &mut answer).await {
+                return Some(answer);
+            }
+            if progress.moved() + patience <= Instant::now() {
+                return None;
+            }
+        }
+    }
+
+    fn request(&self, server: &Server, upload: Upload) -> Request<Upload> {
+        let host = self.head.headers.get(header::HOST);
+        let asker = Asker { address: self.visit.address, is_tls: self.visit.is_tls, host };
+        let sent = match self.proxy.config.host {
+            HostSent::Client => host.unwrap_or(&server.host),
+            HostSent::Upstream => &server.host,
+        };
+        let mut headers = headers::forwarded(&self.head.headers, asker, sent);
+        if self.is_handshake {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        if self.head.headers.contains_key(header::TRANSFER_ENCODING) {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        } else if let Some(length) = declared(&self.head.headers) {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        let mut request = Request::new(upload);
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// Whether the server may well have seen the request before (RFC 9110 §9.2.2), and it can be sent again.
+    fn is_harmless_twice(&self) -> bool {
+        let method = &self.head.method;
+        self.progress.is_none() && !self.is_handshake && (method.is_idempotent() || method == Method::OPTIONS)
+    }
+
+    /// Whether all of the request has been read.
+    fn has_ended(&self) -> bool {
+        self.progress.as_ref().is_none_or(|progress| progress.has_ended())
+    }
+
+    fn upload_failure(&self) -> Option<UploadFailure> {
+        self.progress.as_ref()?.failure()
+    }
+
+    /// The answer as it goes on.
+    fn reply(
+        &self,
+        mut response: Response<Incoming>,
+        lease: Lease,
+        handshake: Option<OnUpgrade>,
+        is_last: bool,
+    ) -> Reply {
+        let counters = &self.visit.counters;
+        let upstream = hyper::upgrade::on(&mut response);
+        let (mut head, content) = response.into_parts();
+        headers::returned(&mut head.headers);
+        redirects::rewrite(&mut head.headers, &self.proxy.redirects);
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (head.status, handshake) {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            head.headers.remove(header::CONTENT_LENGTH);
+            let mut response = answer::empty(head.status);
+            *response.headers_mut() = head.headers;
+            let tunnel = Tunnel {
+                client,
+                upstream,
+                idle_timeout: self.proxy.config.tunnel_timeout,
+                counters: Arc::clone(counters),
+                _permit: lease.into_permit(),
+            };
+            return Reply { response, tunnel: Some(tunnel), is_last: true };
+        }
+        let (timing, patience) = (Arc::clone(&self.visit.timing), self.proxy.config.response_timeout);
+        let content = Download::new(content, patience, timing, Arc::clone(counters), lease);
+        let mut response = Response::new(content.boxed_unsync());
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Reply { response, tunnel: None, is_last: is_last || !self.has_ended() }
+    }
+}
+
+/// What cannot be passed on in an answer: what switches protocols unasked, and what two readers may read differently.
+fn flaw(response: &Response<Incoming>, is_handshake: bool) -> Option<&'static str> {
+    let headers = response.headers();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && !(is_handshake && upgrade::has_token(headers, header::UPGRADE, b"websocket"))
+    {
+        return Some("it switches to a protocol that nobody asked for");
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+        return Some("its content is framed twice");
+    }
+    if !sound::is_framed_plainly(headers) {
+        return Some("its transfer coding is not chunked");
+    }
+    None
+}
+
+impl Proxy {
+    fn tolerance(&self) -> Tolerance {
+        Tolerance { fails_max: self.config.fails_max, out_time: self.config.out_time }
+    }
+}
+
+impl Failure {
+    /// Says what happened as far as it concerns the client, and counts it.
+    fn reply(&self, counters: &EdgeCounters) -> Reply {
+        let (counter, status, text) = match self {
+            Self::NoLease(NoLease::Busy) => (
+                &counters.proxy_refused_busy,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server behind this address is busy; try again soon.",
+            ),
+            Self::NoLease(NoLease::Connect(_)) => (
+                &counters.proxy_unreachable,
+                StatusCode::BAD_GATEWAY,
+                "The server behind this address cannot be reached.",
+            ),
+            Self::Late => (
+                &counters.proxy_timed_out,
+                StatusCode::GATEWAY_TIMEOUT,
+                "The server behind this address did not answer in time.",
+            ),
+            Self::Broken(_) | Self::Unsound(_) => (
+                &counters.proxy_unsound_answers,
+                StatusCode::BAD_GATEWAY,
+                "The server behind this address gave no sound answer.",
+            ),
+            Self::Upload(UploadFailure::TooLarge) => (
+                &counters.proxy_uploads_too_large,
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The content is larger than what is taken here.",
+            ),
+            Self::Upload(UploadFailure::Late) => {
+                (&counters.proxy_uploads_cut, StatusCode::REQUEST_TIMEOUT, "The content did not come in time.")
+            }
+            Self::Upload(UploadFailure::Cut | UploadFailure::Unsound) => (
+                &counters.proxy_uploads_cut,
+                StatusCode::BAD_REQUEST,
+                "The content is not framed as it has to be, or broken off.",
+            ),
+        };
+        EdgeCounters::add(counter);
+        let mut reply = Reply::refuse(status, text);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer::set(&mut reply.response, header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // A client whose content nobody waits for can go on with another request otherwise.
+        reply.is_last = matches!(self, Self::Upload(_));
+        reply
+    }
+}
+
+impl Reply {
+    fn refuse(status: StatusCode, text: &str) -> Self {
+        Self { response: answer::text(status, text), tunnel: None, is_last: true }
+    }
+}
+
+/// Stops the client's clock while a server is waited for.
+struct Held<'a>(&'a Mutex<Timing>);
+
+impl<'a> Held<'a> {
+    fn new(timing: &'a Mutex<Timing>) -> Self {
+        timing.lock().hold();
+        Self(timing)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.lock().resume(Instant::now());
+    }
+}
