@@ -763,4 +763,70 @@ mod tests {
         assert_eq!((hashing(&third).slots_count, hashing(&second).slots_count), (3, 1));
         assert_eq!(third.lasting.scram_secret, first.lasting.scram_secret);
     }
+
+    /// Answers every connection's first request with this body, until it is aborted.
+    async fn publish(body: String) -> (crate::outgoing::Url, tokio::task::JoinHandle<()>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = crate::outgoing::Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") && !request.ends_with(b"}") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+            }
+        });
+        (url, serving)
+    }
+
+    #[tokio::test]
+    async fn a_successor_keeps_what_was_fetched_while_nobody_can_be_asked() {
+        use std::time::Duration;
+        let (jwks, token) = jwt::tests::key_file_and_token("alice");
+        let (keys, issuer) = publish(jwks).await;
+        let (service, asked) = publish("{\"allow\": true}".to_owned()).await;
+        let minute = Duration::from_secs(60);
+        let key_url = |url| jwt::KeyUrl { url, ca: None, timeout: minute, stale_max: minute };
+        let config = AuthConfig {
+            jwt: Some(JwtConfig { keys: jwt::KeySource::Url(key_url(keys)), ..token_config(PathBuf::new()) }),
+            http: Some(HttpConfig {
+                url: service,
+                ca: None,
+                token_file: None,
+                timeout: minute,
+                allow_ttl: minute,
+                deny_ttl: minute,
+                stale_max: minute,
+                cache_max: 9,
+                requests_max: 1,
+                waiting_max: 9,
+                answer_bytes_max: 1024,
+            }),
+            ..AuthConfig::default()
+        };
+        let first = Authenticator::new(config.clone()).unwrap();
+        assert_eq!(outcome(&first, None, Some(&token)).await, "user alice");
+        assert_eq!(outcome(&first, Some("anna"), Some("hat")).await, "user anna");
+        issuer.abort();
+        asked.abort();
+        // Once they are over, their sockets are closed.
+        let _ = tokio::join!(issuer, asked);
+
+        let second = first.successor(config.clone()).unwrap();
+        assert_eq!(outcome(&second, None, Some(&token)).await, "user alice");
+        assert_eq!(outcome(&second, Some("anna"), Some("hat")).await, "user anna");
+        let http = &second.counters().http;
+        let counted = [&http.requests, &http.cached_stale].map(|counter| counter.load(Ordering::Relaxed));
+        assert_eq!(counted, [2, 1], "it was asked again, and failed");
+        assert_eq!(outcome(&second, Some("anna"), Some("cap")).await, "nobody can say at the moment who this is");
+
+        let elsewhere = crate::outgoing::Url::parse("http://127.0.0.1:1/").unwrap();
+        let jwt = Some(JwtConfig { keys: jwt::KeySource::Url(key_url(elsewhere)), ..token_config(PathBuf::new()) });
+        let third = second.successor(AuthConfig { jwt, http: None, ..config }).unwrap();
+        assert_eq!(outcome(&third, None, Some(&token)).await, "nobody can say at the moment who this is");
+    }
 }

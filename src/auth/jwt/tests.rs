@@ -161,6 +161,33 @@ fn the_examples_of_the_standards_verify() {
 }
 
 #[test]
+fn the_username_may_lie_within_an_object() {
+    let issuer = Issuer::new();
+    let keys = issuer.keys();
+    let claims = json!({
+        "exp": NOW + 60, "user": { "name": "anna", "id": 7, "names": { "short": "a" } }, "user.mail": "a@b.example",
+        "user.names": "not the object",
+    });
+    let token = issuer.token(&claims);
+    for (claim, expected) in [
+        ("user.name", Ok("anna")),
+        ("user.names.short", Ok("a")),
+        ("user.mail", Ok("a@b.example")),
+        ("user.names", Ok("not the object")),
+        ("user", Err(Rejected::Username)),
+        ("user.id", Err(Rejected::Username)),
+        ("user.", Err(Rejected::Username)),
+        ("user.name.first", Err(Rejected::Username)),
+        (".name", Err(Rejected::Username)),
+        ("sub", Err(Rejected::Username)),
+    ] {
+        let rules = Rules { username_claim: claim.into(), ..Rules::default() };
+        let found = verify(&token, &keys, &rules).map(|verified| verified.username);
+        assert_eq!(found.as_deref().map_err(|rejected| *rejected), expected, "{claim}");
+    }
+}
+
+#[test]
 fn no_token_chooses_how_it_is_verified() {
     let issuer = Issuer::new();
     let keys = issuer.keys();

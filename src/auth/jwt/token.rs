@@ -27,7 +27,7 @@ pub struct Rules {
     pub audience: Option<Box<str>>,
     /// The `iss` that every token must have. `None`: any or none.
     pub issuer: Option<Box<str>>,
-    /// The claim that is the username. Default: `sub`.
+    /// The claim that is the username; where no claim has that name, dots lead into objects. Default: `sub`.
     pub username_claim: Box<str>,
     /// How far the clocks of issuer and server may differ. Default: 10 s.
     pub leeway: Duration,
@@ -132,7 +132,10 @@ pub fn verify(token: &[u8], keys: &KeySet, rules: &Rules, now_s: u64) -> Result<
     if rules.issuer.is_some() && text(&claims, "iss") != rules.issuer.as_deref() {
         return Err(Rejected::Issuer);
     }
-    let username = text(&claims, &rules.username_claim).filter(|name| is_username(name)).ok_or(Rejected::Username)?;
+    let username = reach(&claims, &rules.username_claim)
+        .and_then(Value::as_str)
+        .filter(|name| is_username(name))
+        .ok_or(Rejected::Username)?;
     let expires_s = seconds(&claims, "exp")?.ok_or(Rejected::Expired)?;
     let username = username.into();
     let (claims, claim_lists) = Claims(claims).told();
@@ -217,6 +220,14 @@ fn seconds(claims: &BTreeMap<String, Value>, name: &str) -> Result<Option<u64>, 
 
 fn text<'a>(claims: &'a BTreeMap<String, Value>, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
+}
+
+/// The claim of this name, or the one that its dots lead to. Names with dots of their own, as URLs are, go first.
+fn reach<'a>(claims: &'a BTreeMap<String, Value>, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| {
+        let (first, rest) = name.split_once('.')?;
+        rest.split('.').try_fold(claims.get(first)?, |object, member| object.get(member))
+    })
 }
 
 pub(in crate::auth) fn is_username(name: &str) -> bool {
