@@ -25,7 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("connection", &["wheel", "recent", "mqtt", "engine", "auth", "policy", "dialect"]),
     ("edge", &["fault", "recent", "outgoing", "connection"]),
     ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
-    ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
+    ("admin", &["fault", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     (
         "config",
         &["fault", "document", "outgoing", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"],

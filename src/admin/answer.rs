@@ -1,6 +1,7 @@
 //! What the admin listener answers.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -8,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::api::{self, Api};
 use super::readiness::{Phase, Readiness};
 use crate::telemetry::metrics::{self, Exposition};
 
@@ -17,18 +19,27 @@ pub(super) struct Answers {
     metrics: Exposition,
     readiness: Readiness,
     is_loopback: bool,
+    api: Api,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Answers {
-    pub(super) fn new(metrics: Exposition, readiness: Readiness, is_loopback: bool) -> Self {
-        Self { metrics, readiness, is_loopback }
+    pub(super) fn new(metrics: Exposition, readiness: Readiness, is_loopback: bool, api: Api) -> Self {
+        Self { metrics, readiness, is_loopback, api }
     }
 
-    pub(super) fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if self.is_loopback && !names_loopback(request) {
+    /// Answers; `is_patient` is set if the answer may take its time.
+    pub(super) async fn answer(&self, request: Request<Incoming>, is_patient: &AtomicBool) -> Response<Full<Bytes>> {
+        if self.is_loopback && !names_loopback(&request) {
             return answer(StatusCode::MISDIRECTED_REQUEST, TEXT, "This listener is called localhost.\n");
+        }
+        if request.uri().path().starts_with(api::PREFIX) {
+            if let Err(refused) = self.api.admit(request.headers()) {
+                return refused;
+            }
+            is_patient.store(true, Ordering::Relaxed);
+            return self.api.answer(request).await;
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "Use GET.\n");
@@ -64,7 +75,8 @@ impl Answers {
              <h1>Tidegate {version}: {phase}</h1>\n<ul>\n\
              <li><a href=/livez>/livez</a>: the process answers\n\
              <li><a href=/readyz>/readyz</a>: 200 when clients are welcome, 503 while starting or draining\n\
-             <li><a href=/metrics>/metrics</a>: what has been counted, for Prometheus\n</ul>\n"
+             <li><a href=/metrics>/metrics</a>: what has been counted, for Prometheus\n\
+             <li>/api/v1/: connections, sessions, subscriptions, policy/explain, policy/diff, reload\n</ul>\n"
         )
     }
 }
@@ -80,7 +92,11 @@ fn names_loopback(request: &Request<Incoming>) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn answer(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(super) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    content: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(content.into()));
     *response.status_mut() = status;
     let fields = [

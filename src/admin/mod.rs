@@ -1,16 +1,23 @@
-//! The operator's own HTTP listener: liveness, readiness, metrics.
+//! The operator's own HTTP listener: liveness, readiness, metrics, and the API ([`api`]).
 //!
-//! Not here: anything a client of the broker may reach. Invariants: nothing here waits on the engine or holds up a connection; a
-//! web page cannot read a loopback listener by a name of its own choosing.
+//! Not here: anything a client of the broker may reach; how a reload is done (`app`). Invariants: nothing here waits on the engine or
+//! holds up a connection; a web page cannot read a loopback listener by a name of its own choosing, nor have the API do anything.
 
 mod answer;
+mod api;
+mod query;
+mod question;
 mod readiness;
+mod reload;
+mod token;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -20,7 +27,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+pub use api::Api;
 pub use readiness::{Phase, Readiness};
+pub use reload::{Outcome, ReloadRequest, Reloaded};
+pub use token::{AdminToken, Secret};
 
 use self::answer::Answers;
 use crate::edge::Inherited;
@@ -32,11 +42,13 @@ use crate::telemetry::metrics::Exposition;
 pub struct AdminConfig {
     /// Default `127.0.0.1:9090`; `None` switches it off. Port 0 lets the system choose.
     pub listen: Option<SocketAddr>,
+    /// What holds the token that the API asks for. `None` (the default): none is asked for, which is granted to loopback addresses only.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))) }
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))), token_file: None }
     }
 }
 
@@ -58,6 +70,7 @@ impl Admin {
         inherited: &Inherited,
         metrics: Exposition,
         readiness: Readiness,
+        api: Api,
     ) -> Result<Option<Self>, Fault> {
         let Some(address) = config.listen else { return Ok(None) };
         let bind = || {
@@ -70,7 +83,7 @@ impl Admin {
             let found = format!("http://{address} cannot be listened on: {error}");
             Fault::new("", "admin.listen", found, "an address of this machine that is free and allowed, or none")
         })?;
-        let answers = Arc::new(Answers::new(metrics, readiness, local_address.ip().is_loopback()));
+        let answers = Arc::new(Answers::new(metrics, readiness, local_address.ip().is_loopback(), api));
         Ok(Some(Self { socket, local_address, answers }))
     }
 
@@ -128,11 +141,12 @@ const CONNECTIONS_MAX: usize = 64;
 /// For a whole connection. Whoever asks again connects again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For the rest of a connection on which the API was asked by somebody who may: a reload judges every session anew.
+const PATIENCE: Duration = Duration::from_secs(50);
+
 async fn serve(stream: TcpStream, answers: Arc<Answers>) {
-    let handler = service_fn(|request| {
-        let response = answers.answer(&request);
-        async { Ok::<_, Infallible>(response) }
-    });
+    let is_patient = AtomicBool::new(false);
+    let handler = service_fn(|request| async { Ok::<_, Infallible>(answers.answer(request, &is_patient).await) });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(TIMEOUT)
@@ -140,8 +154,11 @@ async fn serve(stream: TcpStream, answers: Arc<Answers>) {
         .keep_alive(false)
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), handler);
+    let mut connection = std::pin::pin!(connection);
     // Whatever becomes of it concerns the peer only.
-    let _ = tokio::time::timeout(TIMEOUT, connection).await;
+    if tokio::time::timeout(TIMEOUT, &mut connection).await.is_err() && is_patient.load(Ordering::Relaxed) {
+        let _ = tokio::time::timeout(PATIENCE, connection).await;
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use super::certificate::{CertificateName, ClientCertificate, Unusable};
 use super::counters::{AuthCounters, increment};
 use super::http::{Hook, HttpConfig};
-use super::jwt::{JwtConfig, Rejected, Verifier, token};
+use super::jwt::{JwtConfig, KeySource, Rejected, Verifier, token};
 use super::mechanism::Mechanisms;
 use super::scram::KEY_BYTES;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
@@ -40,6 +40,18 @@ pub struct AuthConfig {
     /// The most logins that wait for their password to be hashed, and as many for keys to be fetched; more are refused at once, instead of
     /// waiting past every deadline. Default: 512.
     pub waiting_max: usize,
+}
+
+impl AuthConfig {
+    /// Every file that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let keys = self.jwt.as_ref().map(|jwt| match &jwt.keys {
+            KeySource::File(path) => Some(path),
+            KeySource::Url(url) => url.ca.as_ref(),
+        });
+        let http = self.http.as_ref().map(|http| [http.ca.as_ref(), http.token_file.as_ref()]);
+        [self.passwords.as_ref(), keys.flatten()].into_iter().chain(http.into_iter().flatten()).flatten()
+    }
 }
 
 impl Default for AuthConfig {

@@ -12,8 +12,9 @@ use crate::fault::Faults;
 /// # Errors
 /// [`Faults`] of the configuration, or whatever keeps the server from starting or ends it early.
 pub fn run(common: Common) -> anyhow::Result<ExitCode> {
-    let loaded = load(Request::of_process(common.config)).map_err(Faults)?;
-    match app::run(loaded.config.clone()).map_err(|error| error.downcast::<Faults>()) {
+    let request = Request::of_process(common.config);
+    let loaded = load(request.clone()).map_err(Faults)?;
+    match app::run(loaded.clone(), request).map_err(|error| error.downcast::<Faults>()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Ok(Faults(mut faults))) => {
             // A start ends at the first part that cannot be built; the others' faults are told with its own.

@@ -96,16 +96,14 @@ pub(super) fn admin(admin: &Written, faults: &mut Vec<Fault>) -> Option<SocketAd
     let listen = admin.get("listen")?;
     let text = listen.as_text().filter(|text| *text != "none")?;
     match parse_url(text) {
-        Some((Scheme::Http, address)) if is_loopback(&address) => Some(address),
+        Some((Scheme::Http, address)) if is_loopback(&address) || admin.get("token_file").is_some() => Some(address),
         Some((Scheme::Http, _)) => {
-            let allowed = "a loopback address, such as http://127.0.0.1:9090, as this version asks for no token there";
+            let allowed = "a loopback address, such as http://127.0.0.1:9090, or admin.token_file as well";
             faults.push(listen.fault(format!("{text} is not loopback"), allowed));
             None
         }
         _ => {
-            faults.push(
-                listen.fault(shown(text), "http:// and a loopback address, such as http://127.0.0.1:9090, or none"),
-            );
+            faults.push(listen.fault(shown(text), "http:// and an IP address, such as http://127.0.0.1:9090, or none"));
             None
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::identity;
 use super::listen::{self, is_loopback};
-use super::meant::Config;
+use super::meant::{Config, ReloadConfig};
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::tls;
@@ -24,7 +24,10 @@ use crate::telemetry::{LogConfig, LogFormat};
 /// The result holds only if `faults` is still empty.
 pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let edge = edge(root, faults);
-    let admin = AdminConfig { listen: listen::admin(section(root, "admin"), faults) };
+    let admin = AdminConfig {
+        listen: listen::admin(section(root, "admin"), faults),
+        token_file: section(root, "admin").path("token_file"),
+    };
     timeouts(root, faults);
     answer_timeout(root, faults);
     if !faults.iter().any(concerns_exposure) {
@@ -41,6 +44,10 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         policy: root.path("policy"),
         admin,
         log: log(section(root, "log")),
+        reload: ReloadConfig {
+            watch: section(root, "reload").flag("watch").unwrap_or(true),
+            settle: duration(section(root, "reload"), "settle"),
+        },
         sys_interval: duration(section(root, "engine"), "sys_interval"),
         // Who is told last needs time to leave, too.
         drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
@@ -281,6 +288,15 @@ fn answer_timeout(root: &Written, faults: &mut Vec<Fault>) {
 fn concerns_exposure(fault: &Fault) -> bool {
     let section = fault.key.split(['.', '[']).next().unwrap_or_default();
     matches!(section, "" | "listen" | "tls" | "routes" | "auth" | "policy")
+}
+
+/// Holds the same rule for the identity and policy of `root` behind the listeners of `running`.
+pub(super) fn exposure_of(root: &Written, running: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
+    let mut both = root.clone();
+    if let Typed::Section(both) = &mut both.typed {
+        both.extend(running.get("listen").map(|listen| ("listen", listen.clone())));
+    }
+    exposure(&both, edge, faults);
 }
 
 /// Holds the rule that what others can reach asks who they are, or says expressly that it does not, and has a policy in either case.

@@ -21,6 +21,7 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     pub admin: AdminConfig,
     pub log: LogConfig,
+    pub reload: ReloadConfig,
     /// How often the `$SYS` topics are brought up to date; zero: never, there are none. Default 10 s.
     pub sys_interval: Duration,
     /// Over which at most a stopping server spreads its goodbyes. Default 5 s.
@@ -29,4 +30,13 @@ pub struct Config {
     pub handover_timeout: Duration,
     /// How long a stopping server waits for its clients to leave, from the first goodbye. Default 10 s.
     pub drain_timeout: Duration,
+}
+
+/// How changed files are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReloadConfig {
+    /// Whether the folders of all files are watched. Default: true.
+    pub watch: bool,
+    /// How long nothing must have happened there before the files are read. Default 200 ms.
+    pub settle: Duration,
 }

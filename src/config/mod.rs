@@ -14,6 +14,7 @@
 //! Invariants: nobody but `cli` and `app` imports this module; a [`Config`] holds nothing unchecked; no key that was written is
 //! silently without effect.
 
+mod changes;
 pub mod environment;
 mod identity;
 mod listen;
@@ -29,7 +30,8 @@ pub mod units;
 pub mod written;
 pub mod yaml;
 
-pub use meant::Config;
+pub use changes::Changes;
+pub use meant::{Config, ReloadConfig};
 pub use sources::{Origin, Request};
 
 use sources::Sources;
@@ -49,6 +51,21 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// What keeps this identity and this policy from holding for what `running` listens on: a reload changes no listener, so that what
+    /// is safe beside other listeners need not be safe beside these.
+    #[must_use]
+    pub fn exposure_of(&self, running: &Self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        meaning::exposure_of(&self.written, &running.written, &running.config.edge, &mut faults);
+        let admin = running.config.admin.listen.filter(|address| !address.ip().is_loopback());
+        if let (Some(address), None) = (admin, &self.config.admin.token_file) {
+            let found = format!("http://{address} is not loopback, and no token is asked for there");
+            faults.push(Fault::new("", "admin.token_file", found, "a token_file, or a restart on a loopback address"));
+        }
+        let as_it_runs = |fault: Fault| Fault { found: format!("{} (as it is running)", fault.found), ..fault };
+        faults.into_iter().map(as_it_runs).collect()
+    }
+
     /// Puts faults that others found in [`Self::config`] where the values stand.
     ///
     /// A module knows the key of what it was given, but not the file: its faults have no origin.

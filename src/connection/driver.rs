@@ -85,7 +85,7 @@ impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
         let Accepted { stream, early, peer, protocol, token, certificate, place, handshake } = accepted;
         let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, is_known, now));
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, peer, protocol, is_known, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,

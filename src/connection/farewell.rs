@@ -79,7 +79,7 @@ impl Farewell {
         let window_ms = self.return_window.as_millis().max(1);
         let jitter_ms = (self.connections.0.environment.random)() % window_ms;
         let retry_after = RETRY_AFTER_MIN + Duration::from_millis(u64::try_from(jitter_ms).unwrap_or_default());
-        Dismissal { retry_after: Some(retry_after), ..ReasonCode::ServerShuttingDown.into() }
+        Dismissal { reason: ReasonCode::ServerShuttingDown, retry_after: Some(retry_after), words: None }
     }
 }
 

@@ -9,6 +9,7 @@
 //! ```
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
@@ -26,7 +27,7 @@ use super::transport::{self, Received, Sent};
 use super::wire::{NotAppended, Wire};
 use super::{ConnectionCounters, Shared};
 use crate::dialect::websocket::{self, CloseCode};
-use crate::engine::message::{Delivered, Delivery, Outlet};
+use crate::engine::message::{Delivered, Delivery, Outlet, Peer};
 use crate::mqtt::{PacketId, ReasonCode, TopicFilter, Version};
 
 /// See the module.
@@ -34,6 +35,8 @@ pub(super) struct Link {
     shared: Arc<Shared>,
     socket: TcpStream,
     is_websocket: bool,
+    peer: SocketAddr,
+    since: Instant,
     pub(super) life: Life,
     state: Mutex<State>,
 }
@@ -83,7 +86,14 @@ pub(super) struct Attention {
 
 impl Link {
     /// `is_known`: the client needs to say nothing, as the request that opened the WebSocket or the TLS handshake tells who it is.
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, is_known: bool, now: Instant) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        peer: SocketAddr,
+        protocol: Protocol,
+        is_known: bool,
+        now: Instant,
+    ) -> Self {
         let (socket, tls) = match stream {
             Stream::Plain(socket) => (socket, None),
             Stream::Tls(socket, tls) => (socket, Some(tls)),
@@ -101,6 +111,8 @@ impl Link {
             life: Life::new(now_ms, patience),
             socket,
             is_websocket: protocol.is_websocket(),
+            peer,
+            since: now,
             state: Mutex::new(State {
                 phase: Phase::Opening,
                 // Until a CONNECT says otherwise, only a refusal is ever spelled.
@@ -418,10 +430,15 @@ impl Outlet for Link {
         }
         // MQTT 5.0 has no packet for it but DISCONNECT; 3.1 and 3.1.1 have none at all.
         if state.wire.has_disconnect() && self.shared.environment.config.revoked == Revoked::Disconnect {
-            state.dismissal.get_or_insert_with(|| Dismissal::of_lost(revocation(filter)));
+            state.dismissal.get_or_insert_with(|| Dismissal::for_revoked(filter));
             state.wake();
         }
         Delivered::Closed
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        let (dialect, version) = self.state.lock().wire.dialect();
+        Some(Peer { address: self.peer, dialect, version, since: self.since })
     }
 
     fn close(&self, reason: ReasonCode) {
@@ -432,18 +449,6 @@ impl Outlet for Link {
         self.flush_now();
     }
 }
-
-/// What a client reads that is sent away for the loss of a Subscription.
-fn revocation(filter: &TopicFilter) -> Box<str> {
-    let shown = filter.as_str();
-    match shown.char_indices().nth(SHOWN_CHARACTERS_MAX) {
-        None => format!("no longer authorized to subscribe to {shown}").into(),
-        Some((end, _)) => format!("no longer authorized to subscribe to {}…", &shown[..end]).into(),
-    }
-}
-
-/// Of a Topic Filter in a Reason String.
-const SHOWN_CHARACTERS_MAX: usize = 256;
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -18,6 +18,7 @@
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
 //! | `farewell` | the goodbye of a stopping server |
+//! | [`forecast`] | who would lose what by another policy |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
 //! | [`accepted`], [`admission`], [`address`] | what the edge hands over, and the bounds on who has proven nothing, all together and by address |
@@ -36,6 +37,7 @@ pub mod core;
 pub mod counters;
 mod driver;
 mod farewell;
+mod forecast;
 mod inbound;
 mod link;
 mod links;
@@ -54,6 +56,7 @@ pub use config::{ConnectionConfig, Revoked};
 pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
+pub use forecast::{Forecast, ForecastPage, SubscriptionForecast, WillForecast};
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
 pub use review::Reviewed;

@@ -187,6 +187,16 @@ impl Wire {
         is_json
     }
 
+    /// Its name for people, and the version of MQTT that it speaks or means.
+    pub(super) fn dialect(&self) -> (&'static str, Version) {
+        let name = match self.protocol {
+            Protocol::Mqtt => "mqtt",
+            Protocol::MqttWebSocket => "mqtt-websocket",
+            Protocol::JsonWebSocket => "json",
+        };
+        (name, self.version)
+    }
+
     /// Whether a server can say in this version why it closes.
     pub(super) fn has_disconnect(&self) -> bool {
         self.version == Version::V5

@@ -3,7 +3,9 @@
 //! Nothing here knows a socket, a dialect or a policy. A connection gives the engine an [`Outlet`]; the engine appends deliveries to
 //! it and notes it in the [`Round`]; whoever started the round flushes each noted outlet once, when the engine's locks are released.
 
+use std::any::Any;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -11,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::mqtt::packet::SubscribeOptions;
-use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
+use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Version};
 
 /// An Application Message: immutable, shared by everyone it is for, in one allocation for all its bytes.
 #[derive(Debug)]
@@ -159,6 +161,11 @@ pub trait Outlet: Send + Sync + Debug {
     /// each of its Subscriptions once.
     fn revoked(&self, filter: &TopicFilter) -> Delivered;
 
+    /// Where its client is and how that speaks, for people.
+    fn peer(&self) -> Option<Peer> {
+        None
+    }
+
     /// Asks the connection to tell its client `reason` and to close.
     fn close(&self, reason: ReasonCode);
 
@@ -253,10 +260,24 @@ pub enum OpenError {
     SessionsFull,
 }
 
+/// A client as the other end of a Network Connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// `mqtt`, `mqtt-websocket` or `json`.
+    pub dialect: &'static str,
+    pub version: Version,
+    /// When the Network Connection was opened.
+    pub since: Instant,
+}
+
 /// Whose a session is, as whoever opened it knows them.
 pub trait Owner: Send + Sync + Debug {
     /// What tells one owner from another.
     fn name(&self) -> &str;
+
+    /// For whoever made it, and knows what it is.
+    fn as_any(&self) -> &dyn Any;
 
     /// What they may do at this moment; `None`: not even have a session.
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>>;
@@ -296,6 +317,10 @@ impl Unbound {
 impl Owner for Unbound {
     fn name(&self) -> &str {
         &self.0
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {

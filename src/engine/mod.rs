@@ -15,6 +15,7 @@ mod handle;
 mod lifecycle;
 pub mod message;
 mod review;
+mod survey;
 
 pub use config::{EngineConfig, QueueFull};
 pub use core::outgoing::Pumped;
@@ -24,6 +25,7 @@ pub use handle::{Engine, Published, SubscribeError};
 pub use lifecycle::Opened;
 pub use message::{Delivered, Delivery, Message, Outlet, Round};
 pub use review::{Lost, Sweep, Swept};
+pub use survey::{Held, Surveyed};
 
 #[cfg(any(test, feature = "model"))]
 mod invariants;

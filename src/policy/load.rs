@@ -11,12 +11,22 @@ use super::{KeyFileText, Policy};
 /// # Errors
 /// Every fault in it, or why it cannot be read; there is no policy then, not an open or empty one.
 pub fn policy(path: &Path) -> Result<Policy, Vec<Fault>> {
+    policy_noting(path, &|_| {})
+}
+
+/// The same; `note` is told of each file before it is read.
+///
+/// # Errors
+/// Every fault in it, or why it cannot be read.
+pub fn policy_noting(path: &Path, note: &dyn Fn(&Path)) -> Result<Policy, Vec<Fault>> {
+    note(path);
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| vec![Fault::new(&origin, "", format!("cannot be read: {error}"), "a policy file in UTF-8")])?;
     let folder = path.parent().unwrap_or(Path::new(""));
     Policy::parse_with(&text, &origin, &|name| {
         let path = folder.join(name);
+        note(&path);
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(KeyFileText { origin: path.display().to_string(), text })
     })

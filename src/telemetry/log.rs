@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// How much is logged, and in which shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +35,25 @@ impl Default for LogConfig {
 ///
 /// # Errors
 /// Somebody has done so already.
-pub fn init(config: LogConfig) -> Result<(), TryInitError> {
+pub fn init(config: LogConfig) -> Result<Level, TryInitError> {
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    let registry = tracing_subscriber::registry().with(filter(config.level));
+    let (filter, handle) = reload::Layer::new(filter(config.level));
+    let registry = tracing_subscriber::registry().with(filter);
     match config.format {
         LogFormat::Text => registry.with(lines).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    }?;
+    Ok(Level(handle))
+}
+
+/// How much is logged, for whoever changes it.
+#[derive(Clone, Debug)]
+pub struct Level(reload::Handle<Targets, Registry>);
+
+impl Level {
+    pub fn set(&self, level: LevelFilter) {
+        // It fails only if the subscriber is gone, and then nothing is logged.
+        let _ = self.0.reload(filter(level));
     }
 }
 

@@ -7,8 +7,10 @@ pub mod catalogue;
 pub mod log;
 pub mod metrics;
 mod process;
+pub mod reloads;
 pub mod sys_topics;
 
 pub use log::{LogConfig, LogFormat};
 pub use metrics::Metrics;
+pub use reloads::ReloadCounters;
 pub use sys_topics::SysTopics;

@@ -16,6 +16,7 @@
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
+//! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
@@ -49,6 +50,7 @@ mod judges;
 mod key_urls;
 mod mqtt;
 mod policy;
+mod reload;
 mod restart;
 mod silent;
 mod sys_topics;

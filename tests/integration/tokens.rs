@@ -278,10 +278,14 @@ fn a_client_identifier_belongs_to_the_identity_that_used_it_first() {
     assert_eq!(refused, Some(ReasonCode::ClientIdentifierNotValid));
 }
 
+/// For a server that looks at its keys when a token or the clock has it do so, and not as their folder stirs.
+const UNWATCHED: (&str, &str) = ("reload", "{ watch: false }");
+
 #[test]
 fn keys_change_without_a_restart_and_a_faulty_file_changes_nothing() {
     let (old, new) = (Issuer::new(), Issuer::new());
-    let server = start(&old, "refresh: 1s");
+    let auth = "{ jwt: { keys: jwks.json, audience: tidegate, refresh: 1s } }";
+    let server = start_with(&old, auth, &[UNWATCHED]);
     let log_in = |issuer: &Issuer| answer(&server, Over::Tcp, Version::V5, password(None, &issuer.token("alice")));
     assert_eq!(log_in(&old), ReasonCode::Success);
     assert_eq!(log_in(&new), ReasonCode::BadUserNameOrPassword);
@@ -302,7 +306,8 @@ fn keys_change_without_a_restart_and_a_faulty_file_changes_nothing() {
 #[test]
 fn a_key_that_is_not_there_yet_is_looked_for_at_once() {
     let issuer = Issuer::new();
-    let server = start(&issuer, "refresh: 1h");
+    let auth = "{ jwt: { keys: jwks.json, audience: tidegate, refresh: 1h } }";
+    let server = start_with(&issuer, auth, &[UNWATCHED]);
     let later = Issuer::new();
     let renamed = later.jwks().replace("\"ed\"", "\"later\"");
     std::fs::write(server.directory().join("jwks.json"), renamed).unwrap();

@@ -4,7 +4,7 @@
 //! longer than `stale_max` after they were last had from there. A URL may be silent when the server starts: until its keys come, no token
 //! can be judged, and everybody is told to come again rather than that a token is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -99,6 +99,9 @@ impl Keyring {
             KeySource::File(path) => {
                 let text = load::key_file(&path, bytes_max).map_err(|fault| vec![fault])?;
                 let keys = Arc::new(KeySet::parse(&text, &path.display().to_string())?);
+                if before.is_some_and(|before| !before.holds(&path, &text)) {
+                    increment(&counters.keys.changes);
+                }
                 let last = Reading { at: Some(Instant::now()), text: Some(text.into()), ..Reading::none() };
                 (Source::File { path, bytes_max }, Held { keys, usable_until: None }, last)
             }
@@ -119,6 +122,13 @@ impl Keyring {
     pub(super) fn keys(&self, now: Instant) -> Option<Arc<KeySet>> {
         let held = self.held.load();
         held.usable_until.is_none_or(|until| now < until).then(|| Arc::clone(&held.keys))
+    }
+
+    /// Whether the keys are those of this file, with this text.
+    fn holds(&self, wanted: &Path, text: &str) -> bool {
+        let is_file = matches!(&self.source, Source::File { path, .. } if path == wanted);
+        // While it is being read, there is a reason to.
+        is_file && self.last.try_lock().is_ok_and(|last| last.text.as_deref() == Some(text))
     }
 
     /// What is known of this URL, for another keyring.

@@ -6,7 +6,7 @@ use super::{Key, Kind};
 use crate::outgoing::url::URL_FORM as SERVER_FORM;
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
-const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const ADMIN_FORM: &str = "http:// and an IP address, such as http://127.0.0.1:9090, or none";
 const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
@@ -100,7 +100,7 @@ pub const ROOT: &[Key] = &[
         kind: Kind::Section(ADMIN),
         default: None,
         example: None,
-        doc: "The operator's own listener: /livez, /readyz, /metrics.",
+        doc: "The operator's own listener: /livez, /readyz, /metrics, and the API below /api.",
     },
     Key {
         name: "log",
@@ -108,6 +108,14 @@ pub const ROOT: &[Key] = &[
         default: None,
         example: None,
         doc: "What is logged, to standard error.",
+    },
+    Key {
+        name: "reload",
+        kind: Kind::Section(RELOAD),
+        default: None,
+        example: None,
+        doc: "How changed files are taken while the server runs: this one, the policy, passwords and keys. SIGHUP has them read at once; a \
+              faulty file changes nothing.",
     },
 ];
 
@@ -1092,9 +1100,17 @@ const ADMIN: &[Key] = &[
         kind: Kind::Text(ADMIN_FORM),
         default: Some("http://127.0.0.1:9090"),
         example: None,
-        doc: "Its address, loopback only; `none` for no such listener.",
+        doc: "Its address; `none` for no such listener. Loopback only, unless there is a token_file. It speaks no TLS: let only a network of \
+              your own reach it.",
     },
-    later("token_file", "The token that the admin API asks for."),
+    Key {
+        name: "token_file",
+        kind: Kind::Path,
+        default: None,
+        example: Some("admin.token"),
+        doc: "The file with the token that /api asks for, as `Authorization: Bearer TOKEN`: one line, such as `openssl rand -hex 32` prints. \
+              Unset, whoever reaches the address may use it, and only a loopback address is listened on.",
+    },
 ];
 
 const LOG: &[Key] = &[
@@ -1111,6 +1127,24 @@ const LOG: &[Key] = &[
         default: Some("text"),
         example: None,
         doc: "For people or for machines.",
+    },
+];
+
+const RELOAD: &[Key] = &[
+    Key {
+        name: "watch",
+        kind: Kind::Flag,
+        default: Some("true"),
+        example: None,
+        doc: "Whether the folders that hold those files are watched, and the files read when one has other content.",
+    },
+    Key {
+        name: "settle",
+        kind: Kind::Duration { min: Duration::from_millis(10), max: Duration::from_secs(60) },
+        default: Some("200ms"),
+        example: None,
+        doc: "How long nothing must happen in those folders before the files are read, so that nothing is read half written. Where something \
+              happens all the time, they are read after ten times as long.",
     },
 ];
 

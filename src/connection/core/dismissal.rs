@@ -3,25 +3,19 @@
 use std::time::Duration;
 
 use crate::dialect::json::RETRY_AFTER_PROPERTY;
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{ReasonCode, TopicFilter};
 
 /// Why a connection is to end, and when its client should come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dismissal {
     pub reason: ReasonCode,
-    /// What a developer of the client reads about it; `None`: what there is to say about the reason always.
-    pub words: Option<Box<str>>,
     /// Not before this has passed, so that not all come back at once. `None`: as the client likes.
     pub retry_after: Option<Duration>,
+    /// What a developer of the client reads, if it is not what is said of the reason always.
+    pub words: Option<Box<str>>,
 }
 
 impl Dismissal {
-    /// The client has lost what it relied on, as these words tell it.
-    #[must_use]
-    pub fn of_lost(words: Box<str>) -> Self {
-        Self { words: Some(words), ..ReasonCode::NotAuthorized.into() }
-    }
-
     /// As the reason in a WebSocket's Close tells it, which is all that a page with a library for 3.1.1 ever hears. May be empty.
     #[must_use]
     pub fn close_reason(&self) -> String {
@@ -29,8 +23,25 @@ impl Dismissal {
     }
 }
 
+impl Dismissal {
+    /// For a client that has lost the Subscription with `filter`, which is told in no other way.
+    #[must_use]
+    pub fn for_revoked(filter: &TopicFilter) -> Self {
+        let filter = filter.as_str();
+        let (shown, rest) = match filter.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+            None => (filter, ""),
+            Some((end, _)) => (&filter[..end], "…"),
+        };
+        let words = format!("no longer authorized to subscribe to {shown}{rest}");
+        Self { words: Some(words.into()), ..ReasonCode::NotAuthorized.into() }
+    }
+}
+
+/// Of a Topic Filter: a Reason String has at most 65,535 bytes, as has a Topic Filter alone.
+const SHOWN_CHARACTERS_MAX: usize = 256;
+
 impl From<ReasonCode> for Dismissal {
     fn from(reason: ReasonCode) -> Self {
-        Self { reason, words: None, retry_after: None }
+        Self { reason, retry_after: None, words: None }
     }
 }

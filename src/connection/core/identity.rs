@@ -1,5 +1,6 @@
 //! Who a session belongs to, as the engine keeps it: so that what lives without a connection can be judged as well.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use super::gate::residue_check;
@@ -7,11 +8,11 @@ use super::policies::Policies;
 use crate::auth::Principal;
 use crate::engine::message::{Grant, Message, Owner, Rights};
 use crate::mqtt::{ClientId, QoS, TopicFilter};
-use crate::policy::{Access, BindError, SubscribeVerdict};
+use crate::policy::{Access, BindError, Policy, SubscribeVerdict};
 
 /// A principal by its client, with the policy that judges it: for a session that is away, as it last authenticated.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(in crate::connection) struct Identity {
     principal: Principal,
     client_id: ClientId,
     policies: Arc<Policies>,
@@ -51,6 +52,30 @@ impl Identity {
         Ok((generation, self.policies.load().bind(&self.principal, self.client_id.as_str())?))
     }
 
+    /// What it could do under another policy.
+    pub(in crate::connection) fn bind_to(&self, policy: &Policy) -> Result<Access, BindError> {
+        policy.bind(&self.principal, self.client_id.as_str())
+    }
+
+    /// Why `access`, which is this identity's, does not let its Will be published.
+    ///
+    /// Judged as the gate judged it when it was made, but for its envelope: no timestamp in it could be fresh.
+    pub(in crate::connection) fn will_refusal(&self, access: &Access, will: &Message) -> Option<String> {
+        let topic = will.topic();
+        let access = match (access.envelope(topic), self.will_sealed_by.get()) {
+            (None, _) => Ok(access.clone()),
+            (Some(_), Some(client_id)) => access.as_client(client_id).map_err(|error| error.to_string()),
+            (Some(rule), None) => Err(format!("it is not from any client: {rule}")),
+        };
+        match access {
+            Ok(access) => {
+                let verdict = access.publish(topic, will.qos, will.retain, will.payload().len());
+                (!verdict.allow).then(|| access.describe(verdict).to_string())
+            }
+            Err(refusal) => Some(refusal),
+        }
+    }
+
     /// The generation of the policy in force.
     pub(super) fn generation(&self) -> u64 {
         self.policies.generation()
@@ -60,6 +85,10 @@ impl Identity {
 impl Owner for Identity {
     fn name(&self) -> &str {
         &self.principal.username
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
@@ -104,25 +133,11 @@ impl Rights for Bound {
         verdict.allow
     }
 
-    /// As the gate judged it when it was made, but for its envelope: no timestamp in it could be fresh.
     fn publish_will(&self, will: &Message) -> bool {
-        let topic = will.topic();
-        let access = match (self.access.envelope(topic), self.identity.will_sealed_by.get()) {
-            (None, _) => Ok(self.access.clone()),
-            (Some(_), Some(client_id)) => self.access.as_client(client_id).map_err(|error| error.to_string()),
-            (Some(rule), None) => Err(format!("it is not from any client: {rule}")),
-        };
-        let refusal = match access {
-            Ok(access) => {
-                let verdict = access.publish(topic, will.qos, will.retain, will.payload().len());
-                if verdict.allow {
-                    return true;
-                }
-                access.describe(verdict).to_string()
-            }
-            Err(refusal) => refusal,
-        };
-        tracing::debug!(client_id = %self.identity.client_id, topic, verdict = %refusal, "Will revoked");
-        false
+        let refusal = self.identity.will_refusal(&self.access, will);
+        if let Some(verdict) = &refusal {
+            tracing::debug!(client_id = %self.identity.client_id, topic = will.topic(), verdict, "Will revoked");
+        }
+        refusal.is_none()
     }
 }

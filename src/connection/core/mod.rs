@@ -46,7 +46,7 @@ use authentication::{Enhanced, Exchanging};
 pub use dismissal::Dismissal;
 pub use envelopes::Envelopes;
 use gate::Gate;
-use identity::Identity;
+pub(in crate::connection) use identity::Identity;
 pub use policies::Policies;
 use problem::Problem;
 use publish::{Aliases, Window};

@@ -60,11 +60,9 @@ impl Problem {
 
 impl From<Dismissal> for Problem {
     fn from(dismissal: Dismissal) -> Self {
-        let problem = match dismissal.words {
-            Some(words) => Self::new(dismissal.reason, String::from(words)),
-            None => dismissal.reason.into(),
-        };
-        Self { retry_after: dismissal.retry_after, ..problem }
+        let Dismissal { reason, retry_after, words } = dismissal;
+        let usual = Self::from(reason);
+        Self { reason, words: words.map_or(usual.words, |words| Cow::Owned(words.into())), retry_after }
     }
 }
 

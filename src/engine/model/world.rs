@@ -189,6 +189,10 @@ impl Owner for Subject {
         "owner"
     }
 
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
     fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
         let denials = self.0.0.lock().clone();
         (!denials.everything).then(|| Box::new(denials) as Box<dyn Rights>)

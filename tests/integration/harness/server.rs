@@ -110,7 +110,7 @@ impl Setup {
     }
 
     /// The configuration file's text.
-    fn yaml(&self) -> String {
+    pub fn yaml(&self) -> String {
         let mut yaml = "listen:\n".to_owned();
         for url in &self.listeners {
             writeln!(yaml, "  - {url}").expect("a String takes everything");
@@ -201,6 +201,21 @@ impl Server {
             .collect();
         self.process = Process::start(&self.setup);
         self.held.clear();
+    }
+
+    /// Sends SIGHUP and waits until what it asks for has come to an end; returns whether it was taken.
+    pub fn reload(&self) -> bool {
+        let ends = || ["tidegate_reloads_total", "tidegate_reloads_failed_total"].map(|series| self.metric(series));
+        let before = ends();
+        self.signal("HUP");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let [taken, failed] = ends();
+            if taken > before[0] || failed > before[1] {
+                return taken > before[0];
+            }
+            assert!(Instant::now() < deadline, "no reload came to an end");
+        }
     }
 
     /// Sends a signal, such as `TERM`.
@@ -377,9 +392,14 @@ impl Output {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let printed = &state.text;
-            assert!(state.open_streams > 0, "the server ended before {what}; it printed:\n{printed}");
-            assert!(!left.is_zero(), "the server did not come to {what}; it printed:\n{printed}");
+            let (has_ended, is_late) = (state.open_streams == 0, left.is_zero());
+            if has_ended || is_late {
+                let printed = state.text.clone();
+                // A panic while it is held would keep everybody else from what was printed.
+                drop(state);
+                assert!(!has_ended, "the server ended before {what}; it printed:\n{printed}");
+                panic!("the server did not come to {what}; it printed:\n{printed}");
+            }
             state = self.changed.wait_timeout(state, left).expect("no panic while held").0;
         }
     }

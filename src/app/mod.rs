@@ -4,9 +4,14 @@
 //! accepting, tell every client, wait until they have heard it or a deadline has passed, exit. Before it, a successor may have taken
 //! the listening sockets over ([`handover`]).
 
+mod files;
 mod handover;
+mod reload;
+mod watch;
 
+use std::cell::RefCell;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,12 +20,12 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::admin::{Admin, Phase, Readiness};
+use crate::admin::{Admin, AdminConfig, AdminToken, Api, Phase, Readiness, Secret};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{Config, Loaded, Request};
 use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
 use crate::edge::{Drain, Edge, EdgeCounters, Handoff, Inherited, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
@@ -29,19 +34,21 @@ use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
-use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
+use crate::telemetry::{Metrics, ReloadCounters, catalogue, log, metrics::Exposition};
+use files::Files;
 use handover::Handover;
+use reload::{Reloader, read_policy};
 
-/// Runs the server until SIGTERM or SIGINT.
+/// Runs the server until SIGTERM or SIGINT. What `request` names is `loaded`, and is read again at each reload.
 ///
 /// # Errors
 /// [`Faults`] in what the operator wrote; anything else is the machine's.
-pub fn run(config: Config) -> anyhow::Result<()> {
-    log::init(config.log).context("log")?;
+pub fn run(loaded: Loaded, request: Request) -> anyhow::Result<()> {
+    let log_level = log::init(loaded.config.log).context("log")?;
     raise_file_limit();
     let inherited = Inherited::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let result = runtime.block_on(serve(config, &inherited));
+    let result = runtime.block_on(serve(loaded, request, log_level, &inherited));
     // Whoever has not closed by now is cut.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -50,14 +57,19 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 /// Everything that would keep the server from starting with `config`, short of taking its addresses.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Fault> {
-    let policy = load_policy(config).map(drop);
+    let policy = load_policy(config, &|_| {}).map(drop);
     let authenticator = Authenticator::new(config.auth.clone()).map(drop);
     let edge = Edge::check(&config.edge);
-    [policy, authenticator, edge].into_iter().filter_map(Result::err).flatten().collect()
+    let token = read_admin_token(&config.admin).map(drop);
+    [policy, authenticator, edge, token].into_iter().filter_map(Result::err).flatten().collect()
 }
 
-async fn serve(config: Config, inherited: &Inherited) -> anyhow::Result<()> {
-    let connections = build(&config).map_err(Faults)?;
+async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherited: &Inherited) -> anyhow::Result<()> {
+    // Before anything takes time: until somebody listens for it, it ends the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let config = loaded.config.clone();
+    let built = build(&loaded).map_err(Faults)?;
+    let connections = built.connections.clone();
     let handoff: Handoff = {
         let connections = connections.clone();
         Arc::new(move |accepted| connections.serve(accepted))
@@ -65,9 +77,12 @@ async fn serve(config: Config, inherited: &Inherited) -> anyhow::Result<()> {
     let edge_counters = Arc::new(EdgeCounters::default());
     let edge = Edge::bind(config.edge.clone(), inherited, handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
     let readiness = Readiness::default();
-    let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters)));
+    let reload_counters = Arc::new(ReloadCounters::default());
+    let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters), Arc::clone(&reload_counters)));
+    let (reloads, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
+    let api = Api::new(connections.clone(), reloads, Arc::clone(&built.admin_token));
     let admin =
-        Admin::bind(&config.admin, inherited, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
+        Admin::bind(&config.admin, inherited, metrics, readiness.clone(), api).map_err(|fault| Faults(vec![fault]))?;
     for address in inherited.close_rest() {
         tracing::warn!(%address, "A socket of LISTEN_FDS has no listener in the configuration; closed");
     }
@@ -81,8 +96,8 @@ async fn serve(config: Config, inherited: &Inherited) -> anyhow::Result<()> {
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let authenticator = connections.authenticator();
-    let watcher = tokio::spawn(async move { authenticator.watch().await });
+    let reloader = Reloader::new(request, loaded, built, log_level, reload_counters);
+    let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
@@ -103,7 +118,7 @@ async fn serve(config: Config, inherited: &Inherited) -> anyhow::Result<()> {
         signal = stop_signals.told() => tracing::info!(signal, "Stopping at once"),
     }
     ticker.abort();
-    watcher.abort();
+    reloader.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }
@@ -112,6 +127,9 @@ async fn serve(config: Config, inherited: &Inherited) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Reloads that may be asked for while one is under way; each reads everything, so that more would be for nothing.
+const RELOADS_WAITING_MAX: usize = 4;
 
 /// The signals that stop the server.
 struct Stop {
@@ -161,7 +179,7 @@ async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover, 
     }
 }
 
-fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
+fn metrics(connections: &Connections, edge: Arc<EdgeCounters>, reload: Arc<ReloadCounters>) -> Metrics {
     let environment = connections.environment();
     let mut metrics = Metrics::default();
     catalogue::process(&mut metrics);
@@ -169,19 +187,33 @@ fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
     catalogue::auth(&mut metrics, connections.authenticator().counters());
     catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
+    catalogue::reload(&mut metrics, reload);
     metrics
 }
 
-/// What is built before anything listens.
-fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
-    let policy = load_policy(config);
+/// What is built before anything listens, and the files that it was made of.
+struct Built {
+    connections: Connections,
+    files: Files,
+    policy_files: Vec<PathBuf>,
+    admin_token: Arc<AdminToken>,
+}
+
+fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
+    let config = &loaded.config;
+    let files = RefCell::new(Files::default());
+    files.borrow_mut().note_all_of(loaded);
+    let policy = read_policy(config, &files);
     let authenticator = Authenticator::new(config.auth.clone());
-    let (policy, authenticator) = match (policy, authenticator) {
-        (Ok(policy), Ok(authenticator)) => (policy, authenticator),
-        (policy, authenticator) => {
-            return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
+    let token = read_admin_token(&config.admin);
+    let ((policy, policy_files), authenticator, token) = match (policy, authenticator, token) {
+        (Ok(policy), Ok(authenticator), Ok(token)) => (policy, authenticator, token),
+        (policy, authenticator, token) => {
+            return Err([policy.err(), authenticator.err(), token.err()].into_iter().flatten().flatten().collect());
         }
     };
+    let admin_token = Arc::new(AdminToken::default());
+    admin_token.set(token);
     let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
@@ -191,7 +223,13 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
         random,
     };
-    Ok(Connections::new(environment, authenticator, Instant::now()))
+    let connections = Connections::new(environment, authenticator, Instant::now());
+    Ok(Built { connections, files: files.into_inner(), policy_files, admin_token })
+}
+
+/// The token that the admin API asks for, if any.
+fn read_admin_token(config: &AdminConfig) -> Result<Option<Secret>, Vec<Fault>> {
+    config.token_file.as_deref().map(Secret::read).transpose().map_err(|fault| vec![fault])
 }
 
 /// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.
@@ -207,10 +245,10 @@ fn subjects(authenticator: &Arc<ArcSwap<Authenticator>>) -> Box<SubjectOf> {
 }
 
 /// The policy, which must pass its own tests before it judges anybody. Without a file everything is allowed; the configuration
-/// grants that to loopback listeners only.
-fn load_policy(config: &Config) -> Result<Policy, Vec<Fault>> {
+/// grants that to loopback listeners only. `note` is told of each file before it is read.
+fn load_policy(config: &Config, note: &dyn Fn(&Path)) -> Result<Policy, Vec<Fault>> {
     let Some(path) = &config.policy else { return Ok(Policy::allow_all()) };
-    let policy = policy::load::policy(path)?;
+    let policy = policy::load::policy_noting(path, note)?;
     let mut faults: Vec<Fault> = policy.run_tests().into_iter().map(|failure| failure.fault).collect();
     if config.auth.jwt.is_none() {
         faults.extend(policy.faults_without_jwt());

@@ -1,0 +1,142 @@
+//! What differs between two configurations, key by key, and which of it a running server takes.
+
+use super::Loaded;
+use super::written::{Typed, Written};
+
+/// The keys that differ between a running configuration and another, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Keys whose new values a running server takes.
+    pub taken: Vec<String>,
+    /// Keys that stay as they are until the server starts again.
+    pub needs_restart: Vec<String>,
+}
+
+/// What a reload takes. Whatever is not named here needs a restart, so that a key which is forgotten is said to have no effect, rather
+/// than silently to have none.
+const TAKEN: [&str; 5] = ["policy", "auth", "reload", "log.level", "admin.token_file"];
+
+/// What listeners and connections were given at their start, though it stands among those.
+const NOT_TAKEN: [&str; 3] = ["auth.jwt.cookie", "auth.jwt.warning", "auth.jwt.grace"];
+
+impl Changes {
+    /// From `running` to `new`.
+    #[must_use]
+    pub fn between(running: &Loaded, new: &Loaded) -> Self {
+        let mut keys = Vec::new();
+        compare(Some(&running.written), Some(&new.written), &mut keys);
+        let (taken, mut needs_restart): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_taken(key));
+        let tokens = |loaded: &Loaded| loaded.config.edge.tokens.is_some();
+        if tokens(running) != tokens(new) {
+            // Listeners look for tokens in upgrade requests if any were taken when they began to listen.
+            needs_restart.push("auth.jwt.keys".to_owned());
+        }
+        Self { taken, needs_restart }
+    }
+}
+
+fn is_taken(key: &str) -> bool {
+    let is_within = |above: &str| key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    TAKEN.iter().any(|above| is_within(above)) && !NOT_TAKEN.iter().any(|above| is_within(above))
+}
+
+/// Notes the keys that differ: those of sections one by one, items of lists each as a whole.
+fn compare(old: Option<&Written>, new: Option<&Written>, keys: &mut Vec<String>) {
+    let Some(either) = new.or(old) else { return };
+    match (old.map(|old| &old.typed), new.map(|new| &new.typed)) {
+        (Some(Typed::Section(old)), Some(Typed::Section(new))) => {
+            let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+            names.for_each(|name| compare(old.get(name), new.get(name), keys));
+        }
+        (None, Some(Typed::Section(values))) | (Some(Typed::Section(values)), None) => {
+            values.values().for_each(|value| keys.push(value.path.clone()));
+        }
+        (Some(Typed::List(old)), Some(Typed::List(new))) => {
+            for index in 0..old.len().max(new.len()) {
+                let (old, new) = (old.get(index), new.get(index));
+                let is_same = old.zip(new).is_some_and(|(old, new)| means_the_same(old, new));
+                keys.extend(new.or(old).filter(|_| !is_same).map(|item| item.path.clone()));
+            }
+        }
+        (Some(old), Some(new)) if scalars_are_equal(old, new) => {}
+        _ => keys.push(either.path.clone()),
+    }
+}
+
+/// Whether both say the same, wherever they say it.
+fn means_the_same(old: &Written, new: &Written) -> bool {
+    match (&old.typed, &new.typed) {
+        (Typed::Section(old), Typed::Section(new)) => {
+            old.len() == new.len()
+                && old.iter().zip(new).all(|((name, old), (other, new))| name == other && means_the_same(old, new))
+        }
+        (Typed::List(old), Typed::List(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| means_the_same(old, new))
+        }
+        (old, new) => scalars_are_equal(old, new),
+    }
+}
+
+fn scalars_are_equal(old: &Typed, new: &Typed) -> bool {
+    !matches!(old, Typed::Section(_) | Typed::List(_)) && old == new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Request, load};
+    use super::*;
+
+    fn loaded(text: &str) -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.yaml");
+        std::fs::write(&file, text).unwrap();
+        let mut loaded = load(Request { file: Some(file), environment: Vec::new() }).unwrap();
+        // Paths are relative to the file, which lies elsewhere each time.
+        strip(&mut loaded.written, folder.path());
+        loaded
+    }
+
+    fn strip(written: &mut Written, folder: &std::path::Path) {
+        match &mut written.typed {
+            Typed::Path(path) => *path = path.strip_prefix(folder).unwrap_or(path).to_owned(),
+            Typed::List(items) => items.iter_mut().for_each(|item| strip(item, folder)),
+            Typed::Section(values) => values.values_mut().for_each(|value| strip(value, folder)),
+            _ => {}
+        }
+    }
+
+    fn changes(old: &str, new: &str) -> (String, String) {
+        let changes = Changes::between(&loaded(old), &loaded(new));
+        (changes.taken.join(" "), changes.needs_restart.join(" "))
+    }
+
+    #[test]
+    fn each_key_that_differs_is_named_once() {
+        let texts = |taken: &str, needs_restart: &str| (taken.to_owned(), needs_restart.to_owned());
+        assert_eq!(changes("", "# nothing\nlog: { level: info }\n"), texts("", ""));
+        assert_eq!(
+            changes("log: { level: info }\n", "\n\nlog: { level: debug, format: json }\n"),
+            texts("log.level", "log.format")
+        );
+        assert_eq!(
+            changes("policy: p\n", "auth: { passwords: f }\n"),
+            texts("auth.anonymous auth.passwords policy", "")
+        );
+        let (old, new) = ("listen: [mqtt://127.0.0.1:1]\n", "listen: [mqtt://127.0.0.1:2, mqtt://127.0.0.1:3]\n");
+        assert_eq!(changes(old, new), texts("", "listen[0] listen[1]"));
+        assert_eq!(changes(new, old), texts("", "listen[0] listen[1]"));
+        let routes =
+            |path: &str| format!("routes:\n  - {{ path: /, serve: mqtt }}\n  - {{ path: {path}, serve: json }}\n");
+        assert_eq!(changes(&routes("/ws/"), &routes("/json/")), texts("", "routes[1]"));
+        assert_eq!(changes("", "engine: { sessions_max: 7 }\n"), texts("", "engine.sessions_max"));
+    }
+
+    #[test]
+    fn what_listeners_were_given_needs_a_restart() {
+        let jwt = |more: &str| format!("auth: {{ jwt: {{ keys: k, {more} }} }}\n");
+        let (taken, needs_restart) = changes(&jwt("leeway: 1s"), &jwt("leeway: 2s, cookie: c, grace: 1s"));
+        assert_eq!((taken.as_str(), needs_restart.as_str()), ("auth.jwt.leeway", "auth.jwt.grace auth.jwt.cookie"));
+        let (taken, needs_restart) = changes("", &jwt("leeway: 1s"));
+        assert!(taken.contains("auth.jwt.keys") && needs_restart == "auth.jwt.keys", "{taken} / {needs_restart}");
+    }
+}
