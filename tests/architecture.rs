@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 27] = [
+const PURE: [&str; 29] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -47,6 +47,8 @@ const PURE: [&str; 27] = [
     "mqtt",
     "auth/certificate.rs",
     "auth/scram.rs",
+    "auth/http/cache.rs",
+    "auth/http/question.rs",
     "auth/jwt/key.rs",
     "auth/jwt/key_set.rs",
     "auth/jwt/token.rs",

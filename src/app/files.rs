@@ -38,10 +38,8 @@ impl Files {
     /// The files that `loaded` names. The policy's key files are for whoever reads the policy to note.
     pub(super) fn named_by(loaded: &Loaded) -> Vec<&Path> {
         let config = &loaded.config;
-        let jwks = config.auth.jwt.as_ref().map(|jwt| &jwt.keys);
-        let (passwords, token) = (config.auth.passwords.as_ref(), config.admin.token_file.as_ref());
-        let files = [loaded.file.as_ref(), config.policy.as_ref(), passwords, jwks, token];
-        let files = files.into_iter().flatten().map(PathBuf::as_path);
+        let files = [loaded.file.as_ref(), config.policy.as_ref(), config.admin.token_file.as_ref()];
+        let files = files.into_iter().flatten().chain(config.auth.files()).map(PathBuf::as_path);
         files.chain(Self::certificates_of(loaded)).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -12,23 +12,24 @@ use tokio::sync::Semaphore;
 use crate::fault::Fault;
 
 use super::certificate::{CertificateName, ClientCertificate, Unusable};
-use super::jwt::{JwtConfig, Rejected, TokenCounters, Verifier, token};
+use super::counters::{AuthCounters, increment};
+use super::http::{Hook, HttpConfig};
+use super::jwt::{JwtConfig, KeySource, Rejected, Verifier, token};
 use super::mechanism::Mechanisms;
 use super::scram::KEY_BYTES;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
-
-/// How many logins may wait for each hashing slot; more are refused at once instead of waiting past every deadline.
-const WAITING_PER_SLOT_MAX: usize = 256;
 
 /// How clients prove who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthConfig {
     /// Whether no credentials mean the principal `anonymous`. Wrong credentials are refused all the same. Default: false.
     pub anonymous: bool,
-    /// The password file. With neither it nor `jwt` (the default) no method is configured, and credentials are ignored.
+    /// The password file. With neither it nor `jwt` nor `http` (the default) no method is configured, and credentials are ignored.
     pub passwords: Option<PathBuf>,
     /// Which tokens are taken, if any.
     pub jwt: Option<JwtConfig>,
+    /// The HTTP server that is asked, if any.
+    pub http: Option<HttpConfig>,
     /// Which name of a verified client certificate is the username; `None` (the default): a certificate says nothing of who it is.
     pub certificates: Option<CertificateName>,
     /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least, and a
@@ -36,6 +37,21 @@ pub struct AuthConfig {
     pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
     pub hashing_max: usize,
+    /// The most logins that wait for their password to be hashed, and as many for keys to be fetched; more are refused at once, instead of
+    /// waiting past every deadline. Default: 512.
+    pub waiting_max: usize,
+}
+
+impl AuthConfig {
+    /// Every file that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let keys = self.jwt.as_ref().map(|jwt| match &jwt.keys {
+            KeySource::File(path) => Some(path),
+            KeySource::Url(url) => url.ca.as_ref(),
+        });
+        let http = self.http.as_ref().map(|http| [http.ca.as_ref(), http.token_file.as_ref()]);
+        [self.passwords.as_ref(), keys.flatten()].into_iter().chain(http.into_iter().flatten()).flatten()
+    }
 }
 
 impl Default for AuthConfig {
@@ -44,9 +60,11 @@ impl Default for AuthConfig {
             anonymous: false,
             passwords: None,
             jwt: None,
+            http: None,
             certificates: None,
             order: Method::ALL.to_vec(),
             hashing_max: 2,
+            waiting_max: 512,
         }
     }
 }
@@ -57,10 +75,11 @@ pub enum Method {
     Jwt,
     Certificates,
     Passwords,
+    Http,
 }
 
 impl Method {
-    pub const ALL: [Self; 3] = [Self::Jwt, Self::Certificates, Self::Passwords];
+    pub const ALL: [Self; 4] = [Self::Jwt, Self::Certificates, Self::Passwords, Self::Http];
 
     /// As the configuration calls it.
     #[must_use]
@@ -69,6 +88,7 @@ impl Method {
             Self::Jwt => "jwt",
             Self::Certificates => "certificates",
             Self::Passwords => "passwords",
+            Self::Http => "http",
         }
     }
 }
@@ -82,8 +102,8 @@ pub enum Refused {
     /// There are no credentials, and anonymous clients are not let in: 0x87, return code 5.
     #[error("not authorized without credentials")]
     NotAuthorized,
-    /// Too many logins are waiting: 0x88, return code 3.
-    #[error("too many logins at once")]
+    /// Nobody can say in time who this is, be it for the number of logins or for a server that does not answer: 0x88, return code 3.
+    #[error("nobody can say at the moment who this is")]
     Unavailable,
     /// The Authentication Method is not offered: 0x8C.
     #[error("unknown authentication method")]
@@ -93,35 +113,17 @@ pub enum Refused {
     NotProven,
 }
 
-/// How often what was answered.
-#[derive(Debug, Default)]
-pub struct AuthCounters {
-    /// Clients whose credentials were right.
-    pub accepted: AtomicU64,
-    /// Clients let in as `anonymous`.
-    pub anonymous: AtomicU64,
-    /// Clients whose credentials were wrong.
-    pub bad_credentials: AtomicU64,
-    /// Clients without credentials that were not let in.
-    pub not_authorized: AtomicU64,
-    /// Clients refused because too many logins were waiting already.
-    pub unavailable: AtomicU64,
-    /// Clients that named an Authentication Method which is not offered.
-    pub unknown_method: AtomicU64,
-    /// Exchanges of enhanced authentication that failed.
-    pub not_proven: AtomicU64,
-    /// What became of tokens.
-    pub tokens: Arc<TokenCounters>,
-}
-
 /// Answers who a client is.
 pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
     tokens: Option<Arc<Verifier>>,
     certificates: Option<CertificateName>,
+    hook: Option<Arc<Hook>>,
     order: Vec<Method>,
     mechanisms: Mechanisms,
+    waiting_max: usize,
+    waiting_for_keys_count: AtomicUsize,
     lasting: Lasting,
 }
 
@@ -143,17 +145,19 @@ struct Hashing {
 }
 
 impl Authenticator {
-    /// Reads the password file and the key file, as far as they are configured.
+    /// Reads the password file and the key file, as far as they are configured. Keys of a URL come as soon as [`Self::watch`] runs; who
+    /// comes before them is told to come again.
     ///
     /// # Errors
     /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
         let lasting = Lasting::new(config.hashing_max);
-        Self::build(config, lasting, None)
+        Self::build(&config, lasting, None)
     }
 
     /// Reads all files anew for an authenticator that takes the place of this one: it counts where this one does, and its hashes wait in
-    /// the same places. Logins that have begun with this one end with it.
+    /// the same places. What was fetched from the same URL goes over, so that a reload while an issuer is away refuses nobody. Logins that
+    /// have begun with this one end with it.
     ///
     /// # Errors
     /// Every fault of the files, or why they cannot be read; this one stays as it is.
@@ -162,43 +166,51 @@ impl Authenticator {
         if lasting.hashing.slots_count != slots_count(config.hashing_max) {
             lasting.hashing = Arc::new(Hashing::new(config.hashing_max));
         }
-        Self::build(config, lasting, self.tokens.as_deref())
+        Self::build(&config, lasting, Some(self))
     }
 
-    fn build(config: AuthConfig, lasting: Lasting, tokens: Option<&Verifier>) -> Result<Self, Vec<Fault>> {
+    fn build(config: &AuthConfig, lasting: Lasting, before: Option<&Self>) -> Result<Self, Vec<Fault>> {
+        let counters = || Arc::clone(&lasting.counters);
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
-        let token_counters = || Arc::clone(&lasting.counters.tokens);
-        let tokens = config.jwt.map(|jwt| Verifier::succeeding(jwt, token_counters(), tokens)).transpose();
-        match (passwords, tokens) {
-            (Ok(passwords), Ok(tokens)) => {
-                let made = Self::with_methods(config.anonymous, passwords, tokens, config.order, lasting);
-                Ok(Self { certificates: config.certificates, ..made })
+        let verifier = |jwt| Verifier::new(jwt, counters(), before.and_then(Self::tokens));
+        let tokens = config.jwt.clone().map(verifier).transpose();
+        let asked = |http| Hook::new(http, counters(), before.and_then(|before| before.hook.as_deref()));
+        let hook = config.http.clone().map(asked).transpose();
+        match (passwords, tokens, hook) {
+            (Ok(passwords), Ok(tokens), Ok(hook)) => {
+                let made = Self::with_methods(config, passwords, tokens, lasting);
+                Ok(Self { certificates: config.certificates, hook: hook.map(Arc::new), ..made })
             }
-            (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
+            (passwords, tokens, hook) => {
+                Err([passwords.err(), tokens.err(), hook.err()].into_iter().flatten().flatten().collect())
+            }
         }
     }
 
     /// An authenticator over passwords that were read already.
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
-        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), Lasting::new(hashing_max))
+        let config = AuthConfig { anonymous, hashing_max, ..AuthConfig::default() };
+        Self::with_methods(&config, passwords, None, Lasting::new(hashing_max))
     }
 
     fn with_methods(
-        anonymous: bool,
+        config: &AuthConfig,
         passwords: Option<PasswordFile>,
         tokens: Option<Verifier>,
-        order: Vec<Method>,
         lasting: Lasting,
     ) -> Self {
         let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
-            anonymous,
+            anonymous: config.anonymous,
             mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref(), lasting.scram_secret),
             passwords,
             tokens,
             certificates: None,
-            order,
+            hook: None,
+            order: config.order.clone(),
+            waiting_max: config.waiting_max,
+            waiting_for_keys_count: AtomicUsize::new(0),
             lasting,
         }
     }
@@ -216,13 +228,13 @@ impl Authenticator {
         match (claims.next(), claims.next()) {
             // Half of a pair is not "no credentials".
             (None, _) => Some(self.count(Err(Refused::BadCredentials))),
-            (Some(Claim::Password(..)), _) => None,
+            (Some(Claim::Password(..) | Claim::Whatever(_)), _) => None,
             // Nothing goes beside it.
             (Some(Claim::Certificate(certificate, name, username)), _) => {
                 Some(self.count(identify(certificate, name, username)))
             }
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
-                Err(Rejected::UnknownKey) => None,
+                Err(rejected) if rejected.is_for_want_of_keys() => None,
                 // Another method may know better, in a time of its own.
                 Err(_) if other.is_some() => None,
                 answer => Some(self.count_token(tokens, answer)),
@@ -244,15 +256,12 @@ impl Authenticator {
         let mut refused = Refused::BadCredentials;
         for claim in self.claims(&credentials) {
             let answer = match claim {
-                Claim::Token(tokens, token, username) => {
-                    let answer = tokens.verify_reading(token, username).await;
-                    tokens.count(answer.as_ref().map_err(|rejected| *rejected));
-                    answer.map_err(|_| Refused::BadCredentials)
-                }
+                Claim::Token(tokens, token, username) => self.verify_token(tokens, token, username).await,
                 Claim::Certificate(certificate, name, username) => identify(certificate, name, username),
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
+                Claim::Whatever(hook) => hook.authenticate(&credentials).await,
             };
             match answer {
                 Err(Refused::BadCredentials) => {}
@@ -279,11 +288,15 @@ impl Authenticator {
             (Some(tokens), None, Some(token)) => Some(Claim::Token(tokens, token.as_bytes(), username)),
             _ => None,
         };
-        let brings_token = credentials.password.is_none() && token.is_some();
+        let brings_token = credentials.request_token().is_some() && self.takes_tokens();
         let place = |method| self.order.iter().position(|&other| other == method);
-        let is_certificate_first = match (place(Method::Certificates), place(Method::Jwt)) {
-            (Some(certificates), Some(jwt)) => certificates < jwt,
-            (_, jwt) => jwt.is_none(),
+        let of_token = [
+            self.tokens.as_ref().and_then(|_| place(Method::Jwt)),
+            self.hook.as_ref().and_then(|_| place(Method::Http)),
+        ];
+        let is_certificate_first = match (place(Method::Certificates), of_token.into_iter().flatten().min()) {
+            (Some(certificates), Some(token)) => certificates < token,
+            (_, token) => token.is_none(),
         };
         let certificate = match (self.certificates, &credentials.certificate, &credentials.password) {
             (Some(name), Some(certificate), None) if !brings_token || is_certificate_first => {
@@ -292,7 +305,9 @@ impl Authenticator {
             _ => None,
         };
         let token = token.filter(|_| certificate.is_none());
+        let whatever = self.hook.as_ref().filter(|_| certificate.is_none()).map(Claim::Whatever);
         self.order.iter().filter_map(move |method| match method {
+            Method::Http => whatever,
             Method::Jwt => token,
             Method::Certificates => certificate,
             Method::Passwords => password,
@@ -303,8 +318,25 @@ impl Authenticator {
     fn brings_any(&self, credentials: &Credentials) -> bool {
         let is_said = credentials.username.is_some() || credentials.password.is_some();
         is_said
-            || (self.tokens.is_some() && credentials.token.is_some())
+            || (self.takes_tokens() && credentials.token.is_some())
             || (self.certificates.is_some() && credentials.certificate.is_some())
+    }
+
+    /// Whether somebody knows what to do with the token of a request.
+    fn takes_tokens(&self) -> bool {
+        self.tokens.is_some() || self.hook.is_some()
+    }
+
+    async fn verify_token(
+        &self,
+        tokens: &Verifier,
+        token: &[u8],
+        username: Option<&str>,
+    ) -> Result<Principal, Refused> {
+        let _waiting = self.wait(&self.waiting_for_keys_count)?;
+        let answer = tokens.verify_reading(token, username).await;
+        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+        answer.map_err(refusal)
     }
 
     async fn verify_password(
@@ -314,8 +346,7 @@ impl Authenticator {
         password: &Bytes,
     ) -> Result<Principal, Refused> {
         let hashing = &self.lasting.hashing;
-        let waiting = Waiting::enter(&hashing.waiting_count, hashing.slots_count.saturating_mul(WAITING_PER_SLOT_MAX));
-        let _waiting = waiting.ok_or(Refused::Unavailable)?;
+        let _waiting = self.wait(&hashing.waiting_count)?;
         // The semaphore is never closed, and a hash does not panic; if either happened, nobody would be let in.
         let slot = Arc::clone(&hashing.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
         let (username, password): (Box<str>, _) = (username.into(), password.clone());
@@ -329,12 +360,20 @@ impl Authenticator {
         }
     }
 
-    fn count_token(&self, tokens: &Verifier, answer: Result<Principal, Rejected>) -> Result<Principal, Refused> {
-        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
-        self.count(answer.map_err(|_| Refused::BadCredentials))
+    /// A place among those who wait.
+    fn wait<'a>(&self, count: &'a AtomicUsize) -> Result<Waiting<'a>, Refused> {
+        Waiting::enter(count, self.waiting_max).ok_or_else(|| {
+            increment(&self.counters().waiting_full);
+            Refused::Unavailable
+        })
     }
 
-    /// Keeps what was read from files up to date, for ever.
+    fn count_token(&self, tokens: &Verifier, answer: Result<Principal, Rejected>) -> Result<Principal, Refused> {
+        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+        self.count(answer.map_err(refusal))
+    }
+
+    /// Keeps what was read or fetched up to date, for ever. May be dropped at any time.
     pub async fn watch(&self) {
         match &self.tokens {
             Some(tokens) => tokens.watch().await,
@@ -357,8 +396,8 @@ impl Authenticator {
         let step = self.mechanisms.step(proof, nonce);
         match &step {
             Ok(Step::Continue { .. }) => {}
-            Ok(Step::Proven { principal, .. }) => self.tally(Ok(principal)),
-            Err(refused) => self.tally(Err(*refused)),
+            Ok(Step::Proven { principal, .. }) => self.counters().answered(Ok(principal)),
+            Err(refused) => self.counters().answered(Err(*refused)),
         }
         step
     }
@@ -366,7 +405,7 @@ impl Authenticator {
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
-        self.passwords.is_some() || self.tokens.is_some() || self.certificates.is_some()
+        self.passwords.is_some() || self.takes_tokens() || self.certificates.is_some()
     }
 
     /// Whether a client certificate says who its client is.
@@ -388,21 +427,16 @@ impl Authenticator {
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
-        self.tally(answer.as_ref().map_err(|refused| *refused));
+        self.counters().answered(answer.as_ref().map_err(|refused| *refused));
         answer
     }
+}
 
-    fn tally(&self, answer: Result<&Principal, Refused>) {
-        let counter = match answer {
-            Ok(principal) if principal.is_anonymous => &self.counters().anonymous,
-            Ok(_) => &self.counters().accepted,
-            Err(Refused::BadCredentials) => &self.counters().bad_credentials,
-            Err(Refused::NotAuthorized) => &self.counters().not_authorized,
-            Err(Refused::Unavailable) => &self.counters().unavailable,
-            Err(Refused::UnknownMethod) => &self.counters().unknown_method,
-            Err(Refused::NotProven) => &self.counters().not_proven,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+/// A token that nobody can judge may be right.
+fn refusal(rejected: Rejected) -> Refused {
+    match rejected {
+        Rejected::NoKeys => Refused::Unavailable,
+        _ => Refused::BadCredentials,
     }
 }
 
@@ -444,6 +478,8 @@ enum Claim<'a> {
     /// With the User Name beside it.
     Token(&'a Verifier, &'a [u8], Option<&'a str>),
     Password(&'a Arc<PasswordFile>, &'a str, &'a Bytes),
+    /// For the server to know.
+    Whatever(&'a Arc<Hook>),
     /// With the User Name beside it.
     Certificate(&'a ClientCertificate, CertificateName, Option<&'a str>),
 }
@@ -487,6 +523,15 @@ mod tests {
     fn authenticator(anonymous: bool, has_passwords: bool) -> Authenticator {
         let passwords = has_passwords.then(|| PasswordFile::parse(PASSWORDS, "p").unwrap());
         Authenticator::with_passwords(anonymous, passwords, 1)
+    }
+
+    fn token_config(keys: PathBuf) -> JwtConfig {
+        JwtConfig {
+            keys: jwt::KeySource::File(keys),
+            keys_bytes_max: 1 << 20,
+            rules: jwt::Rules::default(),
+            refresh: std::time::Duration::from_secs(3600),
+        }
     }
 
     fn hashing(authenticator: &Authenticator) -> &Hashing {
@@ -561,7 +606,7 @@ mod tests {
         let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
         std::fs::write(&keys, jwks).unwrap();
         std::fs::write(&passwords, PASSWORDS).unwrap();
-        let jwt = JwtConfig { keys, rules: jwt::Rules::default(), refresh: std::time::Duration::from_secs(3600) };
+        let jwt = token_config(keys);
         for order in [[Method::Jwt, Method::Passwords], [Method::Passwords, Method::Jwt]] {
             let config = AuthConfig {
                 passwords: Some(passwords.clone()),
@@ -601,9 +646,9 @@ mod tests {
                     assert_eq!(found, expected, "{order:?} {username:?} {password:?} {request:?}");
                 }
             }
-            let verifier = tokens.tokens().unwrap();
-            assert_eq!(verifier.counters().accepted.load(Ordering::Relaxed), 6);
-            let rejected = |reason| verifier.counters().rejected(reason);
+            let counters = &tokens.counters().tokens;
+            assert_eq!(counters.accepted.load(Ordering::Relaxed), 6);
+            let rejected = |reason| counters.rejected(reason);
             assert_eq!((rejected(Rejected::Username), rejected(Rejected::Signature)), (3, 3));
         }
     }
@@ -626,7 +671,7 @@ mod tests {
         let config = AuthConfig {
             anonymous: true,
             passwords: Some(passwords),
-            jwt: Some(JwtConfig { keys, rules: jwt::Rules::default(), refresh: std::time::Duration::from_secs(3600) }),
+            jwt: Some(token_config(keys)),
             certificates: Some(CertificateName::SubjectCn),
             ..AuthConfig::default()
         };
@@ -674,9 +719,11 @@ mod tests {
     async fn more_waiting_logins_than_the_cap_are_refused_at_once() {
         let authenticator = authenticator(false, true);
         let _slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
-        hashing(&authenticator).waiting_count.store(WAITING_PER_SLOT_MAX, Ordering::Relaxed);
-        assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "too many logins at once");
+        hashing(&authenticator).waiting_count.store(authenticator.waiting_max, Ordering::Relaxed);
+        let refused = outcome(&authenticator, Some("client"), Some("correct horse")).await;
+        assert_eq!(refused, "nobody can say at the moment who this is");
         assert_eq!(authenticator.counters().unavailable.load(Ordering::Relaxed), 1);
+        assert_eq!(authenticator.counters().waiting_full.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
@@ -720,12 +767,78 @@ mod tests {
         let accepted = second.authenticate(login()).await;
         assert_eq!(accepted.map(|principal| principal.username), Ok("client".into()));
         assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials), "as it began");
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         assert_eq!((read(&second.counters().bad_credentials), read(&first.counters().accepted)), (2, 1));
 
         assert!(Arc::ptr_eq(&first.lasting.hashing, &second.lasting.hashing));
         let third = second.successor(AuthConfig { hashing_max: 3, ..config }).unwrap();
         assert_eq!((hashing(&third).slots_count, hashing(&second).slots_count), (3, 1));
         assert_eq!(third.lasting.scram_secret, first.lasting.scram_secret);
+    }
+
+    /// Answers every connection's first request with this body, until it is aborted.
+    async fn publish(body: String) -> (crate::outgoing::Url, tokio::task::JoinHandle<()>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = crate::outgoing::Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") && !request.ends_with(b"}") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+            }
+        });
+        (url, serving)
+    }
+
+    #[tokio::test]
+    async fn a_successor_keeps_what_was_fetched_while_nobody_can_be_asked() {
+        use std::time::Duration;
+        let (jwks, token) = jwt::tests::key_file_and_token("alice");
+        let (keys, issuer) = publish(jwks).await;
+        let (service, asked) = publish("{\"allow\": true}".to_owned()).await;
+        let minute = Duration::from_secs(60);
+        let key_url = |url| jwt::KeyUrl { url, ca: None, timeout: minute, stale_max: minute };
+        let config = AuthConfig {
+            jwt: Some(JwtConfig { keys: jwt::KeySource::Url(key_url(keys)), ..token_config(PathBuf::new()) }),
+            http: Some(HttpConfig {
+                url: service,
+                ca: None,
+                token_file: None,
+                timeout: minute,
+                allow_ttl: minute,
+                deny_ttl: minute,
+                stale_max: minute,
+                cache_max: 9,
+                requests_max: 1,
+                waiting_max: 9,
+                answer_bytes_max: 1024,
+            }),
+            ..AuthConfig::default()
+        };
+        let first = Authenticator::new(config.clone()).unwrap();
+        assert_eq!(outcome(&first, None, Some(&token)).await, "user alice");
+        assert_eq!(outcome(&first, Some("anna"), Some("hat")).await, "user anna");
+        issuer.abort();
+        asked.abort();
+        // Once they are over, their sockets are closed.
+        let _ = tokio::join!(issuer, asked);
+
+        let second = first.successor(config.clone()).unwrap();
+        assert_eq!(outcome(&second, None, Some(&token)).await, "user alice");
+        assert_eq!(outcome(&second, Some("anna"), Some("hat")).await, "user anna");
+        let http = &second.counters().http;
+        let counted = [&http.requests, &http.cached_stale].map(|counter| counter.load(Ordering::Relaxed));
+        assert_eq!(counted, [2, 1], "it was asked again, and failed");
+        assert_eq!(outcome(&second, Some("anna"), Some("cap")).await, "nobody can say at the moment who this is");
+
+        let elsewhere = crate::outgoing::Url::parse("http://127.0.0.1:1/").unwrap();
+        let jwt = Some(JwtConfig { keys: jwt::KeySource::Url(key_url(elsewhere)), ..token_config(PathBuf::new()) });
+        let third = second.successor(AuthConfig { jwt, http: None, ..config }).unwrap();
+        assert_eq!(outcome(&third, None, Some(&token)).await, "nobody can say at the moment who this is");
     }
 }

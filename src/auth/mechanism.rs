@@ -95,7 +95,11 @@ impl Mechanisms {
 fn token(tokens: &Verifier, token: &[u8]) -> Result<Step, Refused> {
     let answer = tokens.verify(token, None);
     tokens.count(answer.as_ref().map_err(|rejected: &Rejected| *rejected));
-    answer.map(|principal| Step::Proven { principal, data: None }).map_err(|_| Refused::NotProven)
+    match answer {
+        Ok(principal) => Ok(Step::Proven { principal, data: None }),
+        Err(Rejected::NoKeys) => Err(Refused::Unavailable),
+        Err(_) => Err(Refused::NotProven),
+    }
 }
 
 impl fmt::Debug for Proof {

@@ -90,6 +90,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The token of the request, unless CONNECT says something in its place.
+    pub(super) fn request_token(&self) -> Option<&str> {
+        self.token.as_ref().filter(|_| self.password.is_none()).map(|token| &*token.0)
+    }
+
     /// Whether the client said nothing that could be checked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::identity;
 use super::listen::{self, is_loopback};
 use super::meant::{Config, ReloadConfig};
 use super::routes::{origin_rule, routes};
@@ -9,8 +10,7 @@ use super::sources::Origin;
 use super::tls;
 use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
-use crate::auth::jwt::Rules;
-use crate::auth::{AuthConfig, CertificateName, JwtConfig, Method};
+use crate::auth::{AuthConfig, CertificateName, Method};
 use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation, Revoked, RosterLimits};
 use crate::edge::{
     AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
@@ -29,6 +29,7 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         token_file: section(root, "admin").path("token_file"),
     };
     timeouts(root, faults);
+    answer_timeout(root, faults);
     let certificates = certificates(root, &edge);
     if !faults.iter().any(concerns_exposure) {
         exposure(root, certificates.is_some(), &edge, faults);
@@ -57,30 +58,15 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
 }
 
 fn auth(auth: &Written, anonymous: bool, certificates: Option<CertificateName>, faults: &mut Vec<Fault>) -> AuthConfig {
-    let jwt = section(auth, "jwt");
-    let is_written = |key: &&&str| jwt.get(key).is_some_and(|written| written.origin != Origin::Default);
-    if let (None, Some(key)) = (jwt.get("keys"), ["audience", "issuer", "cookie"].iter().find(is_written)) {
-        faults.extend(
-            jwt.get(key).map(|written| written.fault("without keys no token is taken", "auth.jwt.keys as well")),
-        );
-    }
     AuthConfig {
         anonymous,
         passwords: auth.path("passwords"),
-        jwt: jwt.path("keys").map(|keys| JwtConfig {
-            keys,
-            rules: Rules {
-                audience: jwt.text("audience").map(Into::into),
-                issuer: jwt.text("issuer").map(Into::into),
-                username_claim: jwt.text("username_claim").unwrap_or_default().into(),
-                leeway: duration(jwt, "leeway"),
-                token_bytes_max: size(jwt, "token_bytes_max"),
-            },
-            refresh: duration(jwt, "refresh"),
-        }),
+        jwt: identity::jwt(auth, faults),
+        http: identity::http(auth, faults),
         certificates,
         order: order(auth, certificates.is_some(), faults),
         hashing_max: count(auth, "hashing_max"),
+        waiting_max: count(auth, "waiting_max"),
     }
 }
 
@@ -95,9 +81,10 @@ fn order(auth: &Written, takes_certificates: bool, faults: &mut Vec<Fault>) -> V
         }
     }
     for (method, is_configured) in [
-        (Method::Jwt, is_token_taken(auth)),
+        (Method::Jwt, has_keys(auth)),
         (Method::Certificates, takes_certificates),
         (Method::Passwords, auth.get("passwords").is_some()),
+        (Method::Http, is_asked(auth)),
     ] {
         if let (Some(written), true) = (auth.get("order"), is_configured && !order.contains(&method)) {
             let name = method.name();
@@ -107,8 +94,18 @@ fn order(auth: &Written, takes_certificates: bool, faults: &mut Vec<Fault>) -> V
     order
 }
 
-fn is_token_taken(auth: &Written) -> bool {
+fn has_keys(auth: &Written) -> bool {
     section(auth, "jwt").get("keys").is_some()
+}
+
+/// Whether there is an HTTP server that is asked.
+fn is_asked(auth: &Written) -> bool {
+    section(auth, "http").get("url").is_some()
+}
+
+/// Whether a request may carry a token.
+fn is_token_taken(auth: &Written) -> bool {
+    has_keys(auth) || is_asked(auth)
 }
 
 /// Which name of a client certificate is the username, if any listener asks for certificates and they are to say it.
@@ -297,6 +294,19 @@ fn timeouts(root: &Written, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Refuses a server that may take longer to say who a client is than the client may take to connect.
+fn answer_timeout(root: &Written, faults: &mut Vec<Fault>) {
+    let (auth, limits) = (section(root, "auth"), section(root, "limits"));
+    let asked = section(auth, "http");
+    if is_asked(auth) && duration(asked, "timeout") >= duration(limits, "connect_timeout") {
+        let both = [asked.get("timeout"), limits.get("connect_timeout")];
+        let written = both.into_iter().flatten().find(|written| written.origin != Origin::Default);
+        let found = "clients would be cut before the authentication service has answered";
+        let allowed = "auth.http.timeout shorter than limits.connect_timeout";
+        faults.extend(written.map(|written| written.fault(found, allowed)));
+    }
+}
+
 /// Whether the fault may hide what [`exposure`] asks for; what is nowhere may be a misspelt anything.
 fn concerns_exposure(fault: &Fault) -> bool {
     let section = fault.key.split(['.', '[']).next().unwrap_or_default();
@@ -335,8 +345,8 @@ fn exposure(root: &Written, takes_certificates: bool, edge: &EdgeConfig, faults:
         let auth = section(root, "auth");
         let url = &listener.url;
         if !has_method(auth, takes_certificates) && auth.flag("anonymous") != Some(true) {
-            let allowed =
-                "auth.passwords, or auth.jwt.keys, or tls.client_ca, or auth.anonymous: true, or a loopback address";
+            let allowed = "auth.passwords, or auth.jwt.keys, or auth.http.url, or tls.client_ca, or auth.anonymous: true, \
+                           or a loopback address";
             faults.push(
                 written.fault(format!("{url} is not loopback, and nobody there has to say who they are"), allowed),
             );
@@ -358,27 +368,27 @@ fn exposure(root: &Written, takes_certificates: bool, edge: &EdgeConfig, faults:
         && written.typed == Typed::Flag(false)
         && !has_method(section(root, "auth"), takes_certificates)
     {
-        let allowed = "auth.passwords, auth.jwt.keys or tls.client_ca as well";
+        let allowed = "auth.passwords, auth.jwt.keys, auth.http.url or tls.client_ca as well";
         faults.push(written.fault("false without a method of authentication: nobody could come in", allowed));
     }
 }
 
 // What follows reads keys that the table gives a default, so that they are always there; a test reads every one of them.
 
-fn section<'a>(root: &'a Written, key: &str) -> &'a Written {
+pub(super) fn section<'a>(root: &'a Written, key: &str) -> &'a Written {
     root.get(key).expect("a section of the table is set by default")
 }
 
-fn duration(section: &Written, key: &str) -> Duration {
+pub(super) fn duration(section: &Written, key: &str) -> Duration {
     section.duration(key).expect("a duration with a default is set")
 }
 
-fn count<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
+pub(super) fn count<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
     let count = section.count(key).expect("a count with a default is set");
     T::try_from(count).ok().expect("the table's bounds are within the type's")
 }
 
-fn size<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
+pub(super) fn size<T: TryFrom<u64>>(section: &Written, key: &str) -> T {
     let bytes = section.size(key).expect("a size with a default is set");
     T::try_from(bytes).ok().expect("the table's bounds are within the type's")
 }

@@ -16,6 +16,7 @@
 
 mod changes;
 pub mod environment;
+mod identity;
 mod listen;
 mod meaning;
 pub mod meant;

@@ -234,7 +234,10 @@ impl Reader<'_> {
                 words.contains(&text).then(|| Typed::Text(text.to_owned()))
             }
             Kind::Text(_) => text.filter(|text| !text.is_empty()).map(|text| Typed::Text(text.to_owned())),
-            Kind::Path => {
+            Kind::UrlOrPath(_) if text.is_some_and(|text| text.contains("://") || text.starts_with("unix:")) => {
+                text.map(|text| Typed::Text(text.to_owned()))
+            }
+            Kind::Path | Kind::UrlOrPath(_) => {
                 let text = text.filter(|text| !text.is_empty() && !text.contains('\0'))?;
                 Some(Typed::Path(self.sources.directory(origin).join(text)))
             }

@@ -9,7 +9,8 @@ use super::metrics::{Metrics, Read};
 use super::process;
 use super::reloads::ReloadCounters;
 use crate::auth::AuthCounters;
-use crate::auth::jwt::{Rejected, TokenCounters};
+use crate::auth::counters::{HookCounters, KeyCounters};
+use crate::auth::jwt::Rejected;
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
 use crate::engine::{Engine, EngineCounters};
@@ -172,6 +173,9 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
 
 /// Who came in, and who did not.
 pub fn auth(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    fn keys(counters: &AuthCounters) -> &KeyCounters {
+        &counters.keys
+    }
     by_label! { metrics, counters, own, "auth_answers", "Answers to who a client is.", "answer";
         "accepted" = accepted;
         "anonymous" = anonymous;
@@ -181,19 +185,54 @@ pub fn auth(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
         "unknown_method" = unknown_method;
         "not_proven" = not_proven;
     }
-    tokens(metrics, &counters.tokens);
+    rows! { metrics, counters, own;
+        counter "auth_waiting_full" = waiting_full, "Logins refused at once, as waiting_max were waiting.";
+    }
+    rows! { metrics, counters, keys;
+        counter "auth_key_fetches" = fetches, "Times that the token keys were asked for at their URL.";
+        counter "auth_key_changes" = changes, "Times that other token keys were found.";
+        counter "auth_key_failures" = failures, "Times that the token keys could not be had or were faulty.";
+        gauge "auth_keys_fetched_timestamp_seconds" = fetched_at_s, "When the token keys were last had from their URL, in seconds since the epoch.";
+    }
+    tokens(metrics, counters);
+    http(metrics, counters);
 }
 
-/// Tokens: shown also where none are taken, as a reload may change that.
-fn tokens(metrics: &mut Metrics, counters: &Arc<TokenCounters>) {
-    rows! { metrics, counters, own;
-        counter "auth_tokens_accepted" = accepted, "Tokens that were right.";
-        counter "auth_key_changes" = key_changes, "Times that other token keys were found in their file.";
-        counter "auth_key_failures" = key_failures, "Times that the file of token keys was found faulty.";
+/// The HTTP server that is asked.
+fn http(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    fn http(counters: &AuthCounters) -> &HookCounters {
+        &counters.http
     }
+    rows! { metrics, counters, http;
+        counter "auth_http_requests" = requests, "Questions to the authentication service.";
+        counter "auth_http_shared" = shared, "Logins that waited for an answer that another one had asked for.";
+        gauge "auth_http_under_way" = under_way, "Questions to the authentication service that wait for their answer.";
+        gauge "auth_http_cached" = cached, "Answers of the authentication service that are kept, as of the last one.";
+    }
+    by_label! { metrics, counters, http, "auth_http_answers", "Answers of the authentication service.", "answer";
+        "allowed" = allowed;
+        "denied" = denied;
+    }
+    by_label! { metrics, counters, http, "auth_http_failures", "Questions that the authentication service did not answer.", "reason";
+        "connect" = failed_connect;
+        "timeout" = failed_timeout;
+        "cut" = failed_cut;
+        "status" = failed_status;
+        "answer" = failed_answer;
+    }
+    by_label! { metrics, counters, http, "auth_http_cache_hits", "Logins answered by what the authentication service said before.", "answer";
+        "allowed" = cached_allowed;
+        "denied" = cached_denied;
+        "stale" = cached_stale;
+    }
+}
+
+fn tokens(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    let accepted = Arc::clone(counters);
+    metrics.counter("auth_tokens_accepted", "Tokens that were right.", move || read(&accepted.tokens.accepted));
     let rejected = Rejected::ALL.iter().map(|&reason| {
         let counters = Arc::clone(counters);
-        let read: Read = Box::new(move || counters.rejected(reason));
+        let read: Read = Box::new(move || counters.tokens.rejected(reason));
         (reason.label(), read)
     });
     metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());
@@ -264,6 +303,7 @@ mod tests {
         process(&mut metrics);
         edge(&mut metrics, Arc::default());
         connection(&mut metrics, Arc::default());
+        auth(&mut metrics, &Arc::default());
         metrics
     }
 
@@ -292,6 +332,7 @@ mod tests {
     fn no_counter_is_seen_by_nobody() {
         let catalogue = include_str!("catalogue.rs");
         for counters in [
+            include_str!("../auth/counters.rs"),
             include_str!("../edge/counters.rs"),
             include_str!("../connection/counters.rs"),
             include_str!("../engine/counters.rs"),

@@ -12,7 +12,9 @@
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
 //! | [`floods`] | who comes too often, and who guesses; behind nginx, and as fail2ban reads it |
 //! | [`demo`] | what a newcomer opens first |
+//! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
+//! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
@@ -50,8 +52,10 @@ mod envelope;
 mod floods;
 mod handover;
 mod hostile;
+mod http_service;
 mod import;
 mod judges;
+mod key_urls;
 mod limits;
 mod mqtt;
 mod policy;

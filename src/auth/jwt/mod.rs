@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`key`], [`key_set`] | keys, each for one algorithm alone |
 //! | [`token`] | what a token has to satisfy; pure |
-//! | `keyring` | the key file, read again when it changes |
+//! | [`keyring`] | the keys of a file or a URL, read again when they may have changed |
 //! | [`verifier`] | the three together: token → [`Principal`](super::Principal) |
 //!
 //! Not here: where a token came from (`edge`, `dialect`), and what becomes of a connection whose token expires (`connection`).
@@ -14,13 +14,14 @@
 
 pub mod key;
 pub mod key_set;
-mod keyring;
+pub mod keyring;
 pub mod token;
 pub mod verifier;
 
 pub use key_set::KeySet;
+pub use keyring::{KeySource, KeyUrl};
 pub use token::{Rejected, Rules, Verified};
-pub use verifier::{JwtConfig, TokenCounters, Verifier};
+pub use verifier::{JwtConfig, Verifier};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::AuthCounters;
 
 const NOW: u64 = 1_700_000_000;
 const SECRET: [u8; 32] = *b"a secret of thirty-two bytes, so";
@@ -155,6 +157,33 @@ fn the_examples_of_the_standards_verify() {
         assert_eq!((&*verified.username, verified.expires_s), ("joe", 1_300_819_380));
         assert_eq!(verified.claims["http://example.com/is_root"], "true");
         assert_eq!(token::verify(token.as_bytes(), &keys, &rules, 1_300_819_390), Err(Rejected::Expired));
+    }
+}
+
+#[test]
+fn the_username_may_lie_within_an_object() {
+    let issuer = Issuer::new();
+    let keys = issuer.keys();
+    let claims = json!({
+        "exp": NOW + 60, "user": { "name": "anna", "id": 7, "names": { "short": "a" } }, "user.mail": "a@b.example",
+        "user.names": "not the object",
+    });
+    let token = issuer.token(&claims);
+    for (claim, expected) in [
+        ("user.name", Ok("anna")),
+        ("user.names.short", Ok("a")),
+        ("user.mail", Ok("a@b.example")),
+        ("user.names", Ok("not the object")),
+        ("user", Err(Rejected::Username)),
+        ("user.id", Err(Rejected::Username)),
+        ("user.", Err(Rejected::Username)),
+        ("user.name.first", Err(Rejected::Username)),
+        (".name", Err(Rejected::Username)),
+        ("sub", Err(Rejected::Username)),
+    ] {
+        let rules = Rules { username_claim: claim.into(), ..Rules::default() };
+        let found = verify(&token, &keys, &rules).map(|verified| verified.username);
+        assert_eq!(found.as_deref().map_err(|rejected| *rejected), expected, "{claim}");
     }
 }
 
@@ -448,8 +477,15 @@ async fn a_key_file_that_changes_is_read_again_and_a_faulty_one_changes_nothing(
         issuer.sign(&json!({ "alg": "ES256", "kid": id }), &json!({ "sub": "alice", "exp": now + 600 }).to_string())
     };
     std::fs::write(&keys, jwks(&first, "1")).unwrap();
-    let config = JwtConfig { keys: keys.clone(), rules: Rules::default(), refresh: Duration::from_secs(3600) };
-    let verifier = Verifier::new(config.clone()).unwrap();
+    let config = JwtConfig {
+        keys: KeySource::File(keys.clone()),
+        keys_bytes_max: 1 << 20,
+        rules: Rules::default(),
+        refresh: Duration::from_secs(3600),
+    };
+    let counters = Arc::new(AuthCounters::default());
+    let verifier = Verifier::new(config.clone(), Arc::clone(&counters), None).unwrap();
+    let counted = || [&counters.keys.changes, &counters.keys.failures].map(|counter| counter.load(Ordering::Relaxed));
     let (old, new) = (token(&first, "1"), token(&second, "2"));
     assert_eq!(&*verifier.verify(old.as_bytes(), Some("alice")).unwrap().username, "alice");
     assert_eq!(verifier.verify(old.as_bytes(), Some("bob")), Err(Rejected::Username));
@@ -458,21 +494,25 @@ async fn a_key_file_that_changes_is_read_again_and_a_faulty_one_changes_nothing(
     std::fs::write(&keys, jwks(&second, "2")).unwrap();
     assert_eq!(verifier.verify_reading(new.as_bytes(), None).await, Err(Rejected::UnknownKey));
 
-    verifier.read_again().await;
+    verifier.keyring.read_again().await;
     assert!(verifier.verify_reading(new.as_bytes(), Some("")).await.is_ok());
     assert_eq!(verifier.verify(old.as_bytes(), None), Err(Rejected::UnknownKey), "a key that is gone is gone");
-    assert_eq!(key_counts(&verifier), (1, 0));
+    assert_eq!(counted(), [1, 0]);
 
     for faulty in ["", "{\"keys\": []}"] {
         std::fs::write(&keys, faulty).unwrap();
-        verifier.read_again().await;
+        verifier.keyring.read_again().await;
         assert!(verifier.verify(new.as_bytes(), None).is_ok());
     }
     std::fs::remove_file(&keys).unwrap();
-    verifier.read_again().await;
+    verifier.keyring.read_again().await;
     assert!(verifier.verify(new.as_bytes(), None).is_ok());
-    assert_eq!(key_counts(&verifier), (1, 3));
-    assert!(Verifier::new(config).unwrap_err()[0].found.starts_with("cannot be read"));
+    assert_eq!(counted(), [1, 3]);
+    let faults = Verifier::new(config.clone(), Arc::default(), None).unwrap_err();
+    assert!(faults[0].found.starts_with("cannot be read"));
+    std::fs::write(&keys, jwks(&first, "1")).unwrap();
+    let faults = Verifier::new(JwtConfig { keys_bytes_max: 64, ..config }, Arc::default(), None).unwrap_err();
+    assert_eq!(faults[0].found, "is longer than that");
 }
 
 proptest! {
@@ -495,10 +535,4 @@ proptest! {
             }
         });
     }
-}
-
-/// How often the keys changed, and how often their file was faulty.
-fn key_counts(verifier: &Verifier) -> (u64, u64) {
-    let counters = verifier.counters();
-    (counters.key_changes.load(Ordering::Relaxed), counters.key_failures.load(Ordering::Relaxed))
 }

@@ -27,7 +27,7 @@ pub struct Rules {
     pub audience: Option<Box<str>>,
     /// The `iss` that every token must have. `None`: any or none.
     pub issuer: Option<Box<str>>,
-    /// The claim that is the username. Default: `sub`.
+    /// The claim that is the username; where no claim has that name, dots lead into objects. Default: `sub`.
     pub username_claim: Box<str>,
     /// How far the clocks of issuer and server may differ. Default: 10 s.
     pub leeway: Duration,
@@ -86,6 +86,8 @@ rejections! {
     Algorithm = "algorithm";
     /// No key has its `kid`, or none is there for its `alg`.
     UnknownKey = "unknown_key";
+    /// The keys never came from their URL, or did so too long ago.
+    NoKeys = "no_keys";
     Signature = "signature";
     /// `exp` has passed, or is missing: what never ends could never be taken back.
     Expired = "expired";
@@ -95,6 +97,14 @@ rejections! {
     Issuer = "issuer";
     /// The username claim is missing or no name; or beside the token stands another User Name.
     Username = "username";
+}
+
+impl Rejected {
+    /// Whether other keys might make another answer.
+    #[must_use]
+    pub fn is_for_want_of_keys(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::NoKeys)
+    }
 }
 
 /// Whether `secret` has the form of a token, and so is not meant as a password.
@@ -122,18 +132,14 @@ pub fn verify(token: &[u8], keys: &KeySet, rules: &Rules, now_s: u64) -> Result<
     if rules.issuer.is_some() && text(&claims, "iss") != rules.issuer.as_deref() {
         return Err(Rejected::Issuer);
     }
-    let username = text(&claims, &rules.username_claim).filter(|name| is_username(name)).ok_or(Rejected::Username)?;
+    let username = reach(&claims, &rules.username_claim)
+        .and_then(Value::as_str)
+        .filter(|name| is_username(name))
+        .ok_or(Rejected::Username)?;
     let expires_s = seconds(&claims, "exp")?.ok_or(Rejected::Expired)?;
-    let mut verified = Verified { username: username.into(), expires_s, ..Verified::default() };
-    for (name, claim) in claims {
-        match claim {
-            Value::Array(items) => {
-                verified.claim_lists.insert(name, items.into_iter().filter_map(told).collect());
-            }
-            claim => verified.claims.extend(told(claim).map(|told| (name, told))),
-        }
-    }
-    Ok(verified)
+    let username = username.into();
+    let (claims, claim_lists) = Claims(claims).told();
+    Ok(Verified { username, claims, claim_lists, expires_s })
 }
 
 /// The three parts of the compact form (RFC 7515 §7.1).
@@ -216,7 +222,15 @@ fn text<'a>(claims: &'a BTreeMap<String, Value>, name: &str) -> Option<&'a str> 
     claims.get(name).and_then(Value::as_str)
 }
 
-fn is_username(name: &str) -> bool {
+/// The claim of this name, or the one that its dots lead to. Names with dots of their own, as URLs are, go first.
+fn reach<'a>(claims: &'a BTreeMap<String, Value>, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| {
+        let (first, rest) = name.split_once('.')?;
+        rest.split('.').try_fold(claims.get(first)?, |object, member| object.get(member))
+    })
+}
+
+pub(in crate::auth) fn is_username(name: &str) -> bool {
     (1..=USERNAME_BYTES_MAX).contains(&name.len()) && name != ANONYMOUS && !name.contains(char::is_control)
 }
 
@@ -233,7 +247,23 @@ fn read_claims(payload: &[u8]) -> Result<BTreeMap<String, Value>, Rejected> {
 }
 
 /// Claims by name, none given twice: two readers must not take two different tokens for the same (RFC 7519 §4).
-struct Claims(BTreeMap<String, Value>);
+pub(in crate::auth) struct Claims(BTreeMap<String, Value>);
+
+impl Claims {
+    /// Those that the policy can judge by: single ones, and lists.
+    pub(in crate::auth) fn told(self) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+        let (mut claims, mut lists) = (BTreeMap::new(), BTreeMap::new());
+        for (name, claim) in self.0 {
+            match claim {
+                Value::Array(items) => {
+                    lists.insert(name, items.into_iter().filter_map(told).collect());
+                }
+                claim => claims.extend(told(claim).map(|told| (name, told))),
+            }
+        }
+        (claims, lists)
+    }
+}
 
 impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

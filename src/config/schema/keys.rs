@@ -11,6 +11,9 @@ const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, o
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
+const KEYS_FORM: &str = "a URL such as https://login.example/.well-known/jwks.json";
+const URL_FORM_OUTGOING: &str =
+    "a URL such as https://auth.example/mqtt, http://127.0.0.1:8000/auth or unix:/run/auth.sock:/auth";
 const ORIGIN_FORM: &str = "an origin such as https://app.example, or same, or any";
 
 /// The top level.
@@ -22,7 +25,7 @@ pub const ROOT: &[Key] = &[
         example: None,
         doc: "Where clients come in. http and https serve the routes below; mqtt and mqtts speak MQTT over TCP and over TLS. \
               Without a port: 80, 443, 1883, 8883; port 0 lets the system choose. \
-              An address that is not loopback needs a policy, and passwords, tokens or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
+              An address that is not loopback needs a policy, and passwords, tokens, `auth.http` or `auth.anonymous: true`; https and mqtts there need `tls.cert`.",
     },
     Key {
         name: "tls",
@@ -563,6 +566,14 @@ const AUTH: &[Key] = &[
         doc: "Passwords hashed at the same time; each takes one core, and up to 20 MiB with argon2id. Further logins wait.",
     },
     Key {
+        name: "waiting_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("512"),
+        example: None,
+        doc: "Logins that wait for their password to be hashed, and as many for the keys of their token. More are told at once to come again \
+              (0x88), as they would wait past `limits.connect_timeout`.",
+    },
+    Key {
         name: "jwt",
         kind: Kind::Section(JWT),
         default: None,
@@ -574,8 +585,8 @@ const AUTH: &[Key] = &[
     },
     Key {
         name: "order",
-        kind: Kind::List(&Kind::Word(&["jwt", "certificates", "passwords"])),
-        default: Some("[jwt, certificates, passwords]"),
+        kind: Kind::List(&Kind::Word(&["jwt", "certificates", "passwords", "http"])),
+        default: Some("[jwt, certificates, passwords, http]"),
         example: None,
         doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong. What \
               CONNECT says always goes before what the connection brings along; of that, a request's token and a client certificate, the \
@@ -599,7 +610,13 @@ const AUTH: &[Key] = &[
               it before are not, and nobody is refused for what comes from elsewhere: a user name that many guess at gets slower refusals. \
               `limits.addresses_exempt` are exempt.",
     },
-    later("http", "An HTTP server that is asked."),
+    Key {
+        name: "http",
+        kind: Kind::Section(AUTH_HTTP),
+        default: None,
+        example: None,
+        doc: "An HTTP server of yours that is asked who a client is, by a POST of JSON: see auth-http.md.",
+    },
 ];
 
 const PENALTY: &[Key] = &[
@@ -647,11 +664,42 @@ const CERTIFICATES: &[Key] = &[Key {
 const JWT: &[Key] = &[
     Key {
         name: "keys",
-        kind: Kind::Path,
+        kind: Kind::UrlOrPath(KEYS_FORM),
         default: None,
         example: Some("jwks.json"),
-        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. Unset, no tokens \
-              are taken. Read again when it changes; a faulty file leaves the keys that were read before.",
+        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. A file, or the URL \
+              where the issuer publishes them: https, or http on this machine. Unset, no tokens are taken. They are read again when they may have \
+              changed, and faulty ones leave those that were read before. The server starts without the issuer; until keys come, whoever \
+              brings a token is told to come again (0x88).",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: Some("../certs/issuer-ca.pem"),
+        doc: "With a URL as `keys`: the authority, PEM, that signs the certificate there, instead of those that the system believes.",
+    },
+    Key {
+        name: "timeout",
+        kind: Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(30) },
+        default: Some("5s"),
+        example: None,
+        doc: "How long fetching the keys from their URL may take.",
+    },
+    Key {
+        name: "stale_max",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(7 * 24) },
+        default: Some("1h"),
+        example: None,
+        doc: "How long the keys of a URL are used after they were last had from there; then whoever brings a token is told to come again (0x88) until \
+              they are had once more. A fetch that failed is tried again after one second, then after up to 30.",
+    },
+    Key {
+        name: "keys_bytes_max",
+        kind: Kind::Size { min: 1 << 10, max: 16 << 20 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "The longest JWK Set.",
     },
     Key {
         name: "audience",
@@ -672,7 +720,7 @@ const JWT: &[Key] = &[
         kind: Kind::Text("the name of a claim"),
         default: Some("sub"),
         example: None,
-        doc: "Which claim is the username. All claims that are texts, numbers or true and false, and lists of such, are given to the policy.",
+        doc: "Which claim is the username; where none has that name, dots lead into objects (user.name). All claims that are texts, numbers or true and false, and lists of such, are given to the policy.",
     },
     Key {
         name: "leeway",
@@ -683,10 +731,11 @@ const JWT: &[Key] = &[
     },
     Key {
         name: "refresh",
-        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
-        default: Some("10s"),
-        example: None,
-        doc: "How often the key file is looked at for changes; and at once, but once a second at most, when a token names a key that is not there.",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24) },
+        default: None,
+        example: Some("10s"),
+        doc: "How often the keys are looked at for changes, a tenth sooner or later; unset, 10s for a file, 5m for a URL. And at once when a token \
+              names a key that is not there, but once a second at most, and as long as that brings nothing new, every ten seconds at a URL.",
     },
     Key {
         name: "token_bytes_max",
@@ -700,7 +749,7 @@ const JWT: &[Key] = &[
         kind: Kind::Text("the name of a cookie"),
         default: None,
         example: Some("session"),
-        doc: "The cookie that may hold a token. It counts only where `origins` lists which pages may connect and the browser said that it is one \
+        doc: "The cookie that may hold a token, one for `auth.http` too. It counts only where `origins` lists which pages may connect and the browser said that it is one \
               of them: with `any`, a cookie would let every page act for whoever looks at it.",
     },
     Key {
@@ -716,6 +765,94 @@ const JWT: &[Key] = &[
         default: Some("30s"),
         example: None,
         doc: "How long after its token has expired a connection is closed (0xA0, token_expired) unless a new one came.",
+    },
+];
+
+const AUTH_HTTP: &[Key] = &[
+    Key {
+        name: "url",
+        kind: Kind::Text(URL_FORM_OUTGOING),
+        default: None,
+        example: Some("http://127.0.0.1:8000/auth"),
+        doc: "Where it is: https, or http or a socket on this machine. Unset, nobody is asked.",
+    },
+    Key {
+        name: "danger_plain_http",
+        kind: Kind::Flag,
+        default: Some("false"),
+        example: None,
+        doc: "Whether http:// may lead to another machine. Passwords go there in the clear then, and whoever is on the way can let in anybody.",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: Some("../certs/auth-ca.pem"),
+        doc: "The authority, PEM, that signs the certificate there, instead of those that the system believes.",
+    },
+    Key {
+        name: "token_file",
+        kind: Kind::Path,
+        default: None,
+        example: Some("auth-http.token"),
+        doc: "A file with a secret that is sent along (`Authorization: Bearer`), so that the server knows who asks.",
+    },
+    Key {
+        name: "timeout",
+        kind: Kind::Duration { min: Duration::from_millis(50), max: Duration::from_secs(30) },
+        default: Some("2s"),
+        example: None,
+        doc: "How long a login waits for its answer, for those before it included. Shorter than `limits.connect_timeout`.",
+    },
+    Key {
+        name: "allow_ttl",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("60s"),
+        example: None,
+        doc: "How long a yes holds for logins with the very same credentials, Client Identifier and address, up to a tenth less; 0s asks \
+              every time.",
+    },
+    Key {
+        name: "deny_ttl",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("5s"),
+        example: None,
+        doc: "How long a no holds, up to a tenth less.",
+    },
+    Key {
+        name: "stale_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("5m"),
+        example: None,
+        doc: "For how much longer a yes holds while the server fails; then such a login is told to come again (0x88), as all others are at once.",
+    },
+    Key {
+        name: "cache_max",
+        kind: Kind::Count { min: 0, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "The most answers that are kept, some 400 bytes each, of yes and of no apart; the oldest gives way.",
+    },
+    Key {
+        name: "requests_max",
+        kind: Kind::Count { min: 1, max: 10_000 },
+        default: Some("32"),
+        example: None,
+        doc: "The most requests under way at the same time. Further logins wait; equal ones wait for the same answer.",
+    },
+    Key {
+        name: "waiting_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("4096"),
+        example: None,
+        doc: "The most different logins that wait for their answer; more are treated as if the server failed.",
+    },
+    Key {
+        name: "answer_bytes_max",
+        kind: Kind::Size { min: 256, max: 16 << 20 },
+        default: Some("64KiB"),
+        example: None,
+        doc: "The longest answer.",
     },
 ];
 

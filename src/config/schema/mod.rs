@@ -46,6 +46,8 @@ pub enum Kind {
     Text(&'static str),
     /// A file or directory; relative to the file that names it.
     Path,
+    /// A URL of this form, with `://` or `unix:` in it; anything else is a file.
+    UrlOrPath(&'static str),
     List(&'static Kind),
     Section(&'static [Key]),
     /// The first whose shape (scalar, list or mapping) is the value's.
@@ -68,7 +70,7 @@ impl Kind {
     pub fn shape(&self) -> Option<Shape> {
         match self {
             Self::Flag | Self::Count { .. } | Self::Duration { .. } | Self::Size { .. } => Some(Shape::Scalar),
-            Self::Word(_) | Self::Text(_) | Self::Path => Some(Shape::Scalar),
+            Self::Word(_) | Self::Text(_) | Self::Path | Self::UrlOrPath(_) => Some(Shape::Scalar),
             Self::List(_) => Some(Shape::List),
             Self::Section(_) => Some(Shape::Mapping),
             Self::OneOf(_) | Self::Later => None,
@@ -109,6 +111,7 @@ impl Kind {
             },
             Self::Text(form) => (*form).to_owned(),
             Self::Path => "a path".to_owned(),
+            Self::UrlOrPath(form) => format!("{form}, or a path"),
             Self::List(item) => format!("a list, each item {}", item.allowed()),
             Self::Section(keys) => format!("a mapping of {}", built_names(keys).collect::<Vec<_>>().join(", ")),
             Self::OneOf(alternatives) => alternatives.iter().map(Self::allowed).collect::<Vec<_>>().join(", or "),
