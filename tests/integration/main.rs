@@ -8,6 +8,7 @@
 //! | [`clients`] | mosquitto's clients, MQTT.js and both pages, everyone with everyone |
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
+//! | [`front`] | the site that nginx would serve, beside nginx itself |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
@@ -37,6 +38,7 @@ mod counters;
 mod demo;
 mod differential;
 mod envelope;
+mod front;
 mod hostile;
 mod import;
 mod judges;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracing::debug;
@@ -51,6 +51,8 @@ enum Action {
         ends_in_slash: bool,
     },
     Proxy(Box<Proxy>),
+    /// To the same path with a slash behind it.
+    AddSlash,
     Redirect {
         to: HeaderValue,
         status: StatusCode,
@@ -111,6 +113,10 @@ impl Site {
                 Err(fault) => faults.push(fault),
             }
         }
+        routes.extend(implied(written).map(|(hosts, path)| {
+            let origins = Origins::List { same: true, others: Vec::new() };
+            (hosts, path, Route { action: Action::AddSlash, origins })
+        }));
         match Routes::new(routes) {
             Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
             Ok(_) => {}
@@ -203,6 +209,23 @@ enum Decision<'a> {
     Pass(&'a Proxy, (RequestPath, usize)),
     Upgrade(Protocol, Option<&'static str>, Option<Token>),
     Refuse(Refusal),
+}
+
+/// The paths of servers' folders without their slashes, where no route has them: as nginx does, they lead to those with.
+fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (Vec<String>, PathMatch)> {
+    written.iter().filter_map(|route| {
+        let (RouteAction::Proxy(_), PathMatch::Prefix(path)) = (&route.action, &route.path) else { return None };
+        let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
+        let shares_host = |other: &RouteConfig| match (other.hosts.as_slice(), route.hosts.as_slice()) {
+            ([], []) => true,
+            (theirs, ours) => theirs.iter().any(|host| ours.contains(host)),
+        };
+        let is_taken = written.iter().any(|other| {
+            let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &other.path;
+            path == bare && shares_host(other)
+        });
+        (!is_taken).then(|| (route.hosts.clone(), PathMatch::Exact(bare.to_owned())))
+    })
 }
 
 /// A request's path, and how much of it its route's own path takes.
@@ -298,6 +321,7 @@ impl Action {
         match self {
             Self::Redirect { to, status } => return redirect(to.clone(), *status),
             Self::Respond { text, status } => return respond(text, *status),
+            Self::AddSlash => return add_slash(&head.uri),
             _ => {}
         }
         if head.method == Method::OPTIONS {
@@ -323,7 +347,7 @@ impl Action {
                 answer::text(StatusCode::NOT_FOUND, "There is nothing here.")
             }
             Self::Files { files, .. } => files.answer(head, rest).await,
-            Self::Serve(_) | Self::Proxy(_) | Self::Redirect { .. } | Self::Respond { .. } => {
+            Self::Serve(_) | Self::Proxy(_) | Self::AddSlash | Self::Redirect { .. } | Self::Respond { .. } => {
                 unreachable!("these have been answered")
             }
         }
@@ -341,6 +365,16 @@ fn redirect(to: HeaderValue, status: StatusCode) -> Response<Body> {
     let mut response = answer::text(status, "See the address in Location.");
     answer::set(&mut response, header::LOCATION, to);
     response
+}
+
+fn add_slash(uri: &Uri) -> Response<Body> {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    // Two slashes at the beginning would name a host.
+    let path = uri.path().trim_start_matches('/');
+    match HeaderValue::from_str(&format!("/{path}/{query}")) {
+        Ok(to) => redirect(to, StatusCode::MOVED_PERMANENTLY),
+        Err(_) => answer::text(StatusCode::NOT_FOUND, "There is nothing here."),
+    }
 }
 
 fn respond(text: &str, status: StatusCode) -> Response<Body> {
