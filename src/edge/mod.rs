@@ -25,8 +25,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use config::{
-    Balance, CertificateFiles, EdgeConfig, EdgeLimits, HostSent, ListenerConfig, OriginRule, PathMatch, ProxyConfig,
-    RouteAction, RouteConfig, Scheme, TlsConfig, TokenSources,
+    Balance, CertificateFiles, CorsConfig, EdgeConfig, EdgeLimits, HostSent, ListenerConfig, OriginRule, PathMatch,
+    ProxyConfig, RouteAction, RouteConfig, Scheme, TlsConfig, TokenSources,
 };
 pub use counters::EdgeCounters;
 

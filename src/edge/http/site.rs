@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_tungstenite::HyperWebsocket;
@@ -11,6 +11,7 @@ use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracing::debug;
 
 use super::answer::{self, Body};
+use super::cors::{Cors, Grant};
 use super::demo;
 use super::files::Files;
 use super::origin::{Origin, Origins};
@@ -37,6 +38,15 @@ pub(crate) struct Site {
 struct Route {
     action: Action,
     origins: Origins,
+    cors: Option<Cors>,
+    /// Of every answer.
+    headers: HeaderMap,
+}
+
+/// What is put on an answer before it goes.
+struct Dress<'a> {
+    route: &'a Route,
+    grant: Grant,
 }
 
 #[derive(Debug)]
@@ -108,14 +118,29 @@ impl Site {
                 faults.extend(unsound.into_iter().map(faulty));
                 Origins::List { same: false, others: Vec::new() }
             });
+            let mut keep = |field: &str, found: String, allowed: &str| {
+                faults.push(Fault::new("", format!("{key}.{field}"), found, allowed));
+            };
+            let cors = route.cors.as_ref().map(Cors::new).transpose();
+            let cors = cors.unwrap_or_else(|(found, allowed)| {
+                keep("cors", found, allowed);
+                None
+            });
+            let headers = fields(&route.headers).unwrap_or_else(|found| {
+                keep("headers", found, "names and values of fields, none that frame the answer");
+                HeaderMap::new()
+            });
             match Action::new(&route.action, &route.path, &key) {
-                Ok(action) => routes.push((route.hosts.clone(), route.path.clone(), Route { action, origins })),
+                Ok(action) => {
+                    let built = Route { action, origins, cors, headers };
+                    routes.push((route.hosts.clone(), route.path.clone(), built));
+                }
                 Err(fault) => faults.push(fault),
             }
         }
         routes.extend(implied(written).map(|(hosts, path)| {
             let origins = Origins::List { same: true, others: Vec::new() };
-            (hosts, path, Route { action: Action::AddSlash, origins })
+            (hosts, path, Route { action: Action::AddSlash, origins, cors: None, headers: HeaderMap::new() })
         }));
         match Routes::new(routes) {
             Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
@@ -136,7 +161,7 @@ impl Site {
         let is_switch = request.headers().contains_key(header::UPGRADE);
         let has_content = sound::has_content(request.headers());
         let (head, body) = request.into_parts();
-        let decision = self.decide(&head, visit.is_tls).await;
+        let (decision, dress) = self.decide(&head, visit.is_tls).await;
         request = Request::from_parts(head, body);
         // Whoever does not read content leaves it where the next request would be.
         let mut is_last = is_old || is_switch || has_content;
@@ -165,6 +190,9 @@ impl Site {
                 refuse(refusal)
             }
         };
+        if let Some(dress) = dress {
+            dress.put_on(response.headers_mut());
+        }
         if is_last {
             answer::close_after(&mut response);
         }
@@ -175,30 +203,73 @@ impl Site {
         Answer { response, upgrade: None, is_last }
     }
 
-    async fn decide(&self, head: &request::Parts, is_tls: bool) -> Decision<'_> {
+    /// What to do, and what to put on the answer.
+    async fn decide(&self, head: &request::Parts, is_tls: bool) -> (Decision<'_>, Option<Dress<'_>>) {
         let mut target = match sound::check(head, is_tls) {
             Ok(target) => target,
             Err(reason) => {
                 debug!(reason, "Request refused");
                 let mut response = answer::text(StatusCode::BAD_REQUEST, reason);
                 answer::close_after(&mut response);
-                return Decision::Answer(response);
+                return (Decision::Answer(response), None);
             }
         };
-        let Some(path) = target.path.take() else { return Decision::Answer(options()) };
+        let Some(path) = target.path.take() else { return (Decision::Answer(options()), None) };
         let host = target.origin.as_ref().map(Origin::host);
-        match self.routes.find(host, &path) {
-            Found::Route(Route { action: Action::Proxy(proxy), .. }, prefix_len) => {
-                Decision::Pass(proxy, (path, prefix_len))
+        let (route, prefix_len) = match self.routes.find(host, &path) {
+            Found::Route(route, prefix_len) => (route, prefix_len),
+            Found::Nothing => {
+                let response = answer::text(StatusCode::NOT_FOUND, "There is nothing here.");
+                return (Decision::Answer(response), None);
             }
-            Found::Route(route, prefix_len) => {
-                route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await
-            }
-            Found::Nothing => Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here.")),
             Found::Ambiguous => {
                 let text = "The escaped slash in the path can be read in two ways.";
-                Decision::Answer(answer::text(StatusCode::BAD_REQUEST, text))
+                return (Decision::Answer(answer::text(StatusCode::BAD_REQUEST, text)), None);
             }
+        };
+        let cors = route.cors.as_ref();
+        let grant = cors.map_or(Grant::None, |cors| cors.judge(head, target.origin.as_ref()));
+        let decision = match cors.and_then(|cors| cors.preflight(head, &grant)) {
+            Some(response) => Decision::Answer(response),
+            None => match &route.action {
+                Action::Proxy(proxy) => Decision::Pass(proxy, (path, prefix_len)),
+                _ => route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await,
+            },
+        };
+        (decision, Some(Dress { route, grant }))
+    }
+}
+
+/// # Errors
+/// The first that is no field, or must not be set so.
+fn fields(written: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in written {
+        let shown = || format!("`{name}: {value}`");
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| shown())?;
+        let value = HeaderValue::from_str(value).map_err(|_| shown())?;
+        let is_framing = matches!(
+            name,
+            header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION | header::UPGRADE | header::TRAILER
+        );
+        if is_framing {
+            return Err(shown());
+        }
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+impl Dress<'_> {
+    fn put_on(self, headers: &mut HeaderMap) {
+        if let Some(cors) = &self.route.cors {
+            cors.tell(headers, self.grant);
+        }
+        for name in self.route.headers.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &self.route.headers {
+            headers.append(name.clone(), value.clone());
         }
     }
 }
@@ -464,12 +535,7 @@ mod tests {
 
     #[test]
     fn all_faults_of_the_routes_come_at_once() {
-        let route = |path: &str, action| RouteConfig {
-            hosts: Vec::new(),
-            path: PathMatch::Prefix(path.into()),
-            action,
-            origins: None,
-        };
+        let route = |path: &str, action| RouteConfig::new(PathMatch::Prefix(path.into()), action);
         let mut routes = vec![
             route("/a", RouteAction::Demo),
             route("/a", RouteAction::ServeMqtt),
