@@ -10,7 +10,7 @@ use std::time::Instant;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use tidegate::engine::message::{
-    Acknowledgement, Delivered, Delivery, Message, OpenSession, Outlet, Round, SubscribeRequest,
+    Acknowledgement, Delivered, Delivery, Message, OpenSession, Outlet, Round, SubscribeRequest, Unbound,
 };
 use tidegate::engine::{Attached, Engine, EngineConfig, Pumped};
 use tidegate::mqtt::packet::SubscribeOptions;
@@ -42,6 +42,10 @@ impl Outlet for Tray {
         Delivered::Appended { first: false }
     }
 
+    fn revoked(&self, _filter: &TopicFilter) -> Delivered {
+        Delivered::Appended { first: false }
+    }
+
     fn close(&self, _reason: ReasonCode) {}
 
     fn flush(&self) {
@@ -67,7 +71,7 @@ impl House {
         let tray = Arc::new(Tray::default());
         let open = OpenSession {
             client_id: ClientId::new(&format!("client-{number:08}")),
-            owner: "somebody".into(),
+            owner: Unbound::named("somebody"),
             clean_start: true,
             expiry_interval_s: 0,
             receive_maximum: 65_535,

@@ -1,31 +1,36 @@
 //! The composition root: build → run → drain. The only file that knows everyone.
 //!
 //! Start-up is all or nothing: whatever can be wrong is found before the first connection is accepted. Shutdown is a state: stop
-//! accepting, tell every client, wait until they have heard it or a deadline has passed, exit.
+//! accepting, tell every client, wait until they have heard it or a deadline has passed, exit. Before it, a successor may have taken
+//! the listening sockets over ([`handover`]).
 
-use std::io::Write as _;
+mod handover;
+
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, Phase, Readiness};
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::connection::{Connections, Envelopes, Environment, TICK};
-use crate::edge::{Edge, EdgeCounters, Handoff, RouteAction, Scheme};
+use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
+use crate::edge::{Drain, Edge, EdgeCounters, Handoff, Inherited, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
-use crate::mqtt::{QoS, ReasonCode, TopicName};
+use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
 use crate::telemetry::sys_topics::{Snapshot, SysTopics};
 use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
+use handover::Handover;
 
 /// Runs the server until SIGTERM or SIGINT.
 ///
@@ -34,8 +39,9 @@ use crate::telemetry::{Metrics, catalogue, log, metrics::Exposition};
 pub fn run(config: Config) -> anyhow::Result<()> {
     log::init(config.log).context("log")?;
     raise_file_limit();
+    let inherited = Inherited::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, &inherited));
     // Whoever has not closed by now is cut.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -50,41 +56,52 @@ pub fn check(config: &Config) -> Vec<Fault> {
     [policy, authenticator, edge].into_iter().filter_map(Result::err).flatten().collect()
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, inherited: &Inherited) -> anyhow::Result<()> {
     let connections = build(&config).map_err(Faults)?;
     let handoff: Handoff = {
         let connections = connections.clone();
         Arc::new(move |accepted| connections.serve(accepted))
     };
     let edge_counters = Arc::new(EdgeCounters::default());
-    let edge = Edge::bind(config.edge.clone(), handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
+    let edge = Edge::bind(config.edge.clone(), inherited, handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
     let readiness = Readiness::default();
     let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters)));
-    let admin = Admin::bind(&config.admin, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let admin =
+        Admin::bind(&config.admin, inherited, metrics, readiness.clone()).map_err(|fault| Faults(vec![fault]))?;
+    for address in inherited.close_rest() {
+        tracing::warn!(%address, "A socket of LISTEN_FDS has no listener in the configuration; closed");
+    }
+    let sockets = edge.sockets().and_then(|mut sockets| {
+        sockets.extend(admin.as_ref().map(Admin::socket).transpose()?);
+        Ok(sockets)
+    });
+    let handover = sockets.and_then(Handover::new).context("the listening sockets cannot be handed on")?;
+    let mut stop_signals = Stop::new()?;
+    let mut hand_over = signal(SignalKind::user_defined2())?;
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let authenticator = Arc::clone(connections.authenticator());
+    let authenticator = connections.authenticator();
     let watcher = tokio::spawn(async move { authenticator.watch().await });
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
-    let edge = tokio::spawn(edge.run(async {
-        // A sender that is gone means the same.
-        let _ = stopped.await;
-    }));
+    // A sender that is gone has stopped.
+    let edge = tokio::spawn(edge.run(async { stopped.await.unwrap_or(Drain::Stopping) }));
     readiness.set(Phase::Ready);
     announce(&announcement);
+    handover::notify(&[NotifyState::Ready]);
 
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "Shutting down"),
-        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "Shutting down"),
-    }
+    let end = serve_on(&mut stop_signals, &mut hand_over, &handover, config.handover_timeout).await;
+    // While this process has the sockets, too, connections would wait in their backlog for nobody.
+    drop(handover);
     readiness.set(Phase::Draining);
-    let _ = stop.send(());
-    drain(&connections, edge, config.drain_timeout).await;
+    let _ = stop.send(end);
+    tokio::select! {
+        () = drain(&connections, edge, &config, end) => {}
+        // Whoever asks twice means at once.
+        signal = stop_signals.told() => tracing::info!(signal, "Stopping at once"),
+    }
     ticker.abort();
     watcher.abort();
     if let Some(sys_topics) = sys_topics {
@@ -96,13 +113,61 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The signals that stop the server.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Completes when there is one.
+    async fn told(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Serves until it is time to stop, and hands over if asked to.
+async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover, timeout: Duration) -> Drain {
+    loop {
+        tokio::select! {
+            signal = stop.told() => {
+                tracing::info!(signal, "Shutting down");
+                return Drain::Stopping;
+            }
+            _ = hand_over.recv() => {}
+        }
+        // Whoever says stop meanwhile means the one that is to come as well.
+        let outcome = tokio::select! {
+            signal = stop.told() => {
+                tracing::info!(signal, "Shutting down, and the successor with it");
+                return Drain::Stopping;
+            }
+            outcome = handover.run(timeout) => outcome,
+        };
+        match outcome {
+            Ok(()) => {
+                tracing::info!("Shutting down, as the successor serves");
+                return Drain::HandingOver;
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "Not handed over; this process serves on"),
+        }
+    }
+}
+
 fn metrics(connections: &Connections, edge: Arc<EdgeCounters>) -> Metrics {
     let environment = connections.environment();
     let mut metrics = Metrics::default();
     catalogue::process(&mut metrics);
     catalogue::edge(&mut metrics, edge);
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
-    catalogue::auth(&mut metrics, Arc::clone(connections.authenticator()));
+    catalogue::auth(&mut metrics, connections.authenticator().counters());
     catalogue::engine(&mut metrics, Arc::clone(&environment.engine));
     metrics
 }
@@ -117,10 +182,10 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
             return Err([policy.err(), authenticator.err()].into_iter().flatten().flatten().collect());
         }
     };
-    let authenticator = Arc::new(authenticator);
+    let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
-        policy: ArcSwap::from_pointee(policy),
+        policy: Policies::new(policy),
         config: config.connection.clone(),
         counters: Default::default(),
         envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
@@ -130,9 +195,10 @@ fn build(config: &Config) -> Result<Connections, Vec<Fault>> {
 }
 
 /// Verifies the JSON Web Tokens of envelopes as those of connections, with the keys that are there.
-fn subjects(authenticator: &Arc<Authenticator>) -> Box<SubjectOf> {
+fn subjects(authenticator: &Arc<ArcSwap<Authenticator>>) -> Box<SubjectOf> {
     let authenticator = Arc::clone(authenticator);
     Box::new(move |token| {
+        let authenticator = authenticator.load();
         let tokens = authenticator.tokens()?;
         let answer = tokens.verify(token.as_bytes(), None);
         tokens.count(answer.as_ref().map_err(|rejected| *rejected));
@@ -219,12 +285,12 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
 }
 
 /// Waits until the last client has heard that the server stops and the last HTTP exchange is over, or the time is up.
-async fn drain(connections: &Connections, edge: JoinHandle<()>, timeout: Duration) {
-    let deadline = Instant::now() + timeout;
+async fn drain(connections: &Connections, edge: JoinHandle<()>, config: &Config, end: Drain) {
+    let deadline = Instant::now() + config.drain_timeout;
     let mut interval = tokio::time::interval(TICK);
+    let mut farewell = connections.begin_farewell(Instant::now(), config.drain_window, end == Drain::HandingOver);
     while (connections.count() > 0 || !edge.is_finished()) && Instant::now() < deadline {
-        // Whoever was accepted while the others were told has not been told yet.
-        connections.dismiss_all(ReasonCode::ServerShuttingDown);
+        farewell.tell(Instant::now());
         interval.tick().await;
     }
     tracing::info!(connections_cut = connections.count(), "Drained");

@@ -10,6 +10,7 @@
 //! | [`fault`] | what an operator wrote that cannot stand: place, found, allowed |
 //! | [`document`] | a YAML text as a tree in which every value knows its line and column |
 //! | [`wheel`] | one coarse timer wheel for every deadline that must cost nothing |
+//! | [`recent`] | a bounded map that forgets what has not been used for longest |
 //! | [`outgoing`] | HTTP to others: connections, whose certificates are believed, short exchanges |
 //! | [`mqtt`] | the standard as types: topics, packets, properties, Reason Codes, the codec of 3.1, 3.1.1 and 5.0 |
 //! | [`engine`] | the in-process broker: sessions, Subscriptions, routing, retained messages; `engine::message` is its seam |
@@ -50,5 +51,6 @@ pub mod fault;
 pub mod mqtt;
 pub mod outgoing;
 pub mod policy;
+pub mod recent;
 pub mod telemetry;
 pub mod wheel;

@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 ///
 /// `engine` never learns who asks or why; `config` composes the others' configuration and is read by `cli` and `app` alone, so that no
 /// module can reach for a setting that it was not handed.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("fault", &[]),
     ("document", &["fault"]),
     ("wheel", &[]),
+    ("recent", &[]),
     ("outgoing", &["fault"]),
     ("mqtt", &[]),
     ("engine", &["wheel", "mqtt"]),
     ("auth", &["fault", "outgoing", "mqtt"]),
     ("policy", &["fault", "document", "mqtt", "auth"]),
     ("dialect", &["mqtt", "engine::message"]),
-    ("connection", &["wheel", "mqtt", "engine", "auth", "policy", "dialect"]),
-    ("edge", &["fault", "outgoing", "connection"]),
+    ("connection", &["wheel", "recent", "mqtt", "engine", "auth", "policy", "dialect"]),
+    ("edge", &["fault", "recent", "outgoing", "connection"]),
     ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     (
@@ -37,12 +38,14 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 19] = [
+const PURE: [&str; 25] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
+    "recent.rs",
     "outgoing/url.rs",
     "mqtt",
+    "auth/certificate.rs",
     "auth/scram.rs",
     "auth/jwt/key.rs",
     "auth/jwt/key_set.rs",
@@ -51,6 +54,10 @@ const PURE: [&str; 19] = [
     "policy",
     "engine",
     "connection/core",
+    "edge/address_limits.rs",
+    "edge/forwarded.rs",
+    "edge/networks.rs",
+    "edge/proxy_protocol.rs",
     "edge/http/framing.rs",
     "edge/http/path.rs",
     "edge/http/routes.rs",

@@ -7,7 +7,9 @@ mod answer;
 mod readiness;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use tracing::warn;
 pub use readiness::{Phase, Readiness};
 
 use self::answer::Answers;
+use crate::edge::Inherited;
 use crate::fault::Fault;
 use crate::telemetry::metrics::Exposition;
 
@@ -46,14 +49,19 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds the listener; `None` if the configuration has none.
+    /// Binds the listener unless it is among the `inherited`; `None` if the configuration has none.
     ///
     /// # Errors
     /// The address cannot be had.
-    pub fn bind(config: &AdminConfig, metrics: Exposition, readiness: Readiness) -> Result<Option<Self>, Fault> {
+    pub fn bind(
+        config: &AdminConfig,
+        inherited: &Inherited,
+        metrics: Exposition,
+        readiness: Readiness,
+    ) -> Result<Option<Self>, Fault> {
         let Some(address) = config.listen else { return Ok(None) };
         let bind = || {
-            let socket = TcpListener::bind(address)?;
+            let socket = inherited.take(address).map_or_else(|| TcpListener::bind(address), Ok)?;
             socket.set_nonblocking(true)?;
             let local_address = socket.local_addr()?;
             Ok((socket, local_address))
@@ -70,6 +78,14 @@ impl Admin {
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// Its socket once more, for the process that takes over.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone().map(Into::into)
     }
 
     /// Answers until `shutdown` completes. It is the last listener to close, so that probes can follow a drain to its end.

@@ -16,7 +16,7 @@ impl Running {
         catalogue::edge(&mut metrics, Arc::default());
         let readiness = Readiness::default();
         let config = AdminConfig { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) };
-        let admin = Admin::bind(&config, Exposition::new(metrics), readiness.clone());
+        let admin = Admin::bind(&config, &Inherited::default(), Exposition::new(metrics), readiness.clone());
         let admin = admin.expect("the address is free").expect("it is configured");
         let address = admin.local_address();
         let (stop, stopped) = oneshot::channel();
@@ -80,10 +80,15 @@ async fn everything_else_is_refused() {
 
 #[tokio::test]
 async fn it_can_be_switched_off_and_says_what_it_cannot_have() {
-    let none = Admin::bind(&AdminConfig { listen: None }, Exposition::new(Metrics::default()), Readiness::default());
+    let none = Admin::bind(
+        &AdminConfig { listen: None },
+        &Inherited::default(),
+        Exposition::new(Metrics::default()),
+        Readiness::default(),
+    );
     assert!(none.expect("nothing is bound").is_none());
     let admin = Running::start();
     let config = AdminConfig { listen: Some(admin.address) };
-    let taken = Admin::bind(&config, Exposition::new(Metrics::default()), Readiness::default());
+    let taken = Admin::bind(&config, &Inherited::default(), Exposition::new(Metrics::default()), Readiness::default());
     assert_eq!(taken.expect_err("the address is taken").key, "admin.listen");
 }

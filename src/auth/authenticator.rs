@@ -4,14 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 
-use super::jwt::{JwtConfig, Rejected, Verifier, token};
+use super::certificate::{CertificateName, ClientCertificate, Unusable};
+use super::jwt::{JwtConfig, Rejected, TokenCounters, Verifier, token};
 use super::mechanism::Mechanisms;
+use super::scram::KEY_BYTES;
 use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
 
 /// How many logins may wait for each hashing slot; more are refused at once instead of waiting past every deadline.
@@ -26,7 +29,10 @@ pub struct AuthConfig {
     pub passwords: Option<PathBuf>,
     /// Which tokens are taken, if any.
     pub jwt: Option<JwtConfig>,
-    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least.
+    /// Which name of a verified client certificate is the username; `None` (the default): a certificate says nothing of who it is.
+    pub certificates: Option<CertificateName>,
+    /// Which method is asked first where several could know the credentials. Default: tokens, as they cost the least, and a
+    /// request's token before the certificate of its connection, as it is the more particular one.
     pub order: Vec<Method>,
     /// The most passwords hashed at once, at least 1. Each argon2id hash holds 19 MiB and one core for some 20 ms. Default: 2.
     pub hashing_max: usize,
@@ -34,7 +40,14 @@ pub struct AuthConfig {
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { anonymous: false, passwords: None, jwt: None, order: Method::ALL.to_vec(), hashing_max: 2 }
+        Self {
+            anonymous: false,
+            passwords: None,
+            jwt: None,
+            certificates: None,
+            order: Method::ALL.to_vec(),
+            hashing_max: 2,
+        }
     }
 }
 
@@ -42,17 +55,19 @@ impl Default for AuthConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Jwt,
+    Certificates,
     Passwords,
 }
 
 impl Method {
-    pub const ALL: [Self; 2] = [Self::Jwt, Self::Passwords];
+    pub const ALL: [Self; 3] = [Self::Jwt, Self::Certificates, Self::Passwords];
 
     /// As the configuration calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Certificates => "certificates",
             Self::Passwords => "passwords",
         }
     }
@@ -95,6 +110,8 @@ pub struct AuthCounters {
     pub unknown_method: AtomicU64,
     /// Exchanges of enhanced authentication that failed.
     pub not_proven: AtomicU64,
+    /// What became of tokens.
+    pub tokens: Arc<TokenCounters>,
 }
 
 /// Answers who a client is.
@@ -102,12 +119,27 @@ pub struct Authenticator {
     anonymous: bool,
     passwords: Option<Arc<PasswordFile>>,
     tokens: Option<Arc<Verifier>>,
+    certificates: Option<CertificateName>,
     order: Vec<Method>,
     mechanisms: Mechanisms,
+    lasting: Lasting,
+}
+
+/// What an authenticator hands on to the one that replaces it.
+#[derive(Clone)]
+struct Lasting {
+    hashing: Arc<Hashing>,
+    /// What counts only grows, whoever counts.
+    counters: Arc<AuthCounters>,
+    /// Of which challenges to unknown users are made: if it changed, theirs would, and nobody else's.
+    scram_secret: Option<[u8; KEY_BYTES]>,
+}
+
+/// The places where passwords are hashed.
+struct Hashing {
     slots: Arc<Semaphore>,
-    waiting_max: usize,
+    slots_count: usize,
     waiting_count: AtomicUsize,
-    counters: AuthCounters,
 }
 
 impl Authenticator {
@@ -116,11 +148,31 @@ impl Authenticator {
     /// # Errors
     /// Every fault of the files, or why they cannot be read.
     pub fn new(config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        let lasting = Lasting::new(config.hashing_max);
+        Self::build(config, lasting)
+    }
+
+    /// Reads all files anew for an authenticator that takes the place of this one: it counts where this one does, and its hashes wait in
+    /// the same places. Logins that have begun with this one end with it.
+    ///
+    /// # Errors
+    /// Every fault of the files, or why they cannot be read; this one stays as it is.
+    pub fn successor(&self, config: AuthConfig) -> Result<Self, Vec<Fault>> {
+        let mut lasting = self.lasting.clone();
+        if lasting.hashing.slots_count != slots_count(config.hashing_max) {
+            lasting.hashing = Arc::new(Hashing::new(config.hashing_max));
+        }
+        Self::build(config, lasting)
+    }
+
+    fn build(config: AuthConfig, lasting: Lasting) -> Result<Self, Vec<Fault>> {
         let passwords = config.passwords.as_deref().map(load::password_file).transpose();
-        let tokens = config.jwt.map(Verifier::new).transpose();
+        let token_counters = || Arc::clone(&lasting.counters.tokens);
+        let tokens = config.jwt.map(|jwt| Verifier::counting(jwt, token_counters())).transpose();
         match (passwords, tokens) {
             (Ok(passwords), Ok(tokens)) => {
-                Ok(Self::with_methods(config.anonymous, passwords, tokens, config.order, config.hashing_max))
+                let made = Self::with_methods(config.anonymous, passwords, tokens, config.order, lasting);
+                Ok(Self { certificates: config.certificates, ..made })
             }
             (passwords, tokens) => Err([passwords.err(), tokens.err()].into_iter().flatten().flatten().collect()),
         }
@@ -129,7 +181,7 @@ impl Authenticator {
     /// An authenticator over passwords that were read already.
     #[must_use]
     pub fn with_passwords(anonymous: bool, passwords: Option<PasswordFile>, hashing_max: usize) -> Self {
-        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), hashing_max)
+        Self::with_methods(anonymous, passwords, None, Method::ALL.to_vec(), Lasting::new(hashing_max))
     }
 
     fn with_methods(
@@ -137,20 +189,17 @@ impl Authenticator {
         passwords: Option<PasswordFile>,
         tokens: Option<Verifier>,
         order: Vec<Method>,
-        hashing_max: usize,
+        lasting: Lasting,
     ) -> Self {
-        let slots = hashing_max.clamp(1, Semaphore::MAX_PERMITS);
         let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
             anonymous,
-            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref()),
+            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref(), lasting.scram_secret),
             passwords,
             tokens,
+            certificates: None,
             order,
-            slots: Arc::new(Semaphore::new(slots)),
-            waiting_max: slots.saturating_mul(WAITING_PER_SLOT_MAX),
-            waiting_count: AtomicUsize::new(0),
-            counters: AuthCounters::default(),
+            lasting,
         }
     }
 
@@ -168,6 +217,10 @@ impl Authenticator {
             // Half of a pair is not "no credentials".
             (None, _) => Some(self.count(Err(Refused::BadCredentials))),
             (Some(Claim::Password(..)), _) => None,
+            // Nothing goes beside it.
+            (Some(Claim::Certificate(certificate, name, username)), _) => {
+                Some(self.count(identify(certificate, name, username)))
+            }
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
                 Err(Rejected::UnknownKey) => None,
                 // Another method may know better, in a time of its own.
@@ -196,6 +249,7 @@ impl Authenticator {
                     tokens.count(answer.as_ref().map_err(|rejected| *rejected));
                     answer.map_err(|_| Refused::BadCredentials)
                 }
+                Claim::Certificate(certificate, name, username) => identify(certificate, name, username),
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
@@ -209,8 +263,9 @@ impl Authenticator {
         self.count(Err(refused))
     }
 
-    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the upgrade request
-    /// said; that is not looked at then.
+    /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the connection
+    /// brings along; that is not looked at then. Of what it brings, the token of a request and a certificate, the first in the order counts:
+    /// neither makes the other good.
     fn claims<'a>(&'a self, credentials: &'a Credentials) -> impl Iterator<Item = Claim<'a>> {
         let username = credentials.username.as_deref();
         let password = match (&self.passwords, username, &credentials.password) {
@@ -224,8 +279,22 @@ impl Authenticator {
             (Some(tokens), None, Some(token)) => Some(Claim::Token(tokens, token.as_bytes(), username)),
             _ => None,
         };
+        let brings_token = credentials.password.is_none() && token.is_some();
+        let place = |method| self.order.iter().position(|&other| other == method);
+        let is_certificate_first = match (place(Method::Certificates), place(Method::Jwt)) {
+            (Some(certificates), Some(jwt)) => certificates < jwt,
+            (_, jwt) => jwt.is_none(),
+        };
+        let certificate = match (self.certificates, &credentials.certificate, &credentials.password) {
+            (Some(name), Some(certificate), None) if !brings_token || is_certificate_first => {
+                Some(Claim::Certificate(certificate, name, username))
+            }
+            _ => None,
+        };
+        let token = token.filter(|_| certificate.is_none());
         self.order.iter().filter_map(move |method| match method {
             Method::Jwt => token,
+            Method::Certificates => certificate,
             Method::Passwords => password,
         })
     }
@@ -233,7 +302,9 @@ impl Authenticator {
     /// Whether there is anything in `credentials` that a configured method could look at, or half of it.
     fn brings_any(&self, credentials: &Credentials) -> bool {
         let is_said = credentials.username.is_some() || credentials.password.is_some();
-        is_said || (self.tokens.is_some() && credentials.token.is_some())
+        is_said
+            || (self.tokens.is_some() && credentials.token.is_some())
+            || (self.certificates.is_some() && credentials.certificate.is_some())
     }
 
     async fn verify_password(
@@ -242,10 +313,11 @@ impl Authenticator {
         username: &str,
         password: &Bytes,
     ) -> Result<Principal, Refused> {
-        let waiting = Waiting::enter(&self.waiting_count, self.waiting_max);
+        let hashing = &self.lasting.hashing;
+        let waiting = Waiting::enter(&hashing.waiting_count, hashing.slots_count.saturating_mul(WAITING_PER_SLOT_MAX));
         let _waiting = waiting.ok_or(Refused::Unavailable)?;
         // The semaphore is never closed, and a hash does not panic; if either happened, nobody would be let in.
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
+        let slot = Arc::clone(&hashing.slots).acquire_owned().await.map_err(|_| Refused::Unavailable)?;
         let (username, password): (Box<str>, _) = (username.into(), password.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let _slot = slot;
@@ -294,7 +366,13 @@ impl Authenticator {
     /// Whether a way to authenticate is configured.
     #[must_use]
     pub fn has_method(&self) -> bool {
-        self.passwords.is_some() || self.tokens.is_some()
+        self.passwords.is_some() || self.tokens.is_some() || self.certificates.is_some()
+    }
+
+    /// Whether a client certificate says who its client is.
+    #[must_use]
+    pub fn takes_certificates(&self) -> bool {
+        self.certificates.is_some()
     }
 
     /// Whether a client without credentials comes in, as `anonymous`.
@@ -303,10 +381,10 @@ impl Authenticator {
         self.anonymous
     }
 
-    /// How often what was answered.
+    /// How often what was answered, by this authenticator and those before and after it.
     #[must_use]
-    pub fn counters(&self) -> &AuthCounters {
-        &self.counters
+    pub fn counters(&self) -> &Arc<AuthCounters> {
+        &self.lasting.counters
     }
 
     fn count(&self, answer: Result<Principal, Refused>) -> Result<Principal, Refused> {
@@ -316,16 +394,38 @@ impl Authenticator {
 
     fn tally(&self, answer: Result<&Principal, Refused>) {
         let counter = match answer {
-            Ok(principal) if principal.is_anonymous => &self.counters.anonymous,
-            Ok(_) => &self.counters.accepted,
-            Err(Refused::BadCredentials) => &self.counters.bad_credentials,
-            Err(Refused::NotAuthorized) => &self.counters.not_authorized,
-            Err(Refused::Unavailable) => &self.counters.unavailable,
-            Err(Refused::UnknownMethod) => &self.counters.unknown_method,
-            Err(Refused::NotProven) => &self.counters.not_proven,
+            Ok(principal) if principal.is_anonymous => &self.counters().anonymous,
+            Ok(_) => &self.counters().accepted,
+            Err(Refused::BadCredentials) => &self.counters().bad_credentials,
+            Err(Refused::NotAuthorized) => &self.counters().not_authorized,
+            Err(Refused::Unavailable) => &self.counters().unavailable,
+            Err(Refused::UnknownMethod) => &self.counters().unknown_method,
+            Err(Refused::NotProven) => &self.counters().not_proven,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+impl Lasting {
+    fn new(hashing_max: usize) -> Self {
+        let mut secret = [0; KEY_BYTES];
+        Self {
+            hashing: Arc::new(Hashing::new(hashing_max)),
+            counters: Arc::default(),
+            scram_secret: getrandom::fill(&mut secret).is_ok().then_some(secret),
+        }
+    }
+}
+
+impl Hashing {
+    fn new(hashing_max: usize) -> Self {
+        let slots_count = slots_count(hashing_max);
+        Self { slots: Arc::new(Semaphore::new(slots_count)), slots_count, waiting_count: AtomicUsize::new(0) }
+    }
+}
+
+fn slots_count(hashing_max: usize) -> usize {
+    hashing_max.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 impl fmt::Debug for Authenticator {
@@ -333,7 +433,7 @@ impl fmt::Debug for Authenticator {
         f.debug_struct("Authenticator")
             .field("anonymous", &self.anonymous)
             .field("users_count", &self.passwords.as_ref().map(|passwords| passwords.users_count()))
-            .field("counters", &self.counters)
+            .field("counters", self.counters())
             .finish_non_exhaustive()
     }
 }
@@ -344,6 +444,21 @@ enum Claim<'a> {
     /// With the User Name beside it.
     Token(&'a Verifier, &'a [u8], Option<&'a str>),
     Password(&'a Arc<PasswordFile>, &'a str, &'a Bytes),
+    /// With the User Name beside it.
+    Certificate(&'a ClientCertificate, CertificateName, Option<&'a str>),
+}
+
+/// Whose certificate it is. Why it is nobody's is for the operator, who signed it or had it signed.
+fn identify(
+    certificate: &ClientCertificate,
+    name: CertificateName,
+    username: Option<&str>,
+) -> Result<Principal, Refused> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    certificate.principal(name, username, since_epoch, Instant::now()).map_err(|reason: Unusable| {
+        tracing::info!(subject = %certificate.subject, serial = %certificate.serial, %reason, "Client certificate refused");
+        Refused::BadCredentials
+    })
 }
 
 /// A place among those who wait, given back when dropped.
@@ -374,9 +489,20 @@ mod tests {
         Authenticator::with_passwords(anonymous, passwords, 1)
     }
 
+    fn hashing(authenticator: &Authenticator) -> &Hashing {
+        &authenticator.lasting.hashing
+    }
+
     fn credentials(username: Option<&str>, password: Option<&str>) -> Credentials {
         let password = password.map(|password| Bytes::copy_from_slice(password.as_bytes()));
-        Credentials { username: username.map(Into::into), password, token: None, client_id: "c".into(), address: None }
+        Credentials {
+            username: username.map(Into::into),
+            password,
+            token: None,
+            certificate: None,
+            client_id: "c".into(),
+            address: None,
+        }
     }
 
     async fn outcome(authenticator: &Authenticator, username: Option<&str>, password: Option<&str>) -> String {
@@ -482,11 +608,73 @@ mod tests {
         }
     }
 
+    /// A certificate beside every other way to say who one is.
+    #[tokio::test]
+    async fn a_certificate_speaks_for_who_says_nothing() {
+        const BAD: &str = "bad username or password";
+        let certificate = |name: &str| {
+            let made = |params: &mut rcgen::CertificateParams| {
+                params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            };
+            Arc::new(super::super::certificate::tests::made(made))
+        };
+        let (jwks, token) = jwt::tests::key_file_and_token("alice");
+        let folder = tempfile::tempdir().unwrap();
+        let [keys, passwords] = ["jwks.json", "passwords"].map(|name| folder.path().join(name));
+        std::fs::write(&keys, jwks).unwrap();
+        std::fs::write(&passwords, PASSWORDS).unwrap();
+        let config = AuthConfig {
+            anonymous: true,
+            passwords: Some(passwords),
+            jwt: Some(JwtConfig { keys, rules: jwt::Rules::default(), refresh: std::time::Duration::from_secs(3600) }),
+            certificates: Some(CertificateName::SubjectCn),
+            ..AuthConfig::default()
+        };
+        let last = Authenticator::new(config.clone()).unwrap();
+        let first = Authenticator::new(AuthConfig {
+            order: vec![Method::Certificates, Method::Jwt, Method::Passwords],
+            ..config.clone()
+        })
+        .unwrap();
+        let alone = Authenticator::new(AuthConfig { passwords: None, jwt: None, ..config.clone() }).unwrap();
+        let without = Authenticator::new(AuthConfig { certificates: None, ..config }).unwrap();
+        let (t, w) = (Some(&*token), Some("correct horse"));
+        let device = Some("device");
+        for (shown, username, password, request, of_last, of_first, of_alone, of_without) in [
+            (device, None, None, None, "user device", "user device", "user device", "anonymous"),
+            (device, Some(""), None, None, "user device", "user device", "user device", BAD),
+            (device, Some("device"), None, None, "user device", "user device", "user device", BAD),
+            (device, Some("client"), None, None, BAD, BAD, BAD, BAD),
+            // What CONNECT says goes before it, be it right or wrong.
+            (device, Some("client"), w, None, "user client", "user client", BAD, "user client"),
+            (device, Some("client"), Some("wrong"), None, BAD, BAD, BAD, BAD),
+            (device, None, t, None, "user alice", "user alice", BAD, "user alice"),
+            // Of what the connection brings, the order decides, and the other one is no excuse.
+            (device, None, None, t, "user alice", "user device", "user device", "user alice"),
+            (device, None, None, Some("no.to.ken"), BAD, "user device", "user device", BAD),
+            (Some("anonymous"), None, None, None, BAD, BAD, BAD, "anonymous"),
+            (Some("anonymous"), None, None, t, "user alice", BAD, BAD, "user alice"),
+            (None, None, None, None, "anonymous", "anonymous", "anonymous", "anonymous"),
+        ] {
+            let credentials = Credentials {
+                token: request.map(Token::new),
+                certificate: shown.map(certificate),
+                ..credentials(username, password)
+            };
+            for (authenticator, expected) in
+                [(&last, of_last), (&first, of_first), (&alone, of_alone), (&without, of_without)]
+            {
+                let found = told(authenticator.authenticate(credentials.clone()).await);
+                assert_eq!(found, expected, "{shown:?} {username:?} {password:?} {request:?}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn more_waiting_logins_than_the_cap_are_refused_at_once() {
         let authenticator = authenticator(false, true);
-        let _slot = authenticator.slots.clone().acquire_owned().await.unwrap();
-        authenticator.waiting_count.store(authenticator.waiting_max, Ordering::Relaxed);
+        let _slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
+        hashing(&authenticator).waiting_count.store(WAITING_PER_SLOT_MAX, Ordering::Relaxed);
         assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "too many logins at once");
         assert_eq!(authenticator.counters().unavailable.load(Ordering::Relaxed), 1);
     }
@@ -494,14 +682,14 @@ mod tests {
     #[tokio::test]
     async fn a_login_given_up_while_waiting_leaves_no_trace() {
         let authenticator = authenticator(false, true);
-        let slot = authenticator.slots.clone().acquire_owned().await.unwrap();
+        let slot = hashing(&authenticator).slots.clone().acquire_owned().await.unwrap();
         {
             let mut login = Box::pin(authenticator.authenticate(credentials(Some("client"), Some("correct horse"))));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             assert!(login.as_mut().poll(&mut context).is_pending());
-            assert_eq!(authenticator.waiting_count.load(Ordering::Relaxed), 1);
+            assert_eq!(hashing(&authenticator).waiting_count.load(Ordering::Relaxed), 1);
         }
-        assert_eq!(authenticator.waiting_count.load(Ordering::Relaxed), 0);
+        assert_eq!(hashing(&authenticator).waiting_count.load(Ordering::Relaxed), 0);
         drop(slot);
         assert_eq!(outcome(&authenticator, Some("client"), Some("correct horse")).await, "user client");
     }
@@ -512,5 +700,32 @@ mod tests {
         let passwords = Some(folder.path().join("missing"));
         let faults = Authenticator::new(AuthConfig { passwords, ..AuthConfig::default() }).unwrap_err();
         assert!(faults[0].found.starts_with("cannot be read"), "{faults:?}");
+    }
+
+    #[tokio::test]
+    async fn a_successor_reads_anew_and_counts_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwords");
+        std::fs::write(&path, "").unwrap();
+        let config = AuthConfig { passwords: Some(path.clone()), hashing_max: 1, ..AuthConfig::default() };
+        let first = Authenticator::new(config.clone()).unwrap();
+        let login = || credentials(Some("client"), Some("correct horse"));
+        assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials));
+
+        std::fs::write(&path, "half a li").unwrap();
+        assert!(first.successor(config.clone()).unwrap_err()[0].origin.ends_with("passwords"));
+
+        std::fs::write(&path, PASSWORDS).unwrap();
+        let second = first.successor(config.clone()).unwrap();
+        let accepted = second.authenticate(login()).await;
+        assert_eq!(accepted.map(|principal| principal.username), Ok("client".into()));
+        assert_eq!(first.authenticate(login()).await, Err(Refused::BadCredentials), "as it began");
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((read(&second.counters().bad_credentials), read(&first.counters().accepted)), (2, 1));
+
+        assert!(Arc::ptr_eq(&first.lasting.hashing, &second.lasting.hashing));
+        let third = second.successor(AuthConfig { hashing_max: 3, ..config }).unwrap();
+        assert_eq!((hashing(&third).slots_count, hashing(&second).slots_count), (3, 1));
+        assert_eq!(third.lasting.scram_secret, first.lasting.scram_secret);
     }
 }

@@ -59,11 +59,14 @@ pub(super) struct Mechanisms {
 pub const TOKEN_METHOD: &str = "token";
 
 impl Mechanisms {
-    /// SCRAM-SHA-256 where the password file has an entry for it; a system without entropy offers none. `token` where tokens are taken.
-    pub(super) fn new(passwords: Option<&Arc<PasswordFile>>, tokens: Option<&Arc<Verifier>>) -> Self {
-        let mut secret = [0; KEY_BYTES];
-        let passwords = passwords.filter(|passwords| passwords.has_scram() && getrandom::fill(&mut secret).is_ok());
-        Self { scram: passwords.map(|passwords| (Arc::clone(passwords), secret)), tokens: tokens.cloned() }
+    /// SCRAM-SHA-256 where the password file has an entry for it, and there is a secret. `token` where tokens are taken.
+    pub(super) fn new(
+        passwords: Option<&Arc<PasswordFile>>,
+        tokens: Option<&Arc<Verifier>>,
+        secret: Option<[u8; KEY_BYTES]>,
+    ) -> Self {
+        let passwords = passwords.filter(|passwords| passwords.has_scram());
+        Self { scram: passwords.cloned().zip(secret), tokens: tokens.cloned() }
     }
 
     /// Takes an exchange one step further. `nonce` is random.
@@ -132,8 +135,10 @@ mod tests {
     const PASSWORDS: &str = "anna:SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==\
         $Y2eRFXLWrUnuM8NBTPPoG0Na9Jo+iWz9y0qDnDeJljg=:i9OU/WREaWC16d96s1DBISzhBItqQjA4x+ra3A4ZmKc=\n";
 
+    const SECRET: Option<[u8; KEY_BYTES]> = Some([7; KEY_BYTES]);
+
     fn mechanisms() -> Mechanisms {
-        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())), None)
+        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())), None, SECRET)
     }
 
     fn proof(data: Option<&str>, exchange: Option<Exchange>) -> Proof {
@@ -184,7 +189,7 @@ mod tests {
     fn without_an_entry_there_is_no_method() {
         let plain = "old:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
         let plain = Arc::new(PasswordFile::parse(plain, "passwords").unwrap());
-        for mechanisms in [Mechanisms::new(None, None), Mechanisms::new(Some(&plain), None)] {
+        for mechanisms in [Mechanisms::new(None, None, SECRET), Mechanisms::new(Some(&plain), None, SECRET)] {
             let step = mechanisms.step(proof(Some(&scram::client::first("old")), None), 1);
             assert!(matches!(step, Err(Refused::UnknownMethod)), "{step:?}");
         }

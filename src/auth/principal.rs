@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::certificate::ClientCertificate;
+
 /// The username of whoever came without credentials. No password file may name it.
 pub const ANONYMOUS: &str = "anonymous";
 
@@ -21,7 +23,7 @@ pub struct Principal {
     pub claims: BTreeMap<String, String>,
     /// Verified claims that are lists, by name. A list gives roles by what it holds; it stands for no level of a topic.
     pub claim_lists: BTreeMap<String, Vec<String>>,
-    /// When what proves it is over, as a token's `exp` says.
+    /// When what proves it is over, as a token's `exp` or a certificate's end says.
     pub expires_at: Option<Instant>,
 }
 
@@ -80,6 +82,8 @@ pub struct Credentials {
     pub password: Option<Bytes>,
     /// Of the request that opened the WebSocket. What CONNECT says goes before it.
     pub token: Option<Token>,
+    /// Of the TLS handshake, which has verified it. It speaks for a client that says nothing of its own.
+    pub certificate: Option<Arc<ClientCertificate>>,
     pub client_id: Box<str>,
     /// Where it comes from, as far as the edge believes it.
     pub address: Option<IpAddr>,
@@ -89,7 +93,7 @@ impl Credentials {
     /// Whether the client said nothing that could be checked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.username.is_none() && self.password.is_none() && self.token.is_none()
+        self.username.is_none() && self.password.is_none() && self.token.is_none() && self.certificate.is_none()
     }
 }
 
@@ -99,6 +103,7 @@ impl fmt::Debug for Credentials {
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "redacted"))
             .field("token", &self.token)
+            .field("certificate", &self.certificate.as_ref().map(|certificate| &certificate.subject))
             .field("client_id", &self.client_id)
             .field("address", &self.address)
             .finish()
@@ -115,6 +120,7 @@ mod tests {
             username: Some("client".into()),
             password: Some(Bytes::from_static(b"hunter2")),
             token: Some(Token::new("ey.hunter2")),
+            certificate: None,
             client_id: "c1".into(),
             address: None,
         };

@@ -1,15 +1,12 @@
 //! `tidegate check`.
 
-mod certificates;
-
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use serde_json::json;
 
 use super::{Common, answer, report};
 use crate::config::{Loaded, Request, inspect};
-use crate::edge::TlsConfig;
+use crate::edge::{CertificateSource, EdgeConfig, TlsConfig};
 use crate::fault::Fault;
 use crate::{app, policy};
 
@@ -20,7 +17,6 @@ use crate::{app, policy};
 pub fn run(common: Common) -> anyhow::Result<ExitCode> {
     let (loaded, mut faults) = inspect(Request::of_process(common.config));
     faults.extend(further(&faults, loaded.placed(app::check(&loaded.config))));
-    faults.extend(certificates::validity_faults(&loaded.config.edge.tls, SystemTime::now()));
     if !faults.is_empty() {
         return Ok(report(&faults, common.json));
     }
@@ -61,12 +57,34 @@ fn checked(loaded: &Loaded) -> Vec<String> {
         Some(path) => format!("passwords: {}", path.display()),
         None => "passwords: none".to_owned(),
     };
-    let certificates = match &config.edge.tls {
-        TlsConfig::Development { directory } => format!("certificates: for development, in {}", directory.display()),
-        TlsConfig::Files(pairs) => {
-            let paths: Vec<_> = pairs.iter().map(|pair| pair.certificate.display().to_string()).collect();
-            format!("certificates: {}", paths.join(", "))
+    let mut checked = vec![configuration, policy, passwords];
+    checked.extend(certificates(&config.edge));
+    checked
+}
+
+/// The certificates of the server, and whose of clients are believed: what all listeners share, then what others have of their own.
+fn certificates(edge: &EdgeConfig) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (tls, whose) in [(&edge.tls, String::new())]
+        .into_iter()
+        .chain(edge.listeners.iter().filter_map(|own| Some((own.tls.as_ref()?, format!(" of {}", own.url)))))
+    {
+        lines.extend(certificates_of(tls).into_iter().map(|(what, which)| format!("{what}{whose}: {which}")));
+    }
+    lines
+}
+
+fn certificates_of(tls: &TlsConfig) -> Vec<(&'static str, String)> {
+    let shown = match &tls.certificates {
+        CertificateSource::Development { directory } => format!("for development, in {}", directory.display()),
+        CertificateSource::Files(pairs) => {
+            pairs.iter().map(|pair| pair.certificate.display().to_string()).collect::<Vec<_>>().join(", ")
         }
     };
-    vec![configuration, policy, passwords, certificates]
+    let believed = tls.clients.as_ref().map(|clients| {
+        let asked = if clients.is_required { "required" } else { "optional" };
+        let lists = clients.crls.len();
+        ("client certificates", format!("{asked}, by {}, {lists} revocation lists", clients.authorities.display()))
+    });
+    [Some(("certificates", shown)), believed].into_iter().flatten().collect()
 }

@@ -1,10 +1,11 @@
-//! What listeners and their certificates are written as: URLs and pairs of PEM files.
+//! What listeners are written as: URLs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::routes::routes;
+use super::tls;
 use super::written::{Typed, Written};
-use crate::edge::{CertificateFiles, ListenerConfig, Scheme, TlsConfig};
+use crate::edge::{ListenerConfig, Network, ProxyProtocol, Scheme};
 use crate::fault::Fault;
 
 const URL_ALLOWED: &str =
@@ -13,8 +14,15 @@ const URL_ALLOWED: &str =
 /// Reads `listen`.
 pub(super) fn listeners(root: &Written, faults: &mut Vec<Fault>) -> Vec<ListenerConfig> {
     let mut listeners: Vec<ListenerConfig> = Vec::new();
+    let is_any_trusted = !root.items("trusted_proxies").is_empty();
     for item in root.items("listen") {
-        let Some(listener) = listener(item, faults) else { continue };
+        let Some(listener) = listener(item, root.get("tls"), faults) else { continue };
+        if let (Some(written), false) =
+            (item.get("proxy_protocol"), is_any_trusted || listener.proxy_protocol == ProxyProtocol::No)
+        {
+            let allowed = "trusted_proxies as well: the networks of those whose header is believed";
+            faults.push(written.fault("nobody is trusted to send a PROXY protocol header", allowed));
+        }
         let taken = |other: &&ListenerConfig| other.address == listener.address && listener.address.port() != 0;
         if let Some(other) = listeners.iter().find(taken) {
             let found = format!("{} listens on the address of {}", listener.url, other.url);
@@ -29,7 +37,7 @@ pub(super) fn listeners(root: &Written, faults: &mut Vec<Fault>) -> Vec<Listener
     listeners
 }
 
-fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
+fn listener(item: &Written, shared_tls: Option<&Written>, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
     let url = match &item.typed {
         Typed::Section(_) => match item.get("url") {
             Some(url) => url,
@@ -48,8 +56,13 @@ fn listener(item: &Written, faults: &mut Vec<Fault>) -> Option<ListenerConfig> {
     let own_tls = item.get("tls").filter(|tls| belongs(tls, scheme.is_tls(), "https and mqtts", faults));
     let own_routes = item.get("routes").filter(|routes| belongs(routes, scheme.is_http(), "http and https", faults));
     Some(ListenerConfig {
-        tls: own_tls.and_then(|own| tls(own, faults)),
+        tls: own_tls.zip(shared_tls).and_then(|(own, shared)| tls::own(own, shared, faults)),
         routes: own_routes.map(|_| routes(item, faults)),
+        proxy_protocol: match item.text("proxy_protocol") {
+            Some("required") => ProxyProtocol::Required,
+            Some("true") => ProxyProtocol::FromTrusted,
+            _ => ProxyProtocol::No,
+        },
         ..ListenerConfig::new(text, scheme, address)
     })
 }
@@ -60,6 +73,22 @@ fn belongs(written: &Written, has_use: bool, schemes: &str, faults: &mut Vec<Fau
         faults.push(written.fault("has no effect here", format!("with {schemes} only")));
     }
     has_use
+}
+
+/// Reads the list of networks `key`.
+pub(super) fn networks(section: &Written, key: &str, faults: &mut Vec<Fault>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for item in section.items(key) {
+        let Some(text) = item.as_text() else { continue };
+        match Network::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(error) => {
+                let allowed = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
+                faults.push(item.fault(format!("{text:?}: {error}"), allowed));
+            }
+        }
+    }
+    networks
 }
 
 /// Reads `admin.listen`; `None` within: no such listener.
@@ -82,42 +111,9 @@ pub(super) fn admin(admin: &Written, faults: &mut Vec<Fault>) -> Option<SocketAd
     }
 }
 
-/// Reads `tls`; `None` where it is at fault, or a listener's says nothing.
-pub(super) fn tls(tls: &Written, faults: &mut Vec<Fault>) -> Option<TlsConfig> {
-    match (tls.get("cert"), tls.get("key")) {
-        (None, None) => tls.path("development_dir").map(|directory| TlsConfig::Development { directory }),
-        (None, Some(key)) => {
-            faults.push(key.fault("no cert beside it", "tls.cert as well"));
-            None
-        }
-        (Some(Written { typed: Typed::List(pairs), .. }), key) => {
-            faults.extend(key.map(|key| key.fault("tls.cert names each certificate's key", "leave it out")));
-            if pairs.is_empty() {
-                faults.extend(tls.get("cert").map(|cert| cert.fault("an empty list", "one certificate at least")));
-            }
-            Some(TlsConfig::Files(pairs.iter().filter_map(|pair| certificate_files(pair, pair, faults)).collect()))
-        }
-        (Some(cert), _) => certificate_files(tls, cert, faults).map(|files| TlsConfig::Files(vec![files])),
-    }
-}
-
 /// Whether only this very machine can reach `address`.
 pub(super) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
-}
-
-fn certificate_files(pair: &Written, place: &Written, faults: &mut Vec<Fault>) -> Option<CertificateFiles> {
-    match (pair.path("cert"), pair.path("key")) {
-        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
-        (None, _) => {
-            faults.push(place.fault("no cert", "cert and key, both"));
-            None
-        }
-        (_, None) => {
-            faults.push(place.fault("no key beside it", "cert and key, both"));
-            None
-        }
-    }
 }
 
 /// What of a refused URL may be shown: a password in one is a secret even here.

@@ -6,12 +6,15 @@ use super::listen::{self, is_loopback};
 use super::meant::Config;
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
+use super::tls;
 use super::written::{Typed, Written};
 use crate::admin::AdminConfig;
 use crate::auth::jwt::Rules;
-use crate::auth::{AuthConfig, JwtConfig, Method};
-use crate::connection::{ConnectionConfig, ResponseInformation};
-use crate::edge::{EdgeConfig, EdgeLimits, ListenerConfig, RouteAction, TlsConfig, TokenSources};
+use crate::auth::{AuthConfig, CertificateName, JwtConfig, Method};
+use crate::connection::{ConnectionConfig, ResponseInformation, Revoked};
+use crate::edge::{
+    AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
+};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::{LogConfig, LogFormat};
@@ -26,8 +29,9 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     if !faults.iter().any(concerns_exposure) {
         exposure(root, &edge, faults);
     }
-    let anonymous = anonymous(root);
-    let auth = auth(section(root, "auth"), anonymous, faults);
+    let anonymous = anonymous(root, &edge);
+    let auth = auth(section(root, "auth"), anonymous, certificates(root, &edge), faults);
+    let drain_timeout = duration(section(root, "limits"), "drain_timeout");
     Config {
         edge,
         connection: connection(root, faults),
@@ -37,11 +41,14 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         admin,
         log: log(section(root, "log")),
         sys_interval: duration(section(root, "engine"), "sys_interval"),
-        drain_timeout: duration(section(root, "limits"), "drain_timeout"),
+        // Who is told last needs time to leave, too.
+        drain_window: duration(section(root, "limits"), "drain_window").min(drain_timeout / 2),
+        handover_timeout: duration(section(root, "limits"), "handover_timeout"),
+        drain_timeout,
     }
 }
 
-fn auth(auth: &Written, anonymous: bool, faults: &mut Vec<Fault>) -> AuthConfig {
+fn auth(auth: &Written, anonymous: bool, certificates: Option<CertificateName>, faults: &mut Vec<Fault>) -> AuthConfig {
     let jwt = section(auth, "jwt");
     let is_written = |key: &&&str| jwt.get(key).is_some_and(|written| written.origin != Origin::Default);
     if let (None, Some(key)) = (jwt.get("keys"), ["audience", "issuer", "cookie"].iter().find(is_written)) {
@@ -63,13 +70,14 @@ fn auth(auth: &Written, anonymous: bool, faults: &mut Vec<Fault>) -> AuthConfig 
             },
             refresh: duration(jwt, "refresh"),
         }),
-        order: order(auth, faults),
+        certificates,
+        order: order(auth, certificates.is_some(), faults),
         hashing_max: count(auth, "hashing_max"),
     }
 }
 
 /// The methods in their order: each once, and every one that is configured.
-fn order(auth: &Written, faults: &mut Vec<Fault>) -> Vec<Method> {
+fn order(auth: &Written, takes_certificates: bool, faults: &mut Vec<Fault>) -> Vec<Method> {
     let mut order = Vec::new();
     for item in auth.items("order") {
         let method = Method::ALL.into_iter().find(|method| item.as_text() == Some(method.name()));
@@ -78,9 +86,11 @@ fn order(auth: &Written, faults: &mut Vec<Fault>) -> Vec<Method> {
             method => order.extend(method),
         }
     }
-    for (method, is_configured) in
-        [(Method::Jwt, is_token_taken(auth)), (Method::Passwords, auth.get("passwords").is_some())]
-    {
+    for (method, is_configured) in [
+        (Method::Jwt, is_token_taken(auth)),
+        (Method::Certificates, takes_certificates),
+        (Method::Passwords, auth.get("passwords").is_some()),
+    ] {
         if let (Some(written), true) = (auth.get("order"), is_configured && !order.contains(&method)) {
             let name = method.name();
             faults.push(written.fault(format!("{name} is configured and is not in it"), format!("{name} as well")));
@@ -93,9 +103,18 @@ fn is_token_taken(auth: &Written) -> bool {
     section(auth, "jwt").get("keys").is_some()
 }
 
+/// Which name of a client certificate is the username, if any listener asks for certificates and they are to say it.
+fn certificates(root: &Written, edge: &EdgeConfig) -> Option<CertificateName> {
+    let asks = |listener: &ListenerConfig| edge.tls_of(listener).is_some_and(|tls| tls.clients.is_some());
+    let username = section(section(root, "auth"), "certificates").text("username")?;
+    let name = CertificateName::ALL.into_iter().find(|name| name.name() == username);
+    name.filter(|_| edge.listeners.iter().any(asks))
+}
+
 /// Whether anybody can say who he is.
-fn has_method(auth: &Written) -> bool {
-    auth.get("passwords").is_some() || is_token_taken(auth)
+fn has_method(root: &Written, edge: &EdgeConfig) -> bool {
+    let auth = section(root, "auth");
+    auth.get("passwords").is_some() || is_token_taken(auth) || certificates(root, edge).is_some()
 }
 
 fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
@@ -104,21 +123,35 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
     EdgeConfig {
         tokens: is_token_taken(auth).then(|| tokens(section(auth, "jwt"), faults)),
         listeners: listen::listeners(root, faults),
-        tls: listen::tls(section(root, "tls"), faults).unwrap_or_default(),
+        tls: tls::tls(section(root, "tls"), faults).unwrap_or_default(),
         routes: routes(root, faults),
         origins: section(root, "websocket")
             .get("origins")
             .and_then(|rule| origin_rule(rule, faults))
             .unwrap_or_default(),
+        trusted_proxies: listen::networks(root, "trusted_proxies", faults),
+        forwarded_field: match root.text("forwarded_field") {
+            Some("forwarded") => ForwardedField::Forwarded,
+            _ => ForwardedField::XForwardedFor,
+        },
         limits: EdgeLimits {
             connections_max: count(limits, "connections_max"),
             handshaking_max: count(limits, "handshaking_max"),
             handshake_age_min: duration(limits, "handshake_age_min"),
+            proxy_header_timeout: duration(limits, "proxy_header_timeout"),
             tls_handshake_timeout: duration(limits, "tls_handshake_timeout"),
             http_head_timeout: duration(limits, "http_head_timeout"),
             http_idle_timeout: duration(limits, "http_idle_timeout"),
             http_head_bytes_max: size(limits, "http_head_bytes_max"),
             http_headers_max: count(limits, "http_headers_max"),
+            addresses: AddressLimits {
+                connects_per_s: count(limits, "address_connects_per_s"),
+                connects_burst: count(limits, "address_connects_burst"),
+                connections_max: count(limits, "connections_per_address_max"),
+                handshaking_max: count(limits, "handshaking_per_address_max"),
+                exempt: listen::networks(limits, "addresses_exempt", faults),
+                remembered_max: count(limits, "addresses_remembered_max"),
+            },
             backlog: count(limits, "backlog"),
         },
     }
@@ -159,6 +192,10 @@ fn connection(root: &Written, faults: &mut Vec<Fault>) -> ConnectionConfig {
         session_expiry_max: duration(engine, "session_expiry_max"),
         token_warning: duration(jwt, "warning"),
         token_grace: duration(jwt, "grace"),
+        revoked: match mqtt.text("revoked") {
+            Some("keep") => Revoked::Keep,
+            _ => Revoked::Disconnect,
+        },
         response_information: response_information(mqtt, faults),
         has_long_client_ids: mqtt.flag("long_client_ids").unwrap_or_default(),
     }
@@ -201,12 +238,12 @@ fn log(log: &Written) -> LogConfig {
 }
 
 /// Whether clients without credentials come in; what is unset is concluded, and added to `root` as its default.
-fn anonymous(root: &mut Written) -> bool {
+fn anonymous(root: &mut Written, edge: &EdgeConfig) -> bool {
     let auth = section(root, "auth");
     if let Some(written) = auth.flag("anonymous") {
         return written;
     }
-    let concluded = !has_method(auth);
+    let concluded = !has_method(root, edge);
     let written = Written { typed: Typed::Flag(concluded), origin: Origin::Default, path: "auth.anonymous".to_owned() };
     if let Typed::Section(root) = &mut root.typed
         && let Some(Typed::Section(auth)) = root.get_mut("auth").map(|auth| &mut auth.typed)
@@ -252,8 +289,9 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     if let Some((listener, written)) = exposed.iter().find(|(listener, _)| leads_in(listener)) {
         let auth = section(root, "auth");
         let url = &listener.url;
-        if !has_method(auth) && auth.flag("anonymous") != Some(true) {
-            let allowed = "auth.passwords, or auth.jwt.keys, or auth.anonymous: true, or a loopback address";
+        if !has_method(root, edge) && auth.flag("anonymous") != Some(true) {
+            let allowed =
+                "auth.passwords, or auth.jwt.keys, or tls.client_ca, or auth.anonymous: true, or a loopback address";
             faults.push(
                 written.fault(format!("{url} is not loopback, and nobody there has to say who they are"), allowed),
             );
@@ -263,16 +301,19 @@ fn exposure(root: &Written, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
             faults.push(written.fault(found, "policy with a file, or a loopback address"));
         }
     }
-    let untrusted = |listener: &ListenerConfig| matches!(edge.tls_of(listener), Some(TlsConfig::Development { .. }));
+    let untrusted = |listener: &ListenerConfig| {
+        let certificates = edge.tls_of(listener).map(|tls| &tls.certificates);
+        matches!(certificates, Some(CertificateSource::Development { .. }))
+    };
     if let Some((listener, written)) = exposed.iter().find(|(listener, _)| untrusted(listener)) {
         let found = format!("{} is not loopback, and the development certificate is for localhost", listener.url);
         faults.push(written.fault(found, "tls.cert and tls.key, or a loopback address"));
     }
     if let Some(written) = section(root, "auth").get("anonymous")
         && written.typed == Typed::Flag(false)
-        && !has_method(section(root, "auth"))
+        && !has_method(root, edge)
     {
-        let allowed = "auth.passwords or auth.jwt.keys as well";
+        let allowed = "auth.passwords, auth.jwt.keys or tls.client_ca as well";
         faults.push(written.fault("false without a method of authentication: nobody could come in", allowed));
     }
 }

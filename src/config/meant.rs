@@ -23,6 +23,10 @@ pub struct Config {
     pub log: LogConfig,
     /// How often the `$SYS` topics are brought up to date; zero: never, there are none. Default 10 s.
     pub sys_interval: Duration,
-    /// How long a stopping server waits for its clients to leave once they are told. Default 10 s.
+    /// Over which at most a stopping server spreads its goodbyes. Default 5 s.
+    pub drain_window: Duration,
+    /// How long a successor may take to start. Default 1 min.
+    pub handover_timeout: Duration,
+    /// How long a stopping server waits for its clients to leave, from the first goodbye. Default 10 s.
     pub drain_timeout: Duration,
 }

@@ -23,6 +23,7 @@ mod routes;
 pub mod schema;
 pub mod show;
 pub mod sources;
+mod tls;
 pub mod units;
 pub mod written;
 pub mod yaml;

@@ -9,8 +9,8 @@ use super::schema::{self, Kind};
 use super::units::{format_duration, format_size};
 use super::{Loaded, Request, environment, load};
 use crate::auth::AuthConfig;
-use crate::connection::ConnectionConfig;
-use crate::edge::{EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme, TlsConfig};
+use crate::connection::{ConnectionConfig, Revoked};
+use crate::edge::{CertificateSource, EdgeConfig, EdgeLimits, OriginRule, PathMatch, RouteAction, Scheme};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::fault::Fault;
 use crate::telemetry::LogConfig;
@@ -46,7 +46,7 @@ fn the_built_in_default_is_what_the_interface_promises() {
     let listeners: Vec<_> =
         config.edge.listeners.iter().map(|listener| (listener.scheme, listener.address.to_string())).collect();
     assert_eq!(listeners, [(Scheme::Https, "127.0.0.1:8443".to_owned()), (Scheme::Mqtt, "127.0.0.1:1883".to_owned())]);
-    assert_eq!(config.edge.tls, TlsConfig::Development { directory: "certs/dev".into() });
+    assert_eq!(config.edge.tls.certificates, CertificateSource::Development { directory: "certs/dev".into() });
     let routes: Vec<_> = config.edge.routes.into_iter().map(|route| (route.path, route.action)).collect();
     let prefix = |text: &str| PathMatch::Prefix(text.to_owned());
     let expected = [
@@ -85,7 +85,7 @@ fn paths_are_relative_to_what_names_them() {
     assert_eq!(config.policy, Some("/etc/policy.yaml".into()));
     let RouteAction::Files { root, .. } = &config.edge.routes[0].action else { panic!("{:?}", config.edge.routes) };
     assert_eq!(*root, directory.join("public"));
-    let TlsConfig::Files(files) = &config.edge.tls else { panic!("{:?}", config.edge.tls) };
+    let CertificateSource::Files(files) = &config.edge.tls.certificates else { panic!("{:?}", config.edge.tls) };
     assert_eq!(files[0].certificate, Path::new("a.pem"));
 }
 
@@ -98,7 +98,9 @@ fn a_listener_may_differ() {
     let [shared, own] = &config.edge.listeners[..] else { panic!("{:?}", config.edge.listeners) };
     assert_eq!((&shared.tls, &shared.routes), (&None, &None));
     assert_eq!(own.routes.as_deref().map(<[_]>::len), Some(1));
-    let Some(TlsConfig::Files(files)) = &own.tls else { panic!("{:?}", own.tls) };
+    let Some(CertificateSource::Files(files)) = own.tls.as_ref().map(|tls| &tls.certificates) else {
+        panic!("{:?}", own.tls)
+    };
     assert_eq!(files[0].key, file.unwrap().with_file_name("a.key"));
 }
 
@@ -116,6 +118,14 @@ fn environment_beats_file_beats_default() {
     assert_eq!(config.engine.queue_bytes_max, 3 << 20);
     assert_eq!(config.engine.queue_full, QueueFull::DropOldest);
     assert_eq!(config.engine.sessions_max, EngineConfig::default().sessions_max);
+}
+
+#[test]
+fn what_a_5_0_client_sees_of_a_lost_subscription_is_set() {
+    let of = |text: &str| load_text(Some(text), &[]).unwrap().config.connection.revoked;
+    assert_eq!(of("listen: [mqtt://127.0.0.1:1]\n"), Revoked::Disconnect);
+    assert_eq!(of("listen: [mqtt://127.0.0.1:1]\nmqtt: {revoked: disconnect}\n"), Revoked::Disconnect);
+    assert_eq!(of("listen: [mqtt://127.0.0.1:1]\nmqtt: {revoked: keep}\n"), Revoked::Keep);
 }
 
 #[test]

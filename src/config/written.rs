@@ -226,7 +226,13 @@ impl Reader<'_> {
                 let bytes = parse_size(text?)?;
                 (*min..=*max).contains(&bytes).then_some(Typed::Size(bytes))
             }
-            Kind::Word(words) => text.filter(|text| words.contains(text)).map(|text| Typed::Text(text.to_owned())),
+            Kind::Word(words) => {
+                // `1.2` is a number to YAML, and `true` beside other words a word all the same.
+                let number = value.to_num().and_then(|number| number.to_f64()).map(|number| number.to_string());
+                let flag = value.to_bool().map(|flag| if flag { "true" } else { "false" });
+                let text = text.or(number.as_deref()).or(flag)?;
+                words.contains(&text).then(|| Typed::Text(text.to_owned()))
+            }
             Kind::Text(_) => text.filter(|text| !text.is_empty()).map(|text| Typed::Text(text.to_owned())),
             Kind::Path => {
                 let text = text.filter(|text| !text.is_empty() && !text.contains('\0'))?;

@@ -1,11 +1,12 @@
 //! What the edge hands over when every handshake below MQTT is done.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
-pub use crate::auth::Token;
+pub use crate::auth::{ClientCertificate, Token};
 
 /// A transport that is ready to carry a dialect.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Accepted {
     pub protocol: Protocol,
     /// What the request that opened the WebSocket says of who is there; nobody has looked at it yet.
     pub token: Option<Token>,
+    /// The client certificate that the TLS handshake has verified.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// Its place among all that are open: keep it for as long as the connection lives.
     pub place: Place,
     /// Its seat among those who have proven nothing yet: drop it once CONNECT is accepted; close at once when it completes before.

@@ -12,22 +12,34 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::address::Share;
+
 /// One of the `connections_max` places; free again when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicU64>);
+pub struct Place {
+    open: Arc<AtomicU64>,
+    _share: Option<Share>,
+}
 
 impl Place {
     /// Takes a place if fewer than `max` are taken. `open` is the gauge of places taken.
     #[must_use]
     pub fn take(open: &Arc<AtomicU64>, max: u64) -> Option<Self> {
         open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1)).ok()?;
-        Some(Self(Arc::clone(open)))
+        Some(Self { open: Arc::clone(open), _share: None })
+    }
+
+    /// The same place, which is one of its address's as well.
+    #[must_use]
+    pub fn holding(mut self, share: Share) -> Self {
+        self._share = Some(share);
+        self
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -90,7 +102,10 @@ impl Handshakes {
         let number = seated.first + seated.by_arrival.len() as u64;
         seated.by_arrival.push_back(Some(Seat { since: now, shed: sender }));
         seated.count += 1;
-        Entry::Seated { handshake: Handshake { handshakes: Arc::clone(self), number, shed: receiver }, shed }
+        Entry::Seated {
+            handshake: Handshake { handshakes: Arc::clone(self), number, shed: receiver, _share: None },
+            shed,
+        }
     }
 
     /// How many are seated.
@@ -156,6 +171,16 @@ pub struct Handshake {
     handshakes: Arc<Handshakes>,
     number: u64,
     shed: oneshot::Receiver<()>,
+    _share: Option<Share>,
+}
+
+impl Handshake {
+    /// The same seat, which is one of its address's as well.
+    #[must_use]
+    pub fn holding(mut self, share: Share) -> Self {
+        self._share = Some(share);
+        self
+    }
 }
 
 impl Future for Handshake {

@@ -56,10 +56,22 @@ pub struct ConnectionConfig {
     pub token_warning: Duration,
     /// How long a connection outlives its token, for a new one to come. Default 30 s.
     pub token_grace: Duration,
+    /// What becomes of the connection of a 5.0 client that loses a Subscription to a new policy. Default: it ends.
+    pub revoked: Revoked,
     /// What a 5.0 client that asks for Response Information is told. Default none.
     pub response_information: Option<ResponseInformation>,
     /// Whether an MQTT 3.1 client may have a Client Identifier of more than the 23 characters that 3.1 allows. Default no.
     pub has_long_client_ids: bool,
+}
+
+/// What a 5.0 client sees of a Subscription that it has lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revoked {
+    /// DISCONNECT 0x87, whose Reason String names the Topic Filter: the only way there is to tell it.
+    #[default]
+    Disconnect,
+    /// Nothing: the Subscription is gone, and the connection goes on.
+    Keep,
 }
 
 impl Default for ConnectionConfig {
@@ -84,6 +96,7 @@ impl Default for ConnectionConfig {
             session_expiry_max: Duration::from_secs(7 * 24 * 3600),
             token_warning: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),
+            revoked: Revoked::Disconnect,
             response_information: None,
             has_long_client_ids: false,
         }

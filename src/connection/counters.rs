@@ -59,6 +59,8 @@ pub struct ConnectionCounters {
     pub tokens_warned: AtomicU64,
     /// Tokens replaced in session by a later one.
     pub tokens_renewed: AtomicU64,
+    /// Times that every session was judged by a new policy; one that a newer policy cut short counts as well.
+    pub policy_reviews: AtomicU64,
     /// Connections closed as their token had expired.
     pub tokens_expired: AtomicU64,
     /// Connections closed by the server, by Reason Code.
@@ -102,6 +104,7 @@ impl Default for ConnectionCounters {
             tokens_renewed: AtomicU64::new(0),
             tokens_expired: AtomicU64::new(0),
             subscriptions_denied: AtomicU64::new(0),
+            policy_reviews: AtomicU64::new(0),
             envelopes_verified: AtomicU64::new(0),
             envelopes_malformed: AtomicU64::new(0),
             envelopes_bad_token: AtomicU64::new(0),

@@ -83,8 +83,9 @@ struct Tally {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, now: Instant) -> Self {
-        let Accepted { stream, early, peer, protocol, token, place, handshake } = accepted;
-        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, token.is_some(), now));
+        let Accepted { stream, early, peer, protocol, token, certificate, place, handshake } = accepted;
+        let is_known = token.is_some() || (certificate.is_some() && shared.authenticator.load().takes_certificates());
+        let link = Arc::new(Link::new(Arc::clone(&shared), stream, protocol, is_known, now));
         let manner = match protocol {
             Protocol::Mqtt | Protocol::MqttWebSocket => Manner::MQTT,
             Protocol::JsonWebSocket => Manner::JSON,
@@ -96,7 +97,7 @@ impl Driver {
         Self {
             key,
             link,
-            core: Core::new(manner, Some(peer.ip())).with_token(token),
+            core: Core::new(manner, Some(peer.ip())).with_identity(token, certificate),
             protocol,
             phase: Phase::Serving,
             is_clogged: false,
@@ -180,8 +181,8 @@ impl Driver {
                 return self.lose(now, work);
             }
             match (self.phase, attention.dismissal) {
-                (Phase::Serving, Some(reason)) => {
-                    self.with_core(work, |core, turn| core.dismiss(now, reason, turn));
+                (Phase::Serving, Some(dismissal)) => {
+                    self.with_core(work, |core, turn| core.dismiss(now, dismissal, turn));
                     self.carry_out(now, speech, work);
                     self.flush(work);
                 }
@@ -313,6 +314,11 @@ impl Driver {
                 Output::Prove(proof) => self.prove(now, proof, work),
                 Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
                 Output::Renewed { expires_at } => self.renew(now, expires_at),
+                Output::Revoked(filter) => {
+                    self.append(work, |wire, outbox| {
+                        wire.append_revoked(&filter, outbox);
+                    });
+                }
                 Output::Pump => self.with_core(work, |core, turn| core.pump(now, turn)),
                 Output::PumpLater => self.link.starve(),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -346,10 +352,10 @@ impl Driver {
     }
 
     fn authenticate(&mut self, now: Instant, credentials: Credentials, work: &mut Work) {
-        if let Some(outcome) = self.shared.authenticator.authenticate_now(&credentials) {
+        let authenticator = self.shared.authenticator.load_full();
+        if let Some(outcome) = authenticator.authenticate_now(&credentials) {
             return self.authenticated(now, outcome, work);
         }
-        let authenticator = Arc::clone(&self.shared.authenticator);
         let check = tokio::spawn(async move { authenticator.authenticate(credentials).await });
         if let Some(opening) = &mut self.opening {
             opening.authentication = Some(check);
@@ -359,7 +365,7 @@ impl Driver {
     }
 
     fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
-        let outcome = self.shared.authenticator.prove(proof, (self.shared.environment.random)());
+        let outcome = self.shared.authenticator.load().prove(proof, (self.shared.environment.random)());
         let outlet = Arc::clone(&self.link) as Arc<dyn Outlet>;
         self.with_core(work, |core, turn| core.proven(now, outcome, &outlet, turn));
     }

@@ -67,7 +67,7 @@ impl Inbound {
         let limits = limits(config, config.connect_bytes_max);
         let message_bytes_max = message_bytes_max(config);
         // A text message is kept until it is whole, so it is short until the client is known, if it must be.
-        let first_text_bytes_max = match shared.authenticator.admits_anonymous() {
+        let first_text_bytes_max = match shared.authenticator.load().admits_anonymous() {
             true => message_bytes_max,
             false => config.connect_bytes_max,
         };

@@ -18,6 +18,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::accepted::{Protocol, Stream, TlsStream};
+use super::config::Revoked;
+use super::core::Dismissal;
 use super::outbox::Outbox;
 use super::pacemaker::Life;
 use super::transport::{self, Received, Sent};
@@ -25,7 +27,7 @@ use super::wire::{NotAppended, Wire};
 use super::{ConnectionCounters, Shared};
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Delivered, Delivery, Outlet};
-use crate::mqtt::{PacketId, ReasonCode, Version};
+use crate::mqtt::{PacketId, ReasonCode, TopicFilter, Version};
 
 /// See the module.
 pub(super) struct Link {
@@ -51,7 +53,7 @@ struct State {
     is_starved: bool,
     /// The socket failed: there is nobody to talk to.
     is_broken: bool,
-    dismissal: Option<ReasonCode>,
+    dismissal: Option<Dismissal>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +67,12 @@ enum Phase {
 const ANSWERS_BYTES_MAX: usize = 64 * 1024;
 
 /// What the connection's task must see to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Attention {
     /// The socket is gone.
     pub(super) is_broken: bool,
-    /// Somebody wants the connection closed, for this reason.
-    pub(super) dismissal: Option<ReasonCode>,
+    /// Somebody wants the connection closed.
+    pub(super) dismissal: Option<Dismissal>,
     /// The outbox was full and is empty: the session may have more.
     pub(super) is_hungry: bool,
     /// Nothing waits to be sent.
@@ -80,8 +82,8 @@ pub(super) struct Attention {
 }
 
 impl Link {
-    /// `has_token`: the request that opened the WebSocket carried one.
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, has_token: bool, now: Instant) -> Self {
+    /// `is_known`: the client needs to say nothing, as the request that opened the WebSocket or the TLS handshake tells who it is.
+    pub(super) fn new(shared: Arc<Shared>, stream: Stream, protocol: Protocol, is_known: bool, now: Instant) -> Self {
         let (socket, tls) = match stream {
             Stream::Plain(socket) => (socket, None),
             Stream::Tls(socket, tls) => (socket, Some(tls)),
@@ -90,7 +92,9 @@ impl Link {
         let config = &shared.environment.config;
         let patience = match protocol {
             // Its client is let in by whatever it says first, and may well have nothing to say for a while.
-            Protocol::JsonWebSocket if has_token || shared.authenticator.admits_anonymous() => config.idle_timeout,
+            Protocol::JsonWebSocket if is_known || shared.authenticator.load().admits_anonymous() => {
+                config.idle_timeout
+            }
             _ => config.connect_timeout,
         };
         Self {
@@ -136,14 +140,20 @@ impl Link {
         self.state.lock().phase = Phase::Open;
     }
 
+    /// Whether CONNACK has not been given yet.
+    pub(super) fn is_opening(&self) -> bool {
+        self.state.lock().phase == Phase::Opening
+    }
+
     /// Appends the goodbye of a WebSocket, if it is one, and takes nothing more. What waits must be gone within `timeout`.
     pub(super) fn begin_closing(&self, code: Option<CloseCode>, now_ms: u64, timeout: Duration) -> Delivered {
         self.life.set_silence_max(now_ms, Some(timeout));
         let mut state = self.state.lock();
         state.phase = Phase::Closing;
         if self.is_websocket {
+            let reason = state.dismissal.as_ref().map(Dismissal::close_reason).unwrap_or_default();
             state.outbox.append_with(128, |out| match code {
-                Some(code) => websocket::write_close(out, code, ""),
+                Some(code) => websocket::write_close(out, code, &reason),
                 None => websocket::write_close_reply(out, None),
             });
         }
@@ -181,7 +191,7 @@ impl Link {
         let is_hungry = is_drained && std::mem::take(&mut state.is_starved);
         Attention {
             is_broken: state.is_broken,
-            dismissal: state.dismissal,
+            dismissal: state.dismissal.clone(),
             is_hungry,
             is_drained,
             is_clogged: state.outbox.len() > self.clogged_bytes(),
@@ -262,10 +272,10 @@ impl Link {
         self.state.lock().wake();
     }
 
-    /// Asks the task to close, for `reason`.
-    pub(super) fn dismiss(&self, reason: ReasonCode) {
+    /// Asks the task to close; of several requests the first holds.
+    pub(super) fn dismiss(&self, dismissal: impl Into<Dismissal>) {
         let mut state = self.state.lock();
-        state.dismissal.get_or_insert(reason);
+        state.dismissal.get_or_insert(dismissal.into());
         state.wake();
     }
 
@@ -388,8 +398,30 @@ impl Outlet for Link {
     }
 
     fn release(&self, packet_id: PacketId) -> Delivered {
+        let mut has_release = true;
+        let delivered = self.append(|wire, outbox| has_release = wire.append_release(packet_id, outbox));
+        if !has_release {
+            return Delivered::TooLarge;
+        }
         ConnectionCounters::count(&self.shared.environment.counters.answers_sent);
-        self.append(|wire, outbox| wire.append_release(packet_id, outbox))
+        delivered
+    }
+
+    fn revoked(&self, filter: &TopicFilter) -> Delivered {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.phase == Phase::Closing {
+            return Delivered::Closed;
+        }
+        if state.wire.append_revoked(filter, &mut state.outbox) {
+            return state.note();
+        }
+        // MQTT 5.0 has no packet for it but DISCONNECT; 3.1 and 3.1.1 have none at all.
+        if state.wire.has_disconnect() && self.shared.environment.config.revoked == Revoked::Disconnect {
+            state.dismissal.get_or_insert_with(|| Dismissal::of_lost(revocation(filter)));
+            state.wake();
+        }
+        Delivered::Closed
     }
 
     fn close(&self, reason: ReasonCode) {
@@ -400,6 +432,18 @@ impl Outlet for Link {
         self.flush_now();
     }
 }
+
+/// What a client reads that is sent away for the loss of a Subscription.
+fn revocation(filter: &TopicFilter) -> Box<str> {
+    let shown = filter.as_str();
+    match shown.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+        None => format!("no longer authorized to subscribe to {shown}").into(),
+        Some((end, _)) => format!("no longer authorized to subscribe to {}…", &shown[..end]).into(),
+    }
+}
+
+/// Of a Topic Filter in a Reason String.
+const SHOWN_CHARACTERS_MAX: usize = 256;
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

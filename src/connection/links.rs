@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::link::Link;
-use crate::mqtt::ReasonCode;
 
 /// Every open link, in no order. Bounded by the edge's `connections_max`.
 #[derive(Debug, Default)]
@@ -17,6 +16,8 @@ pub(super) struct Links {
 struct Slots {
     links: Vec<Option<Weak<Link>>>,
     free: Vec<u32>,
+    /// Those who entered after [`Links::close`] and have not been taken yet; `None`: nothing is closing.
+    late: Option<Vec<Weak<Link>>>,
 }
 
 impl Links {
@@ -24,6 +25,9 @@ impl Links {
     pub(super) fn enter(&self, link: &Arc<Link>) -> u32 {
         let mut slots = self.slots.lock();
         let entry = Some(Arc::downgrade(link));
+        if let Some(late) = &mut slots.late {
+            late.push(Arc::downgrade(link));
+        }
         if let Some(key) = slots.free.pop() {
             slots.links[key as usize] = entry;
             return key;
@@ -39,8 +43,15 @@ impl Links {
         slots.free.push(key);
     }
 
-    pub(super) fn dismiss_all(&self, reason: ReasonCode) {
-        let links: Vec<Weak<Link>> = self.slots.lock().links.iter().flatten().cloned().collect();
-        links.iter().filter_map(Weak::upgrade).for_each(|link| link.dismiss(reason));
+    /// All that are open. Who enters from now on is late.
+    pub(super) fn close(&self) -> Vec<Weak<Link>> {
+        let mut slots = self.slots.lock();
+        slots.late = Some(Vec::new());
+        slots.links.iter().flatten().cloned().collect()
+    }
+
+    /// Those who entered after [`Self::close`], each once.
+    pub(super) fn take_late(&self) -> Vec<Weak<Link>> {
+        self.slots.lock().late.as_mut().map(std::mem::take).unwrap_or_default()
     }
 }

@@ -17,8 +17,10 @@
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `pacemaker` | every deadline |
+//! | `farewell` | the goodbye of a stopping server |
+//! | `review` | replacing the policy, and judging again what the old one had granted |
 //! | [`response_information`] | where a client's Response Topics should begin |
-//! | [`accepted`], [`admission`] | what the edge hands over, and the bounds on who has proven nothing |
+//! | [`accepted`], [`admission`], [`address`] | what the edge hands over, and the bounds on who has proven nothing, all together and by address |
 //!
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
 //!
@@ -26,33 +28,41 @@
 //! once, after the engine's locks are released.
 
 pub mod accepted;
+pub mod address;
 pub mod admission;
 mod aliases;
 pub mod config;
 pub mod core;
 pub mod counters;
 mod driver;
+mod farewell;
 mod inbound;
 mod link;
 mod links;
 mod outbox;
 mod pacemaker;
 pub mod response_information;
+mod review;
 mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, Protocol, Stream, TlsStream, Token};
+pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
+pub use address::{AddressKey, Share, Shares};
 pub use admission::{Handshake, Handshakes, Place};
-pub use config::ConnectionConfig;
-pub use core::{Envelopes, Environment};
+pub use config::{ConnectionConfig, Revoked};
+pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
+pub use farewell::Farewell;
 pub use pacemaker::TICK;
 pub use response_information::ResponseInformation;
+pub use review::Reviewed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use arc_swap::ArcSwap;
 
 use crate::auth::Authenticator;
 use crate::engine::message::{Message, Round};
@@ -68,16 +78,25 @@ pub struct Connections(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     environment: Environment,
-    authenticator: Arc<Authenticator>,
+    /// Replaced as a whole by a reload; a login ends with the one it began with.
+    authenticator: Arc<ArcSwap<Authenticator>>,
     pacemaker: Pacemaker,
     links: Links,
+    /// Held by the review that runs.
+    reviewing: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
     #[must_use]
-    pub fn new(environment: Environment, authenticator: Arc<Authenticator>, now: Instant) -> Self {
+    pub fn new(environment: Environment, authenticator: Arc<ArcSwap<Authenticator>>, now: Instant) -> Self {
         let pacemaker = Pacemaker::new(now);
-        Self(Arc::new(Shared { environment, authenticator, pacemaker, links: Links::default() }))
+        Self(Arc::new(Shared {
+            environment,
+            authenticator,
+            pacemaker,
+            links: Links::default(),
+            reviewing: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// Takes over a transport: spawns its task and returns at once.
@@ -102,11 +121,6 @@ impl Connections {
         driver::flush(&mut round);
     }
 
-    /// Tells every client `reason` and closes its connection. Sessions stay as their expiry says.
-    pub fn dismiss_all(&self, reason: ReasonCode) {
-        self.0.links.dismiss_all(reason);
-    }
-
     /// Tells the client of this Client Identifier `reason` and closes its connection: for an operator, 0x98 Administrative action.
     ///
     /// Its session stays as its expiry says. `false`: it is not connected.
@@ -120,9 +134,15 @@ impl Connections {
         self.0.environment.counters.open.load(Ordering::Relaxed)
     }
 
+    /// Who says who is there, at present.
     #[must_use]
-    pub fn authenticator(&self) -> &Arc<Authenticator> {
-        &self.0.authenticator
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        self.0.authenticator.load_full()
+    }
+
+    /// Has `authenticator` answer from the next login on. Who is in stays in.
+    pub fn replace_authenticator(&self, authenticator: Arc<Authenticator>) {
+        self.0.authenticator.store(authenticator);
     }
 
     #[must_use]

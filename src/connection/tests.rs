@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,7 +29,7 @@ impl House {
         let start = Instant::now();
         let environment = Environment {
             engine: Arc::new(Engine::new(EngineConfig::default(), ahash::RandomState::with_seeds(1, 2, 3, 4))),
-            policy: ArcSwap::from_pointee(Policy::allow_all()),
+            policy: Policies::new(Policy::allow_all()),
             config: ConnectionConfig::default(),
             counters: Arc::default(),
             envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
@@ -38,7 +37,7 @@ impl House {
         };
         let authenticator = Authenticator::new(AuthConfig { anonymous: true, ..Default::default() }).unwrap();
         Self {
-            connections: Connections::new(environment, Arc::new(authenticator), start),
+            connections: Connections::new(environment, Arc::new(ArcSwap::from_pointee(authenticator)), start),
             start,
             listener: TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap(),
             handshakes: Handshakes::new(100, Duration::ZERO),
@@ -51,7 +50,16 @@ impl House {
         let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start) else { panic!("no seat") };
         let place = Place::take(&Arc::default(), 1).unwrap();
         let stream = Stream::Plain(accepted);
-        self.connections.serve(Accepted { stream, early: Vec::new(), peer, protocol, token: None, place, handshake });
+        self.connections.serve(Accepted {
+            stream,
+            early: Vec::new(),
+            peer,
+            protocol,
+            token: None,
+            certificate: None,
+            place,
+            handshake,
+        });
         let mut client = Client { socket, protocol, version };
         let connect = Connect {
             version,

@@ -7,7 +7,7 @@ use crate::dialect::websocket::{self, BINARY, OpCode, TEXT};
 use crate::engine::message::Delivery;
 use crate::mqtt::codec::{self, PublishHead};
 use crate::mqtt::packet::{Ack, Connect};
-use crate::mqtt::{Packet, PacketId, ReasonCode, Version};
+use crate::mqtt::{Packet, PacketId, ReasonCode, TopicFilter, Version};
 
 use super::Protocol;
 use super::aliases::{Aliases, Choice, What};
@@ -166,14 +166,30 @@ impl Wire {
         Ok(Appended::default())
     }
 
-    /// Appends the PUBREL of an outgoing message. A dialect without the second handshake has none.
-    pub(super) fn append_release(&self, packet_id: PacketId, outbox: &mut Outbox) {
-        if self.protocol != Protocol::JsonWebSocket {
-            let release = Packet::PubRel(Ack::new(packet_id, ReasonCode::Success));
-            // Its four bytes are fewer than those of a CONNACK, without which nobody is let in.
-            let appended = self.append_mqtt(&release, outbox);
-            debug_assert_eq!(appended, Ok(()));
+    /// Appends the PUBREL of an outgoing message. Says whether there is one: a dialect without the second handshake has none.
+    pub(super) fn append_release(&self, packet_id: PacketId, outbox: &mut Outbox) -> bool {
+        if self.protocol == Protocol::JsonWebSocket {
+            return false;
         }
+        let release = Packet::PubRel(Ack::new(packet_id, ReasonCode::Success));
+        // Its four bytes are fewer than those of a CONNACK, without which nobody is let in.
+        let appended = self.append_mqtt(&release, outbox);
+        debug_assert_eq!(appended, Ok(()));
+        true
+    }
+
+    /// Appends that the Subscription with `filter` is gone. Says whether the dialect has words for it.
+    pub(super) fn append_revoked(&self, filter: &TopicFilter, outbox: &mut Outbox) -> bool {
+        let is_json = self.protocol == Protocol::JsonWebSocket;
+        if is_json {
+            Self::append_text(&json::revoked(filter.as_str()), outbox);
+        }
+        is_json
+    }
+
+    /// Whether a server can say in this version why it closes.
+    pub(super) fn has_disconnect(&self) -> bool {
+        self.version == Version::V5
     }
 
     /// Appends an answer of the MQTT dialect, spelled in place.

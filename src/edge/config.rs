@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::address_limits::AddressLimits;
+use super::networks::Network;
 use crate::outgoing::Url;
 
 /// Everything the edge needs to know, resolved and checked.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeConfig {
     pub listeners: Vec<ListenerConfig>,
-    /// For every `https` and `mqtts` listener that has none of its own.
+    /// For every `https` and `mqtts` listener that says nothing of its own.
     pub tls: TlsConfig,
     /// For every `http` and `https` listener that has none of its own. In any order: an exact path beats every prefix, a longer prefix
     /// beats a shorter one.
@@ -19,7 +21,33 @@ pub struct EdgeConfig {
     pub origins: OriginRule,
     /// Where a request that opens a WebSocket may carry a token. `None` (the default): nowhere, as none is taken.
     pub tokens: Option<TokenSources>,
+    /// Whose word on where a connection or a request comes from is believed. Default: nobody's.
+    pub trusted_proxies: Vec<Network>,
+    /// Where trusted proxies say whom an HTTP request is from.
+    pub forwarded_field: ForwardedField,
     pub limits: EdgeLimits,
+}
+
+/// The field in which HTTP proxies say whom a request is from. Only one is read, as proxies hand on what they do not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedField {
+    /// X-Forwarded-For, and X-Forwarded-Proto beside it.
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+/// Whether a PROXY protocol header comes first on a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// From nobody.
+    #[default]
+    No,
+    /// From every trusted proxy; others speak for themselves.
+    FromTrusted,
+    /// From everybody, who therefore has to be a trusted proxy.
+    Required,
 }
 
 /// Where a request that opens a WebSocket may carry a token, beside `Authorization`, the query and Sec-WebSocket-Protocol.
@@ -36,10 +64,20 @@ impl EdgeConfig {
         listener.routes.as_deref().unwrap_or(&self.routes)
     }
 
-    /// The certificates that `listener` shows, if it speaks TLS.
+    /// How `listener` speaks TLS, if it does.
     #[must_use]
     pub fn tls_of<'a>(&'a self, listener: &'a ListenerConfig) -> Option<&'a TlsConfig> {
         listener.scheme.is_tls().then(|| listener.tls.as_ref().unwrap_or(&self.tls))
+    }
+
+    /// Every file that a reload of the certificates reads: what to watch for changes.
+    #[must_use]
+    pub fn certificate_files(&self) -> Vec<PathBuf> {
+        let own = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let mut files: Vec<PathBuf> = own.chain([&self.tls]).flat_map(TlsConfig::files).cloned().collect();
+        files.sort();
+        files.dedup();
+        files
     }
 }
 
@@ -51,17 +89,18 @@ pub struct ListenerConfig {
     pub scheme: Scheme,
     /// Port 0 lets the system choose; `Edge::local_addresses` tells which.
     pub address: SocketAddr,
-    /// Instead of [`EdgeConfig::tls`].
+    /// Instead of [`EdgeConfig::tls`], with all that it takes from there.
     pub tls: Option<TlsConfig>,
     /// Instead of [`EdgeConfig::routes`].
     pub routes: Option<Vec<RouteConfig>>,
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl ListenerConfig {
     /// A listener with the certificates and routes that all share.
     #[must_use]
     pub fn new(url: impl Into<String>, scheme: Scheme, address: SocketAddr) -> Self {
-        Self { url: url.into(), scheme, address, tls: None, routes: None }
+        Self { url: url.into(), scheme, address, tls: None, routes: None, proxy_protocol: ProxyProtocol::No }
     }
 }
 
@@ -101,19 +140,112 @@ impl Scheme {
     }
 }
 
-/// Where the certificates come from.
+/// How a listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsConfig {
-    /// A development certificate for localhost, made in `directory` when there is none that is valid.
-    Development { directory: PathBuf },
-    /// The operator's own; the client's server name (SNI) chooses, the first one serves all that fit no other.
-    Files(Vec<CertificateFiles>),
+pub struct TlsConfig {
+    pub certificates: CertificateSource,
+    /// Whether clients are asked for a certificate. `None` (the default): they are not.
+    pub clients: Option<ClientAuthConfig>,
+    /// The oldest version spoken. Default 1.2.
+    pub version_min: TlsVersion,
+    /// What keys are exchanged by, the one that is preferred first. Default: [`KeyExchange::DEFAULT`].
+    pub key_exchange: Vec<KeyExchange>,
+    /// Tickets sent after a handshake of TLS 1.3, by which a client that comes back saves most of the next one; zero: no session is ever
+    /// resumed, by TLS 1.2 neither. Count, default 1.
+    pub tickets: usize,
+    /// How often the key that tickets are sealed with is replaced; a ticket is good for twice this time at the most. Default 6 h, and not
+    /// more.
+    pub ticket_rotation: Duration,
+}
+
+impl TlsConfig {
+    /// Certificates with everything else by default.
+    #[must_use]
+    pub fn new(certificates: CertificateSource) -> Self {
+        Self {
+            certificates,
+            clients: None,
+            version_min: TlsVersion::V1_2,
+            key_exchange: KeyExchange::DEFAULT.to_vec(),
+            tickets: 1,
+            ticket_rotation: Duration::from_secs(6 * 3600),
+        }
+    }
+
+    /// Every file that is named here.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let pairs = match &self.certificates {
+            CertificateSource::Files(pairs) => pairs.as_slice(),
+            CertificateSource::Development { .. } => &[],
+        };
+        let of_pairs = pairs.iter().flat_map(|pair| [&pair.certificate, &pair.key].into_iter().chain(&pair.ocsp));
+        of_pairs.chain(self.clients.iter().flat_map(|clients| [&clients.authorities].into_iter().chain(&clients.crls)))
+    }
 }
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        Self::Development { directory: PathBuf::from("certs/dev") }
+        Self::new(CertificateSource::Development { directory: PathBuf::from("certs/dev") })
     }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// A group that keys are exchanged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyExchange {
+    X25519Mlkem768,
+    Secp256r1Mlkem768,
+    X25519,
+    Secp256r1,
+    Secp384r1,
+}
+
+impl KeyExchange {
+    pub const ALL: [Self; 5] =
+        [Self::X25519Mlkem768, Self::Secp256r1Mlkem768, Self::X25519, Self::Secp256r1, Self::Secp384r1];
+
+    /// Hybrid first, so that what is recorded today is not read by a quantum computer later.
+    pub const DEFAULT: [Self; 4] = [Self::X25519Mlkem768, Self::X25519, Self::Secp256r1, Self::Secp384r1];
+
+    /// As IANA's registry "TLS Supported Groups" spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X25519Mlkem768 => "X25519MLKEM768",
+            Self::Secp256r1Mlkem768 => "SecP256r1MLKEM768",
+            Self::X25519 => "x25519",
+            Self::Secp256r1 => "secp256r1",
+            Self::Secp384r1 => "secp384r1",
+        }
+    }
+}
+
+/// Which client certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuthConfig {
+    /// The certificates of the authorities that may have signed them, PEM.
+    pub authorities: PathBuf,
+    /// Whether a client without one is refused.
+    pub is_required: bool,
+    /// Revocation lists, PEM. If there is any, there must be one of every authority on the way to a client's certificate.
+    pub crls: Vec<PathBuf>,
+    /// Whether a list counts on when the time has come at which its authority promised the next one.
+    pub allows_expired_crls: bool,
+}
+
+/// Where the certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// A development certificate for localhost, made in `directory` when there is none that is valid.
+    Development { directory: PathBuf },
+    /// The operator's own; the client's server name (SNI) chooses, the first one serves all that fit no other.
+    Files(Vec<CertificateFiles>),
 }
 
 /// A certificate chain and its private key, both PEM.
@@ -123,6 +255,8 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// PKCS #8, PKCS #1 or SEC1.
     pub key: PathBuf,
+    /// What the certificate's authority says of it (RFC 6960), DER; sent along with the certificate.
+    pub ocsp: Option<PathBuf>,
 }
 
 /// What happens under one path.
@@ -305,7 +439,9 @@ pub struct EdgeLimits {
     pub handshaking_max: usize,
     /// No handshake is shed before this age; until then further connections wait in the listen backlog. Default 500 ms.
     pub handshake_age_min: Duration,
-    /// From TCP accept to the end of the TLS handshake. Default 10 s.
+    /// From TCP accept to the last byte of a PROXY protocol header. Default 5 s.
+    pub proxy_header_timeout: Duration,
+    /// From TCP accept, or the PROXY protocol header, to the end of the TLS handshake. Default 10 s.
     pub tls_handshake_timeout: Duration,
     /// From the first moment a request head may come to its last byte. Default 10 s.
     pub http_head_timeout: Duration,
@@ -315,6 +451,7 @@ pub struct EdgeLimits {
     pub http_head_bytes_max: usize,
     /// Fields in a request head. Count, default 100; more is answered with 431.
     pub http_headers_max: usize,
+    pub addresses: AddressLimits,
     /// Length of each listen backlog, as far as the system allows (`net.core.somaxconn`). Count, default 4,096.
     pub backlog: u32,
 }
@@ -325,11 +462,13 @@ impl Default for EdgeLimits {
             connections_max: 100_000,
             handshaking_max: 4096,
             handshake_age_min: Duration::from_millis(500),
+            proxy_header_timeout: Duration::from_secs(5),
             tls_handshake_timeout: Duration::from_secs(10),
             http_head_timeout: Duration::from_secs(10),
             http_idle_timeout: Duration::from_secs(60),
             http_head_bytes_max: 32 * 1024,
             http_headers_max: 100,
+            addresses: AddressLimits::default(),
             backlog: 4096,
         }
     }

@@ -12,14 +12,36 @@ pub struct EdgeCounters {
     pub connections_open: Arc<AtomicU64>,
     /// Connections closed at once because `connections_max` were open.
     pub connections_refused_full: AtomicU64,
+    /// Connections refused because their address connects too often.
+    pub addresses_refused_rate: AtomicU64,
+    /// Connections refused because their address has too many open.
+    pub addresses_refused_open: AtomicU64,
+    /// Connections refused because their address has too many handshakes under way.
+    pub addresses_refused_handshaking: AtomicU64,
+    /// Addresses whose rate was forgotten before its time, for want of room.
+    pub addresses_forgotten: AtomicU64,
     /// Handshakes ended because they were the oldest when `handshaking_max` were under way.
     pub handshakes_shed: AtomicU64,
     /// Failures of `accept` itself: out of file descriptors or memory.
     pub accept_errors: AtomicU64,
+    /// PROXY protocol headers that were taken.
+    pub proxy_headers_accepted: AtomicU64,
+    /// Connections of trusted proxies closed because no sound PROXY protocol header came.
+    pub proxy_headers_malformed: AtomicU64,
+    /// Connections of trusted proxies closed because the header did not come in `proxy_header_timeout`.
+    pub proxy_headers_timed_out: AtomicU64,
+    /// Connections closed because only trusted proxies may connect there.
+    pub proxy_headers_untrusted: AtomicU64,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: AtomicU64,
     /// TLS handshakes that failed: foreign protocol, no common version, broken off.
     pub tls_handshakes_failed: AtomicU64,
+    /// TLS handshakes that failed because of the client's certificate, or for want of one; and sessions that were not resumed for it.
+    pub client_certificates_refused: AtomicU64,
+    /// TLS handshakes that brought a certificate of the client, verified.
+    pub client_certificates: AtomicU64,
+    /// Gauge: the last second in which every certificate of the server is valid, since 1970; zero without any.
+    pub certificate_not_after_s: AtomicU64,
     /// TLS handshakes that took longer than `tls_handshake_timeout`.
     pub tls_handshakes_timed_out: AtomicU64,
     /// HTTP requests whose head was whole and sound.

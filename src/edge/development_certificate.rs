@@ -43,7 +43,11 @@ const LEFT_MIN: Duration = Duration::from_secs(14 * 24 * 3600);
 pub(crate) fn ensure(directory: &Path) -> Result<DevelopmentCertificate, Fault> {
     let certificate = DevelopmentCertificate {
         ca: directory.join("ca.pem"),
-        files: CertificateFiles { certificate: directory.join("server.pem"), key: directory.join("server.key") },
+        files: CertificateFiles {
+            certificate: directory.join("server.pem"),
+            key: directory.join("server.key"),
+            ocsp: None,
+        },
     };
     let now = SystemTime::now();
     if is_valid(&certificate, now) {

@@ -1,27 +1,65 @@
 //! One connection from TCP accept to hand-over: the steps, each with its deadline.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::config::{EdgeLimits, Scheme};
+use super::address_limits::{Addresses, Admitted, Answer, TooMany};
+use super::config::{EdgeLimits, ProxyProtocol, Scheme};
 use super::http;
+use super::introduction::{self, Proxies};
 use super::refusals::Refusals;
 use super::transport::Transport;
-use super::{EdgeCounters, Handoff, Shown, listener, tls};
-use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
+use super::{Drain, EdgeCounters, Handoff, Shown, listener, tls};
+use crate::connection::{Accepted, ClientCertificate, Handshake, Handshakes, Place, Protocol};
 
 /// What every connection's steps share.
 pub(crate) struct Steps {
     pub(crate) limits: EdgeLimits,
+    pub(crate) proxies: Proxies,
+    pub(crate) addresses: Addresses,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) handoff: Handoff,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) refusals: Refusals,
+}
+
+impl Steps {
+    /// Whether one more connection from `address` may be; a refusal is counted and logged.
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<Option<Admitted>, TooMany> {
+        let Answer { admitted, forgotten } = self.addresses.admit(Instant::now(), address);
+        self.counters.addresses_forgotten.fetch_add(forgotten as u64, Ordering::Relaxed);
+        admitted.inspect_err(|too_many| {
+            let (counter, reason) = match too_many {
+                TooMany::Connects => (&self.counters.addresses_refused_rate, "address_connects"),
+                TooMany::Open => (&self.counters.addresses_refused_open, "address_connections"),
+                TooMany::Handshaking => (&self.counters.addresses_refused_handshaking, "address_handshakes"),
+            };
+            EdgeCounters::add(counter);
+            self.refusals.log(address, reason, &"beyond what limits leave to one address");
+        })
+    }
+}
+
+/// Ties what an address holds to the connection that it holds it for.
+pub(crate) fn hold(admitted: Option<Admitted>, place: Place, handshake: Handshake) -> (Place, Handshake) {
+    match admitted {
+        Some(Admitted { open, handshaking }) => (place.holding(open), handshake.holding(handshaking)),
+        None => (place, handshake),
+    }
+}
+
+/// Has `stream` closed by a reset once it is dropped: a flood leaves no sockets behind that wait for their last acknowledgement.
+pub(crate) fn reset(stream: &TcpStream) {
+    // What fails here is gone already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// A connection that has just been accepted.
@@ -31,47 +69,62 @@ pub(crate) struct Newcomer {
     pub(crate) place: Place,
     pub(crate) handshake: Handshake,
     pub(crate) scheme: Scheme,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) shown: Shown,
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
-pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<bool>) {
-    let Newcomer { stream, peer, place, mut handshake, scheme, shown } = newcomer;
-    let transport = match shown.tls {
-        None => Transport::Plain(stream),
-        Some(tls) => match secure(stream, peer, &tls, &mut handshake, &steps).await {
-            Some(transport) => transport,
+pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<Drain>) {
+    let Newcomer { mut stream, peer, mut place, mut handshake, scheme, proxy_protocol, shown } = newcomer;
+    let Some(mut visitor) = introduction::hear(&mut stream, peer, proxy_protocol, &mut handshake, &steps).await else {
+        return;
+    };
+    if visitor.address.ip() != peer.ip().to_canonical() {
+        let Ok(admitted) = steps.admit(visitor.address.ip()) else { return reset(&stream) };
+        (place, handshake) = hold(admitted, place, handshake);
+    }
+    let (transport, certificate) = match shown.tls {
+        None => (Transport::Plain(stream), None),
+        Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
+            Some(secured) => secured,
             None => return,
         },
     };
     let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
-        let (address, is_tls) = (peer.ip(), scheme.is_tls());
-        let service = http::Service { site: &shown.site, address, limits: &steps.limits, counters, is_tls };
+        let believed = steps.proxies.believed(&visitor);
+        let (site, limits, is_tls) = (&shown.site, &steps.limits, scheme.is_tls());
+        let service =
+            http::Service { site, limits, counters, is_tls, peer: visitor.address.ip(), believed, steps: &steps };
         let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
-        let handshake = match upgraded.handshake {
+        visitor.speaks_for(upgraded.client);
+        let seat = match upgraded.handshake {
             Some(handshake) => handshake,
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
             None => listener::take_seat(&steps).await,
         };
+        let handshake;
+        (place, handshake) = hold(upgraded.admitted, place, seat);
         (upgraded.transport, upgraded.early, upgraded.protocol, upgraded.token, handshake)
     } else {
         (transport, Vec::new(), Protocol::Mqtt, None, handshake)
     };
     let Ok(stream) = transport.into_bare(&mut early) else { return };
     EdgeCounters::add(&steps.counters.handed_over);
-    (steps.handoff)(Accepted { stream, early, peer, protocol, token, place, handshake });
+    let peer = visitor.address;
+    (steps.handoff)(Accepted { stream, early, peer, protocol, token, certificate, place, handshake });
 }
 
-/// The TLS handshake.
+/// The TLS handshake, and the certificate of the client if it has shown one.
 async fn secure(
     stream: TcpStream,
     peer: SocketAddr,
     tls: &tls::Shared,
     handshake: &mut Handshake,
     steps: &Steps,
-) -> Option<Transport> {
-    let acceptor = TlsAcceptor::from(tls.load_full());
+) -> Option<(Transport, Option<Arc<ClientCertificate>>)> {
+    let terms = tls.load_full();
+    let acceptor = TlsAcceptor::from(terms.config());
     let accepting = async {
         refuse_plaintext(&stream).await?;
         acceptor.accept(stream).await
@@ -85,11 +138,25 @@ async fn secure(
     };
     match accepted {
         Ok(Ok(stream)) => {
+            let certificate = match terms.client(stream.get_ref().1) {
+                Ok(certificate) => certificate,
+                Err(error) => {
+                    EdgeCounters::add(&counters.client_certificates_refused);
+                    steps.refusals.log(peer.ip(), "tls", &error);
+                    return None;
+                }
+            };
             EdgeCounters::add(&counters.tls_handshakes);
-            Some(Transport::Tls(Box::new(stream)))
+            if certificate.is_some() {
+                EdgeCounters::add(&counters.client_certificates);
+            }
+            Some((Transport::Tls(Box::new(stream)), certificate))
         }
         Ok(Err(error)) => {
-            EdgeCounters::add(&counters.tls_handshakes_failed);
+            let is_by_certificate = concerns_certificate(&error);
+            let failed =
+                if is_by_certificate { &counters.client_certificates_refused } else { &counters.tls_handshakes_failed };
+            EdgeCounters::add(failed);
             // Health checks and port scans connect and leave; that is no refusal.
             if error.kind() != io::ErrorKind::UnexpectedEof {
                 steps.refusals.log(peer.ip(), "tls", &error);
@@ -102,6 +169,13 @@ async fn secure(
             None
         }
     }
+}
+
+/// Whether a handshake failed because of the client's certificate, or for want of one.
+fn concerns_certificate(error: &io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    use rustls::Error::{InvalidCertRevocationList, InvalidCertificate, NoCertificatesPresented};
+    matches!(tls, Some(InvalidCertificate(_) | InvalidCertRevocationList(_) | NoCertificatesPresented))
 }
 
 /// Says in plain words what a client has mistaken that speaks HTTP, or MQTT, where TLS is spoken; TLS would answer with bytes that

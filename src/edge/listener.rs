@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::config::ListenerConfig;
 use super::handshake::{self, Newcomer, Steps};
-use super::{EdgeCounters, Shown};
+use super::{Drain, EdgeCounters, Inherited, Shown};
 use crate::connection::admission::Entry;
 use crate::connection::{Handshake, Place};
 use crate::fault::Fault;
@@ -25,12 +25,21 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes the address of the listener that stands at `index` of the configuration.
+    /// Takes the address of the listener that stands at `index` of the configuration, or the socket that has it already.
     ///
     /// # Errors
     /// The address cannot be had.
-    pub(crate) fn bind(config: &ListenerConfig, index: usize, backlog: u32) -> Result<Self, Fault> {
+    pub(crate) fn bind(
+        config: &ListenerConfig,
+        index: usize,
+        backlog: u32,
+        inherited: &Inherited,
+    ) -> Result<Self, Fault> {
         let listen = || -> io::Result<(TcpListener, SocketAddr)> {
+            if let Some(socket) = inherited.take(config.address) {
+                let local_address = socket.local_addr()?;
+                return Ok((socket, local_address));
+            }
             let socket = Socket::new(Domain::for_address(config.address), Type::STREAM, Some(Protocol::TCP))?;
             // A restart must not wait for the last connections of the process before to time out.
             socket.set_reuse_address(true)?;
@@ -66,13 +75,18 @@ impl Listener {
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.local_address
     }
+
+    pub(crate) fn socket(&self) -> &TcpListener {
+        &self.socket
+    }
 }
 
 /// Accepts until `draining`, each connection on a task of its own.
 ///
-/// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, or close it; 4. find it a seat, waiting no
+/// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, for its address and in all, or close it;
+/// 4. find it a seat, waiting no
 /// longer than the oldest handshake is protected.
-pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, mut draining: watch::Receiver<bool>) {
+pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, mut draining: watch::Receiver<Drain>) {
     let Listener { config, socket, .. } = listener;
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
@@ -83,7 +97,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => return,
+            _ = draining.wait_for(Drain::is_on) => return,
             accepted = socket.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -99,17 +113,31 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         };
         pause = PAUSE_MIN;
         EdgeCounters::add(&steps.counters.connections_accepted);
+        let Ok(admitted) = steps.admit(peer.ip()) else {
+            handshake::reset(&stream);
+            continue;
+        };
         let Some(place) = take_place(&steps, peer) else { continue };
         let seat = tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => return,
+            // First: who was accepted is not to be lost to a drain where there is a seat.
             seat = take_seat(&steps) => seat,
+            _ = draining.wait_for(Drain::is_on) => return,
         };
         // Frames are written whole; waiting for more of them is not TCP's business.
         if stream.set_nodelay(true).is_err() {
             continue; // gone already
         }
-        let newcomer = Newcomer { stream, peer, place, handshake: seat, scheme: config.scheme, shown: shown.clone() };
+        let (place, seat) = handshake::hold(admitted, place, seat);
+        let newcomer = Newcomer {
+            stream,
+            peer,
+            place,
+            handshake: seat,
+            scheme: config.scheme,
+            proxy_protocol: config.proxy_protocol,
+            shown: shown.clone(),
+        };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
     }
 }

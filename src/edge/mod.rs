@@ -1,40 +1,57 @@
 //! What faces the network: listeners, TLS, HTTP, the WebSocket opening handshake, files and the demo page.
 //!
 //! The edge takes a TCP connection as far as the first byte of a dialect and hands it over as [`Accepted`]: the bare socket, the bare
-//! TLS state, and whatever was read past the last handshake. It answers every HTTP request that is not an upgrade itself.
+//! TLS state, whatever was read past the last handshake, and who is there as far as it is believed. It answers every HTTP request that is not an upgrade itself.
 //!
 //! Not here: what the bytes of a dialect mean (`dialect`), who the client is (`auth`), what it may do (`policy`).
 //!
 //! Invariants: the accept loop awaits no handshake; every step a peer takes part in has a deadline; memory before authentication is
-//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; after the hand-over nothing of HTTP is left.
+//! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; nobody speaks
+//! for another's address but [`EdgeConfig::trusted_proxies`]; after the hand-over nothing of HTTP is left.
 
+mod address_limits;
+mod certificates;
 pub mod config;
 mod counters;
 mod development_certificate;
+pub mod forwarded;
 mod handshake;
 mod http;
+mod inherited;
+mod introduction;
 mod listener;
+pub mod networks;
+pub mod proxy_protocol;
 mod refusals;
 mod tls;
 mod transport;
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
+pub use certificates::{ListenerCertificates, Reloaded};
 pub use config::{
-    Balance, CertificateFiles, CorsConfig, EdgeConfig, EdgeLimits, HostSent, ListenerConfig, OriginRule, PathMatch,
-    ProxyConfig, RouteAction, RouteConfig, Scheme, TlsConfig, TokenSources,
+    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, CorsConfig, EdgeConfig, EdgeLimits,
+    ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,
+    RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
+pub use inherited::Inherited;
+pub use networks::{Network, NotNetwork};
 
+use self::address_limits::Addresses;
+use self::certificates::Loaded;
 use self::handshake::Steps;
 use self::http::Site;
+use self::introduction::Proxies;
 use self::listener::Listener;
 use self::refusals::Refusals;
-use self::tls::Tls;
 use crate::connection::{Accepted, Handshakes};
 use crate::fault::Fault;
 
@@ -44,43 +61,59 @@ pub type Handoff = Arc<dyn Fn(Accepted) + Send + Sync>;
 /// All listeners, bound, and all they need.
 pub struct Edge {
     listeners: Vec<(Listener, Shown)>,
+    certificates: ListenerCertificates,
     development_ca: Option<PathBuf>,
     steps: Arc<Steps>,
 }
 
 impl Edge {
-    /// Loads certificates, builds routes and binds every listener, so that after it nothing of the configuration can fail.
+    /// Loads certificates, builds routes and binds every listener that is not among the `inherited`, so that after it nothing of the
+    /// configuration can fail.
     ///
     /// # Errors
     /// Every fault there is: certificates that cannot be read or do not fit their keys, routes that contradict each other, addresses
     /// that cannot be bound.
-    pub fn bind(config: EdgeConfig, handoff: Handoff, counters: Arc<EdgeCounters>) -> Result<Self, Vec<Fault>> {
+    pub fn bind(
+        config: EdgeConfig,
+        inherited: &Inherited,
+        handoff: Handoff,
+        counters: Arc<EdgeCounters>,
+    ) -> Result<Self, Vec<Fault>> {
         let (mut listeners, mut faults) = (Vec::new(), Vec::new());
-        let built = build(&config, Tls::load).map_err(|found| faults.extend(found)).ok();
+        let certificates = Loaded::read(&config, true, SystemTime::now()).map_err(|found| faults.extend(found)).ok();
+        let sites = sites(&config).map_err(|found| faults.extend(found)).ok();
         for (index, listener) in config.listeners.iter().enumerate() {
-            match Listener::bind(listener, index, config.limits.backlog) {
+            match Listener::bind(listener, index, config.limits.backlog, inherited) {
                 Ok(listener) => listeners.push(listener),
                 Err(fault) => faults.push(fault),
             }
         }
-        let (Some((shown, development_ca)), true) = (built, faults.is_empty()) else { return Err(faults) };
+        let (Some(loaded), Some(sites), true) = (certificates, sites, faults.is_empty()) else { return Err(faults) };
+        let certificates =
+            ListenerCertificates::new(&config, &loaded, Arc::clone(&counters)).map_err(|fault| vec![fault])?;
+        let shown = sites.into_iter().enumerate().map(|(index, site)| Shown { tls: certificates.of(index), site });
         let listeners = listeners.into_iter().zip(shown).collect();
+        let development_ca = loaded.development_ca();
         let limits = config.limits;
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
-        let steps = Arc::new(Steps { limits, handshakes, handoff, counters, refusals: Refusals::default() });
-        Ok(Self { listeners, development_ca, steps })
+        let hasher = ahash::RandomState::new();
+        let (exempt, now) = (config.trusted_proxies.clone(), Instant::now());
+        let addresses = Addresses::new(limits.addresses.clone(), exempt, now, &hasher);
+        let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
+        let refusals = Refusals::default();
+        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
+        Ok(Self { listeners, certificates, development_ca, steps })
     }
 
     /// Reads what [`Edge::bind`] would read and builds what it would build, but binds nothing and makes no certificate.
     ///
     /// # Errors
-    /// Every fault that was found.
+    /// Every fault that was found, and every warning, which would keep nothing from starting.
     pub fn check(config: &EdgeConfig) -> Result<(), Vec<Fault>> {
-        let load = |tls: &TlsConfig, key: &str| match tls {
-            TlsConfig::Files(_) => Tls::load(tls, key),
-            TlsConfig::Development { .. } => Ok(Tls::none()),
-        };
-        build(config, load).map(drop)
+        let certificates = Loaded::read(config, false, SystemTime::now()).map(Loaded::into_warnings);
+        let mut faults = certificates.unwrap_or_else(std::convert::identity);
+        faults.extend(sites(config).err().into_iter().flatten());
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// Every listener with the address it has really got, in the order of the configuration.
@@ -89,25 +122,55 @@ impl Edge {
         self.listeners.iter().map(|(listener, _)| (listener.config().clone(), listener.local_address())).collect()
     }
 
+    /// Every listener's socket once more, for the process that takes over.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(|(listener, _)| listener.socket().try_clone().map(Into::into)).collect()
+    }
+
+    /// The certificates of all listeners, for whoever is to renew them while the edge runs.
+    #[must_use]
+    pub fn certificates(&self) -> ListenerCertificates {
+        self.certificates.clone()
+    }
+
     /// The certificate to trust, where a development certificate is in use.
     #[must_use]
     pub fn development_ca(&self) -> Option<&Path> {
         self.development_ca.as_deref()
     }
 
-    /// Serves until `shutdown` completes; then stops accepting, lets HTTP exchanges under way finish, and returns when the last is over.
+    /// Serves until `shutdown` completes, and says how to stop; then stops accepting, lets HTTP exchanges under way finish, and returns when the last is over.
     ///
     /// Handed-over connections are not the edge's any more. The caller sets the deadline for the rest by dropping this future.
     /// Needs a tokio runtime with IO and time.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let (drain, draining) = watch::channel(false);
+    pub async fn run(self, shutdown: impl Future<Output = Drain> + Send) {
+        let (drain, draining) = watch::channel(Drain::Off);
         for (listener, shown) in self.listeners {
             tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
         }
         drop(draining);
-        shutdown.await;
-        drain.send_replace(true);
+        drain.send_replace(shutdown.await);
         drain.closed().await;
+    }
+}
+
+/// How the edge comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// It does not yet.
+    Off,
+    /// Who has not asked for anything yet is cut.
+    Stopping,
+    /// Who was accepted is served once: nobody is to notice that another process takes over.
+    HandingOver,
+}
+
+impl Drain {
+    fn is_on(&self) -> bool {
+        *self != Self::Off
     }
 }
 
@@ -118,31 +181,21 @@ pub(crate) struct Shown {
     pub(crate) site: Arc<Site>,
 }
 
-/// What each listener shows, in their order, with the authority of the development certificate where that is in use.
-fn build(
-    config: &EdgeConfig,
-    load: impl Fn(&TlsConfig, &str) -> Result<Tls, Vec<Fault>>,
-) -> Result<(Vec<Shown>, Option<PathBuf>), Vec<Fault>> {
+/// The routes that each listener shows, in their order.
+fn sites(config: &EdgeConfig) -> Result<Vec<Arc<Site>>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut keep = |found: Vec<Fault>| faults.extend(found);
-    let shares_tls = |listener: &ListenerConfig| listener.scheme.is_tls() && listener.tls.is_none();
-    // Files that are named must be sound even while no listener shows them.
-    let needs_tls = config.listeners.iter().any(shares_tls) || matches!(config.tls, TlsConfig::Files(_));
-    let tls = if needs_tls { load(&config.tls, "tls") } else { Ok(Tls::none()) }.map_err(&mut keep).ok();
     let site = |routes: &[RouteConfig], key: &str| {
         Site::new(routes, &config.origins, config.tokens.as_ref(), key).map(Arc::new)
     };
-    let shared_site = site(&config.routes, "routes").map_err(&mut keep).ok();
-    let mut shown = Vec::new();
+    let shared = site(&config.routes, "routes").map_err(&mut keep).ok();
+    let mut sites = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
-        let own_tls = listener.tls.as_ref().map(|tls| load(tls, &format!("listen[{index}].tls")));
-        let own_site = listener.routes.as_ref().map(|routes| site(routes, &format!("listen[{index}].routes")));
-        let own_tls = own_tls.transpose().map_err(&mut keep).ok().flatten();
-        let own_site = own_site.transpose().map_err(&mut keep).ok().flatten();
-        let certificates = own_tls.as_ref().or(tls.as_ref()).and_then(|tls| tls.config(listener.scheme));
-        shown.extend(own_site.or(shared_site.clone()).map(|site| Shown { tls: certificates, site }));
+        let own = listener.routes.as_ref().map(|routes| site(routes, &format!("listen[{index}].routes")));
+        let own = own.transpose().map_err(&mut keep).ok().flatten();
+        sites.extend(own.or(shared.clone()));
     }
-    if faults.is_empty() { Ok((shown, tls.and_then(|tls| tls.development_ca))) } else { Err(faults) }
+    if faults.is_empty() { Ok(sites) } else { Err(faults) }
 }
 
 #[cfg(test)]

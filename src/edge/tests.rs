@@ -1,7 +1,10 @@
 //! The edge from outside: real sockets, real TLS, ports chosen by the system.
 
+mod addresses;
+mod client_certificates;
 mod http;
 mod listener;
+mod proxied;
 mod proxy;
 mod smuggling;
 mod tls;
@@ -18,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::connection::Stream;
 
 /// Longer than anything here takes; what does not come in this time does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +34,8 @@ struct Running {
     addresses: Vec<(Scheme, SocketAddr)>,
     accepted: mpsc::Receiver<Accepted>,
     counters: Arc<EdgeCounters>,
+    config: EdgeConfig,
+    certificates: ListenerCertificates,
     ca: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -46,7 +52,7 @@ impl Running {
         };
         let mut config = EdgeConfig {
             listeners: schemes.iter().map(listener).collect(),
-            tls: TlsConfig::Development { directory: folder.path().join("dev") },
+            tls: TlsConfig::new(CertificateSource::Development { directory: folder.path().join("dev") }),
             routes: vec![
                 route("/mqtt", RouteAction::ServeMqtt),
                 route("/ws/", RouteAction::ServeJson),
@@ -58,16 +64,28 @@ impl Running {
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
         let handoff: Handoff = Arc::new(move |accepted| drop(sender.try_send(accepted)));
         let counters = Arc::new(EdgeCounters::default());
-        let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
+        let edge = Edge::bind(config.clone(), &Inherited::default(), handoff, Arc::clone(&counters))
+            .expect("the configuration is sound");
         let addresses = edge.local_addresses().into_iter().map(|(listener, at)| (listener.scheme, at)).collect();
         let ca = edge.development_ca().map(Path::to_path_buf).unwrap_or_default();
+        let certificates = edge.certificates();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(edge.run(async move { drop(stopped.await) }));
-        Self { addresses, accepted, counters, ca, stop: Some(stop), task, _folder: folder }
+        let task = tokio::spawn(edge.run(async move {
+            drop(stopped.await);
+            Drain::Stopping
+        }));
+        Self { addresses, accepted, counters, config, certificates, ca, stop: Some(stop), task, _folder: folder }
     }
 
     fn address(&self, scheme: Scheme) -> SocketAddr {
         self.addresses.iter().find(|(listener, _)| *listener == scheme).expect("there is such a listener").1
+    }
+
+    /// Reads the certificates again, as the configuration that `change` makes names them.
+    fn reload(&self, change: impl FnOnce(&mut EdgeConfig)) -> Result<Reloaded, Vec<crate::fault::Fault>> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.certificates.reload(&config)
     }
 
     async fn connect(&self, scheme: Scheme) -> TcpStream {

@@ -47,6 +47,14 @@ pub struct EngineCounters {
     pub subscriptions_refused: AtomicU64,
     /// Wills published.
     pub wills_published: AtomicU64,
+    /// Times that a session was reviewed, as what its owner may do had changed, or might have.
+    pub sessions_reviewed: AtomicU64,
+    /// Subscriptions dropped as their owner may no longer have them.
+    pub subscriptions_revoked: AtomicU64,
+    /// Messages dropped before they were sent, or sent again, as their receiver may no longer have them.
+    pub messages_revoked: AtomicU64,
+    /// Wills dropped as their owner may no longer publish them.
+    pub wills_revoked: AtomicU64,
     /// Sessions at present.
     pub sessions: AtomicU64,
     /// Sessions with a Network Connection at present.

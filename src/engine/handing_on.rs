@@ -5,6 +5,7 @@
 //! | loses its Network Connection | to a connected member, else they stay | stays | stays |
 //! | unsubscribes | to a connected member, else they stay | stays | stays |
 //! | has its session end | to any member | to any member | dropped |
+//! | may not have it any more ([`super::review`]) | to any member | to any member, if it would be sent again | dropped, if it would be sent again |
 //!
 //! What was handed on is a message like any other for the one who gets it: it comes without DUP, in that member's own QoS, and behind
 //! what already waits there. Waiting QoS 0 messages never stay without a Network Connection.
@@ -16,7 +17,8 @@ use smallvec::SmallVec;
 use super::core::flow::Flow;
 use super::core::router::{self, Leftover};
 use super::core::session::Session;
-use super::core::subscribers::Subscriber;
+use super::core::subscribers::{Group, Subscriber};
+use super::core::subscriptions::Subscriptions;
 use super::handle::Engine;
 use super::message::Round;
 
@@ -36,9 +38,7 @@ impl Engine {
             }
             let topic = leftover.message.topic();
             let Some((membership, group)) = subscriptions.matching_group(topic, leftover.group) else { return false };
-            let is_other = |member: &&Subscriber| member.session.number() != session.number();
-            let mut others =
-                group.members.iter().filter(is_other).filter(|member| member.session.is_connected()).peekable();
+            let mut others = others(group, session).filter(|member| member.session.is_connected()).peekable();
             if others.peek().is_none() {
                 deserted.push(leftover.group);
             }
@@ -60,6 +60,20 @@ impl Engine {
         }
         flow.tally.add_to(&self.counters);
     }
+}
+
+/// Whether `leftover`, which `session` may not have any more, can go to another member of its group.
+pub(super) fn is_wanted(subscriptions: &Subscriptions, session: &Session, leftover: &Leftover) -> bool {
+    let topic = leftover.message.topic();
+    subscriptions.matching_group(topic, leftover.group).is_some_and(|(membership, group)| {
+        others(group, session).any(|member| subscriptions.allows(membership, member, topic))
+    })
+}
+
+/// The members of `group` but for `session`.
+fn others<'a>(group: &'a Group, session: &Session) -> impl Iterator<Item = &'a Subscriber> + use<'a> {
+    let number = session.number();
+    group.members.iter().filter(move |member| member.session.number() != number)
 }
 
 /// Messages handed on while the Subscriptions are locked against changes.

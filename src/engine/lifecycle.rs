@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 
 use super::core::directory::Directory;
 use super::core::router::Leftover;
-use super::core::session::{Attached, Away, Memberships, Session, State};
+use super::core::session::{Attached, Away, DueWill, Memberships, Session, State};
 use super::counters::EngineCounters;
 use super::handle::Engine;
-use super::message::{Closing, OpenError, OpenSession, Outlet, Round, SessionWill};
-use crate::mqtt::{ClientId, ReasonCode};
+use super::message::{Closing, OpenError, OpenSession, Outlet, Round};
+use crate::mqtt::{ClientId, ReasonCode, TopicFilter};
 
 /// A session that was opened.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Opened {
     pub session: Attached,
     /// Session Present of CONNACK: whether earlier state goes on.
     pub session_present: bool,
+    /// Subscriptions that the session lost while it was away.
+    pub revoked: Vec<TopicFilter>,
 }
 
 /// What is to be done once the directory's lock is released.
@@ -27,8 +29,7 @@ pub struct Opened {
 struct Aftermath {
     /// Whose session another connection has taken over.
     taken_over: Option<Arc<dyn Outlet>>,
-    /// With the number of the session each belongs to.
-    wills: SmallVec<[(u64, Box<SessionWill>); 1]>,
+    wills: SmallVec<[DueWill; 1]>,
     ended: SmallVec<[(Arc<Session>, Memberships); 1]>,
     /// Messages of Shared Subscriptions for other members.
     leftovers: Vec<Leftover>,
@@ -63,7 +64,7 @@ impl Engine {
             Some(session) => {
                 let mut publisher = session.lock_publisher();
                 let state = session.lock();
-                if *session.owner() != *open.owner && !state.is_over(now) {
+                if state.owner.name() != open.owner.name() && !state.is_over(now) {
                     return Err(OpenError::OwnedByAnother);
                 }
                 // A session that is not kept ends with its Network Connection, so its state is not for the next one.
@@ -84,7 +85,7 @@ impl Engine {
         directory.insert(Arc::clone(&session));
         EngineCounters::add(&self.counters.sessions, 1);
         let generation = session.lock().generation();
-        Ok(Opened { session: Attached { session, generation }, session_present: false })
+        Ok(Opened { session: Attached { session, generation }, session_present: false, revoked: Vec::new() })
     }
 
     fn resume(
@@ -101,16 +102,17 @@ impl Engine {
         // A delayed Will is not published once the session goes on [MQTT-3.1.3-9], unless its time had come and only no tick had; one
         // without delay is due with the connection's end.
         let is_due = state.away.as_ref().and_then(|away| away.will_at).is_some_and(|will_at| will_at <= now);
-        let will = state.will.take().filter(|will| will.delay_interval_s == 0 || is_due);
-        aftermath.wills.extend(will.map(|will| (session.number(), will)));
+        let will = session.take_will(&mut state).filter(|due| due.will.delay_interval_s == 0 || is_due);
+        aftermath.wills.extend(will);
         if was_connected {
             let (outlet, left) = session.detach(&mut state);
             EngineCounters::add(&self.counters.dropped_offline, left.dropped_count);
             aftermath.leftovers.extend(left.leftovers);
             self.taken_over(outlet, aftermath);
         }
+        let revoked = state.revoked.take().map_or_else(Vec::new, |revoked| *revoked);
         let generation = session.attach(publisher, &mut state, open, &self.config);
-        Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true }
+        Opened { session: Attached { session: Arc::clone(session), generation }, session_present: true, revoked }
     }
 
     fn taken_over(&self, outlet: Option<Arc<dyn Outlet>>, aftermath: &mut Aftermath) {
@@ -134,7 +136,7 @@ impl Engine {
         let ended = session.end(&mut state);
         drop(state);
         self.taken_over(ended.outlet, aftermath);
-        aftermath.wills.extend(ended.will.map(|will| (session.number(), will)));
+        aftermath.wills.extend(ended.will);
         aftermath.ended.push((Arc::clone(session), ended.memberships));
         EngineCounters::sub(&self.counters.sessions, 1);
         EngineCounters::add(&self.counters.dropped_session_ended, ended.left.dropped_count);
@@ -161,8 +163,8 @@ impl Engine {
         if kept_for.is_zero() {
             self.end(&mut directory, session, state, &mut aftermath);
         } else {
-            if let Some(will) = state.will.take_if(|will| will.delay_interval_s == 0) {
-                aftermath.wills.push((session.number(), will));
+            if state.will.as_ref().is_some_and(|will| will.delay_interval_s == 0) {
+                aftermath.wills.extend(session.take_will(&mut state));
             }
             let will_delay = state.will.as_ref().map(|will| will.delay_interval_s);
             let will_at = will_delay.map(|delay_s| now + std::time::Duration::from_secs(delay_s.into()));
@@ -203,7 +205,7 @@ impl Engine {
                 continue;
             }
             directory.unschedule(&session, &state);
-            aftermath.wills.extend(state.will.take().map(|will| (session.number(), will)));
+            aftermath.wills.extend(session.take_will(&mut state));
             if let Some(away) = &mut state.away {
                 away.will_at = None;
             }
@@ -231,12 +233,17 @@ impl Engine {
             leftovers.extend(self.take_shared(&session, |_| !session.is_connected()));
         }
         self.hand_on(now, &leftovers, round);
-        for (number, will) in aftermath.wills {
-            self.publish_will(now, number, &will, round);
+        for due in aftermath.wills {
+            self.publish_will(now, due, round);
         }
     }
 
-    fn publish_will(&self, now: Instant, number: u64, will: &SessionWill, round: &mut Round) {
+    /// Publishes a Will, if its owner may still do so: long may have passed since it was made.
+    fn publish_will(&self, now: Instant, due: DueWill, round: &mut Round) {
+        let DueWill { number, owner, will } = due;
+        if !owner.rights().is_some_and(|rights| rights.publish_will(&will.message)) {
+            return EngineCounters::add(&self.counters.wills_revoked, 1);
+        }
         EngineCounters::add(&self.counters.wills_published, 1);
         let expiry = will.message_expiry_interval_s.map(|expiry_s| std::time::Duration::from_secs(expiry_s.into()));
         let message = match expiry {

@@ -152,7 +152,12 @@ pub trait Outlet: Send + Sync + Debug {
     fn deliver(&self, now: Instant, delivery: &Delivery<'_>) -> Delivered;
 
     /// Appends the PUBREL of an outgoing QoS 2 message. Never [`Delivered::Full`]: it is bounded by the in-flight window.
+    /// [`Delivered::TooLarge`] from a dialect that has no PUBREL: the message is complete without.
     fn release(&self, packet_id: PacketId) -> Delivered;
+
+    /// Asks the connection to tell its client that it has lost the Subscription with `filter`. Never [`Delivered::Full`]: a client loses
+    /// each of its Subscriptions once.
+    fn revoked(&self, filter: &TopicFilter) -> Delivered;
 
     /// Asks the connection to tell its client `reason` and to close.
     fn close(&self, reason: ReasonCode);
@@ -217,8 +222,8 @@ impl Round {
 #[derive(Debug)]
 pub struct OpenSession {
     pub client_id: ClientId,
-    /// Whose session it is: only the same owner may take it over or continue it.
-    pub owner: Arc<str>,
+    /// Whose session it is: only an owner of the same name may take it over or continue it, and is its owner from then on.
+    pub owner: Arc<dyn Owner>,
     pub clean_start: bool,
     /// Session Expiry Interval: 0 ends the session with the connection, `u32::MAX` never; the engine caps it.
     pub expiry_interval_s: u32,
@@ -246,6 +251,70 @@ pub enum OpenError {
     /// → 0x97 (3.1.1: return code 3).
     #[error("the engine holds as many sessions as it may")]
     SessionsFull,
+}
+
+/// Whose a session is, as whoever opened it knows them.
+pub trait Owner: Send + Sync + Debug {
+    /// What tells one owner from another.
+    fn name(&self) -> &str;
+
+    /// What they may do at this moment; `None`: not even have a session.
+    fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>>;
+}
+
+/// What the owner of a session may do, by one snapshot of whatever decides that. No lock of the engine is held when it is asked.
+pub trait Rights: Send + Sync + Debug {
+    /// How far the Subscription with `filter`, which was made at `maximum_qos`, is granted; `None`: not at all.
+    fn subscribe(&self, filter: &TopicFilter, maximum_qos: QoS) -> Option<Grant>;
+
+    /// Whether a message on `topic` may be delivered.
+    fn receive(&self, topic: &str) -> bool;
+
+    /// Whether the session's Will Message may be published.
+    fn publish_will(&self, will: &Message) -> bool;
+}
+
+/// How far a Subscription is granted.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub maximum_qos: QoS,
+    /// Only where the grant leaves a residue.
+    pub check: Option<Arc<dyn DeliveryCheck>>,
+}
+
+/// An owner who is bound by no rules, as this process itself.
+#[derive(Clone, Debug)]
+pub struct Unbound(Arc<str>);
+
+impl Unbound {
+    #[must_use]
+    pub fn named(name: &str) -> Arc<Self> {
+        Arc::new(Self(name.into()))
+    }
+}
+
+impl Owner for Unbound {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
+        Some(Box::new(Self::clone(&self)))
+    }
+}
+
+impl Rights for Unbound {
+    fn subscribe(&self, _filter: &TopicFilter, maximum_qos: QoS) -> Option<Grant> {
+        Some(Grant { maximum_qos, check: None })
+    }
+
+    fn receive(&self, _topic: &str) -> bool {
+        true
+    }
+
+    fn publish_will(&self, _will: &Message) -> bool {
+        true
+    }
 }
 
 /// Asked for each message before a Subscription that is granted only in part delivers it.

@@ -14,6 +14,7 @@ mod handing_on;
 mod handle;
 mod lifecycle;
 pub mod message;
+mod review;
 
 pub use config::{EngineConfig, QueueFull};
 pub use core::outgoing::Pumped;
@@ -22,6 +23,7 @@ pub use counters::EngineCounters;
 pub use handle::{Engine, Published, SubscribeError};
 pub use lifecycle::Opened;
 pub use message::{Delivered, Delivery, Message, Outlet, Round};
+pub use review::{Lost, Sweep, Swept};
 
 #[cfg(any(test, feature = "model"))]
 mod invariants;

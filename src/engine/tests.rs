@@ -4,6 +4,7 @@ mod delivery;
 mod lifecycle;
 mod properties;
 mod retained;
+mod review;
 mod routing;
 mod shared;
 mod simulation;

@@ -9,6 +9,7 @@ use crate::mqtt::{QoS, TopicFilter, topic};
 mod diff;
 mod golden;
 mod known_failures;
+mod laws;
 mod properties;
 
 /// Both articles' rules: a client's own channel, and the backend's reach.

@@ -70,7 +70,8 @@ impl Verdict {
         Self { allow: false, rule, reason }
     }
 
-    /// The Reason Code that a PUBACK, PUBREC, SUBACK or CONNACK (for a Will) spells this refusal with.
+    /// The Reason Code that a PUBACK, PUBREC or SUBACK spells this refusal with. (CONNACK refuses the client because of its Will: that is
+    /// 0x87 whatever is wrong with the Will.)
     #[must_use]
     pub fn reason_code(&self) -> ReasonCode {
         match self.reason {

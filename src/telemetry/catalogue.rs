@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::{Metrics, Read};
 use super::process;
-use crate::auth::jwt::{Rejected, Verifier};
-use crate::auth::{AuthCounters, Authenticator};
+use crate::auth::AuthCounters;
+use crate::auth::jwt::{Rejected, TokenCounters};
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
 use crate::engine::{Engine, EngineCounters};
@@ -60,9 +60,13 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_connections_accepted" = connections_accepted, "TCP connections taken from the listen queues.";
         gauge "edge_connections_open" = connections_open, "Connections open, from accept to close.";
         counter "edge_connections_refused_full" = connections_refused_full, "Connections closed at once as connections_max were open.";
+        counter "edge_addresses_forgotten" = addresses_forgotten, "Addresses whose rate was forgotten before its time, as addresses_remembered_max were known.";
         counter "edge_handshakes_shed" = handshakes_shed, "Handshakes ended as the oldest when handshaking_max were under way.";
         counter "edge_accept_errors" = accept_errors, "Failures to accept: out of file descriptors or memory.";
+        counter "edge_proxy_headers_accepted" = proxy_headers_accepted, "PROXY protocol headers that were taken.";
         counter "edge_tls_handshakes" = tls_handshakes, "TLS handshakes that succeeded.";
+        counter "edge_client_certificates" = client_certificates, "TLS handshakes that brought a verified client certificate.";
+        gauge "edge_tls_certificate_not_after_seconds" = certificate_not_after_s, "When the first of the server's certificates expires, in seconds since 1970.";
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
@@ -76,9 +80,21 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_proxy_tunnels_timed_out" = proxy_tunnels_timed_out, "WebSockets to servers behind on which nothing was said for too long.";
         counter "edge_handed_over" = handed_over, "Connections with every handshake below MQTT behind them.";
     }
+    by_label! { metrics, counters, own, "edge_addresses_refused", "Connections refused for what their address does.", "reason";
+        "rate" = addresses_refused_rate;
+        "open" = addresses_refused_open;
+        "handshaking" = addresses_refused_handshaking;
+    }
+    by_label! { metrics, counters, own,
+        "edge_proxy_headers_refused", "Connections closed for want of a PROXY protocol header that is believed.", "reason";
+        "malformed" = proxy_headers_malformed;
+        "timeout" = proxy_headers_timed_out;
+        "untrusted" = proxy_headers_untrusted;
+    }
     by_label! { metrics, counters, own,
         "edge_tls_handshakes_failed", "TLS handshakes that did not succeed.", "reason";
         "tls" = tls_handshakes_failed;
+        "client_certificate" = client_certificates_refused;
         "timeout" = tls_handshakes_timed_out;
     }
     by_label! { metrics, counters, own, "edge_proxy_failures", "Requests that no server behind has answered.", "reason";
@@ -118,6 +134,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_tokens_expired" = tokens_expired, "Connections closed as their token had expired.";
         counter "connection_envelopes_verified" = envelopes_verified, "Messages whose envelope was opened, Wills included.";
         gauge "connection_envelopes_remembered" = envelopes_remembered, "Envelopes remembered against replay, as of the last one.";
+        counter "policy_reviews" = policy_reviews, "Times that a policy was put in place of another and every session judged again.";
         counter "connection_json_mistakes" = json_mistakes, "JSON messages answered with an error frame.";
     }
     by_label! { metrics, counters, own, "connection_denied", "Operations refused by policy.", "action";
@@ -140,11 +157,8 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
 }
 
 /// Who came in, and who did not.
-pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
-    fn counters(authenticator: &Authenticator) -> &AuthCounters {
-        authenticator.counters()
-    }
-    by_label! { metrics, authenticator, counters, "auth_answers", "Answers to who a client is.", "answer";
+pub fn auth(metrics: &mut Metrics, counters: &Arc<AuthCounters>) {
+    by_label! { metrics, counters, own, "auth_answers", "Answers to who a client is.", "answer";
         "accepted" = accepted;
         "anonymous" = anonymous;
         "bad_credentials" = bad_credentials;
@@ -153,32 +167,19 @@ pub fn auth(metrics: &mut Metrics, authenticator: Arc<Authenticator>) {
         "unknown_method" = unknown_method;
         "not_proven" = not_proven;
     }
-    if authenticator.tokens().is_some() {
-        tokens(metrics, &authenticator);
-    }
+    tokens(metrics, &counters.tokens);
 }
 
-/// Tokens, where any are taken.
-fn tokens(metrics: &mut Metrics, authenticator: &Arc<Authenticator>) {
-    let of = |count: fn(&Verifier) -> u64| {
-        let authenticator = Arc::clone(authenticator);
-        move || authenticator.tokens().map_or(0, count)
-    };
-    metrics.counter("auth_tokens_accepted", "Tokens that were right.", of(|tokens| read(&tokens.counters().accepted)));
-    metrics.counter(
-        "auth_key_changes",
-        "Times that other token keys were found in their file.",
-        of(Verifier::key_changes),
-    );
-    metrics.counter(
-        "auth_key_failures",
-        "Times that the file of token keys was found faulty.",
-        of(Verifier::key_failures),
-    );
+/// Tokens: shown also where none are taken, as a reload may change that.
+fn tokens(metrics: &mut Metrics, counters: &Arc<TokenCounters>) {
+    rows! { metrics, counters, own;
+        counter "auth_tokens_accepted" = accepted, "Tokens that were right.";
+        counter "auth_key_changes" = key_changes, "Times that other token keys were found in their file.";
+        counter "auth_key_failures" = key_failures, "Times that the file of token keys was found faulty.";
+    }
     let rejected = Rejected::ALL.iter().map(|&reason| {
-        let authenticator = Arc::clone(authenticator);
-        let read: Read =
-            Box::new(move || authenticator.tokens().map_or(0, |tokens| tokens.counters().rejected(reason)));
+        let counters = Arc::clone(counters);
+        let read: Read = Box::new(move || counters.rejected(reason));
         (reason.label(), read)
     });
     metrics.counters_by("auth_tokens_rejected", "Tokens that were not accepted.", "reason", rejected.collect());
@@ -202,12 +203,18 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_takeovers" = takeovers, "Sessions taken over by another Network Connection.";
         counter "engine_subscriptions_refused" = subscriptions_refused, "Subscriptions refused for want of room.";
         counter "engine_wills_published" = wills_published, "Wills published.";
+        counter "policy_sessions_reviewed" = sessions_reviewed, "Sessions judged again, by a new policy or for who came back to them.";
         gauge "engine_sessions" = sessions, "Sessions at present.";
         gauge "engine_sessions_connected" = sessions_connected, "Sessions with a Network Connection at present.";
         gauge "engine_subscriptions" = subscriptions, "Subscriptions at present.";
         gauge "engine_shared_subscriptions" = shared_subscriptions, "Shared Subscriptions at present.";
         gauge "engine_retained_messages" = retained_messages, "Retained messages at present.";
         gauge "engine_retained_bytes" = retained_bytes, "Bytes of the retained messages at present.";
+    }
+    by_label! { metrics, engine, counters, "policy_revoked", "What was granted and is not granted any more.", "what";
+        "subscription" = subscriptions_revoked;
+        "message" = messages_revoked;
+        "will" = wills_revoked;
     }
     by_label! { metrics, engine, counters, "engine_dropped", "Messages that did not reach a receiver.", "reason";
         "offline" = dropped_offline;

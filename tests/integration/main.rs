@@ -14,6 +14,7 @@
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
+//! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
 //! | [`silent`] | clients that connect and say nothing |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
@@ -37,8 +38,10 @@ mod clients;
 mod counters;
 mod demo;
 mod differential;
+mod drain;
 mod envelope;
 mod front;
+mod handover;
 mod hostile;
 mod import;
 mod judges;
@@ -49,3 +52,4 @@ mod silent;
 mod sys_topics;
 mod tls;
 mod tokens;
+mod verdicts;

@@ -4,13 +4,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::KeySet;
+use super::verifier::TokenCounters;
 use crate::auth::load;
 use crate::fault::{Fault, Faults};
 
@@ -24,8 +25,7 @@ pub(super) struct Keyring {
     keys: ArcSwap<KeySet>,
     /// Whoever holds it reads the file; who waits for it profits from what was read.
     last: Mutex<Reading>,
-    pub(super) changes: AtomicU64,
-    pub(super) failures: AtomicU64,
+    counters: Arc<TokenCounters>,
 }
 
 struct Reading {
@@ -37,15 +37,14 @@ struct Reading {
 impl Keyring {
     /// # Errors
     /// Every fault of the file, or why it cannot be read.
-    pub(super) fn new(path: PathBuf, now: Instant) -> Result<Self, Vec<Fault>> {
+    pub(super) fn new(path: PathBuf, now: Instant, counters: Arc<TokenCounters>) -> Result<Self, Vec<Fault>> {
         let text = load::key_file(&path).map_err(|fault| vec![fault])?;
         let keys = KeySet::parse(&text, &path.display().to_string())?;
         Ok(Self {
             path,
             keys: ArcSwap::from_pointee(keys),
             last: Mutex::new(Reading { at: now, outcome: Ok(text.into()) }),
-            changes: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            counters,
         })
     }
 
@@ -80,11 +79,11 @@ impl Keyring {
             Ok((keys, text)) => {
                 tracing::info!(file = %self.path.display(), keys_count = keys.count(), "Token keys changed");
                 self.keys.store(Arc::new(keys));
-                self.changes.fetch_add(1, Ordering::Relaxed);
+                self.counters.key_changes.fetch_add(1, Ordering::Relaxed);
                 last.outcome = Ok(text.into());
             }
             Err(faults) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
+                self.counters.key_failures.fetch_add(1, Ordering::Relaxed);
                 let faults = Faults(faults).to_string();
                 // Said once, however long it stays so.
                 if last.outcome.as_ref().err() != Some(&faults) {

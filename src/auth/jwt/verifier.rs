@@ -1,6 +1,7 @@
 //! From a token to a principal, by the keys and the time at present.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +25,22 @@ pub struct JwtConfig {
 pub struct TokenCounters {
     /// Tokens that were right.
     pub accepted: AtomicU64,
+    /// Times that other keys were found in the file.
+    pub key_changes: AtomicU64,
+    /// Times that the file was found faulty.
+    pub key_failures: AtomicU64,
     rejected: Vec<AtomicU64>,
+}
+
+impl Default for TokenCounters {
+    fn default() -> Self {
+        Self {
+            accepted: AtomicU64::new(0),
+            key_changes: AtomicU64::new(0),
+            key_failures: AtomicU64::new(0),
+            rejected: Rejected::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
 }
 
 impl TokenCounters {
@@ -41,7 +57,7 @@ pub struct Verifier {
     keyring: Keyring,
     rules: Rules,
     refresh: Duration,
-    counters: TokenCounters,
+    counters: Arc<TokenCounters>,
 }
 
 impl Verifier {
@@ -50,9 +66,15 @@ impl Verifier {
     /// # Errors
     /// Every fault of the file, or why it cannot be read.
     pub fn new(config: JwtConfig) -> Result<Self, Vec<Fault>> {
-        let keyring = Keyring::new(config.keys, Instant::now())?;
-        let rejected = Rejected::ALL.iter().map(|_| AtomicU64::new(0)).collect();
-        let counters = TokenCounters { accepted: AtomicU64::new(0), rejected };
+        Self::counting(config, Arc::default())
+    }
+
+    /// The same, counting in `counters`.
+    ///
+    /// # Errors
+    /// Every fault of the file, or why it cannot be read.
+    pub fn counting(config: JwtConfig, counters: Arc<TokenCounters>) -> Result<Self, Vec<Fault>> {
+        let keyring = Keyring::new(config.keys, Instant::now(), Arc::clone(&counters))?;
         Ok(Self { keyring, rules: config.rules, refresh: config.refresh, counters })
     }
 
@@ -114,18 +136,6 @@ impl Verifier {
     #[must_use]
     pub fn counters(&self) -> &TokenCounters {
         &self.counters
-    }
-
-    /// How often other keys were found in the file.
-    #[must_use]
-    pub fn key_changes(&self) -> u64 {
-        self.keyring.changes.load(Ordering::Relaxed)
-    }
-
-    /// How often the file was found faulty.
-    #[must_use]
-    pub fn key_failures(&self) -> u64 {
-        self.keyring.failures.load(Ordering::Relaxed)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::outgoing::url::URL_FORM as SERVER_FORM;
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// with a loopback address, such as http://127.0.0.1:9090, or none";
+const NETWORK_FORM: &str = "an IP network such as 10.0.0.0/8 or 2001:db8::/32, or one address";
 const PATH_FORM: &str = "a URL path that begins with /";
 const RESPONSE_FORM: &str =
     "the beginning of a topic, with ${username} or ${clientid} once a level, such as reply/${clientid}/";
@@ -28,9 +29,24 @@ pub const ROOT: &[Key] = &[
         kind: Kind::Section(TLS),
         default: None,
         example: None,
-        doc: "The certificates of https and mqtts listeners. TLS 1.2 and 1.3 are spoken.",
+        doc: "The certificates of https and mqtts listeners, and how they shake hands.",
     },
-    later("trusted_proxies", "Whose PROXY protocol and X-Forwarded-For are believed."),
+    Key {
+        name: "trusted_proxies",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: None,
+        example: Some("[10.0.0.0/8]"),
+        doc: "Networks of the proxies and load balancers before this server: whose PROXY protocol (see `proxy_protocol` under `listen`), \
+              X-Forwarded-For and X-Forwarded-Proto are believed, and nobody else's. The address found so is what limits, policy and logs see.",
+    },
+    Key {
+        name: "forwarded_field",
+        kind: Kind::Word(&["x-forwarded-for", "forwarded"]),
+        default: Some("x-forwarded-for"),
+        example: None,
+        doc: "The field in which trusted proxies say whom an HTTP request is from; it is read from the right, as far as hops are trusted. The other \
+              is not looked at, as a proxy may hand it on as the client wrote it.",
+    },
     Key {
         name: "routes",
         kind: Kind::List(&Kind::Section(ROUTE)),
@@ -99,7 +115,8 @@ const LISTENER: &[Key] = &[
         kind: Kind::Section(TLS_OF_LISTENER),
         default: None,
         example: None,
-        doc: "`cert` and `key` of this listener alone, instead of those under `tls`.",
+        doc: "What holds for this listener alone. What it leaves out is as under `tls`; `cert` goes with its `key`, and `client_ca` with all about \
+              clients.",
     },
     Key {
         name: "routes",
@@ -108,7 +125,14 @@ const LISTENER: &[Key] = &[
         example: None,
         doc: "Routes of this listener alone, instead of all those under `routes`.",
     },
-    later("proxy_protocol", "Whether a PROXY protocol header comes first."),
+    Key {
+        name: "proxy_protocol",
+        kind: Kind::Word(&["true", "false", "required"]),
+        default: None,
+        example: None,
+        doc: "Whether a PROXY protocol header (version 1 or 2) comes first, before TLS. true: trusted proxies send one, others connect directly. \
+              required: nobody but trusted proxies may connect.",
+    },
 ];
 
 const TLS: &[Key] = &[
@@ -121,16 +145,20 @@ const TLS: &[Key] = &[
         example: Some("../certs/dev"),
         doc: "Where a certificate for localhost is made, and found again, as long as `cert` is unset. Loopback listeners only.",
     },
-    later("client_ca", "The authority that signs clients' certificates."),
-    later("client_auth", "Whether clients show a certificate."),
+    OCSP,
+    CLIENT_CA,
+    CLIENT_AUTH,
+    CRL,
+    Key { default: Some("refuse"), ..CRL_EXPIRED },
+    Key { default: Some("1.2"), ..VERSION_MIN },
+    Key { default: Some("[X25519MLKEM768, x25519, secp256r1, secp384r1]"), ..KEY_EXCHANGE },
+    Key { default: Some("1"), ..TICKETS },
+    Key { default: Some("6h"), ..TICKET_ROTATION },
 ];
 
-const TLS_OF_LISTENER: &[Key] = &[
-    CERT,
-    KEY,
-    later("client_ca", "The authority that signs clients' certificates."),
-    later("client_auth", "Whether clients show a certificate."),
-];
+/// Without defaults: what a listener leaves out is as all share it.
+const TLS_OF_LISTENER: &[Key] =
+    &[CERT, KEY, OCSP, CLIENT_CA, CLIENT_AUTH, CRL, CRL_EXPIRED, VERSION_MIN, KEY_EXCHANGE, TICKETS, TICKET_ROTATION];
 
 const CERT: Key = Key {
     name: "cert",
@@ -138,7 +166,8 @@ const CERT: Key = Key {
     default: None,
     example: Some("../certs/server.pem"),
     doc: "The certificate chain, PEM, the server's own first. Or a list of `{cert, key}` pairs: each is shown to clients that ask for \
-          a name it holds, the first to all others.",
+          a name it holds (of several for one name, the first whose kind of key they know), the first to all others. One that is not valid \
+          now is a fault.",
 };
 
 const KEY: Key = Key {
@@ -149,9 +178,89 @@ const KEY: Key = Key {
     doc: "The private key of `cert`, PEM.",
 };
 
+const OCSP: Key = Key {
+    name: "ocsp",
+    kind: Kind::Path,
+    default: None,
+    example: Some("../certs/server.ocsp"),
+    doc: "What the authority of `cert` last said of it: an OCSP response, DER, as `openssl ocsp -respout` writes it. It is sent along with the \
+          certificate (stapling) as long as it is not out of date.",
+};
+
+const CLIENT_CA: Key = Key {
+    name: "client_ca",
+    kind: Kind::Path,
+    default: None,
+    example: Some("../certs/clients.pem"),
+    doc: "The authorities that sign clients' certificates, PEM. With it clients are asked for a certificate, and who has shown one is whom it \
+          names (`auth.certificates`), unless CONNECT or the request says who it is.",
+};
+
+const CLIENT_AUTH: Key = Key {
+    name: "client_auth",
+    kind: Kind::Word(&["none", "optional", "required"]),
+    default: None,
+    example: Some("required"),
+    doc: "Whether clients must show a certificate (required), may (optional), or are not asked (none). Unset: required with `client_ca`, none \
+          without. One that is shown and is not good is refused always.",
+};
+
+const CRL: Key = Key {
+    name: "crl",
+    kind: Kind::OneOf(&[Kind::Path, Kind::List(&Kind::Path)]),
+    default: None,
+    example: Some("../certs/clients.crl"),
+    doc: "What the authorities of clients have revoked: a PEM file, or several. With any, there must be a list of every authority on the way \
+          from `client_ca` to a client's certificate, or that is refused.",
+};
+
+const CRL_EXPIRED: Key = Key {
+    name: "crl_expired",
+    kind: Kind::Word(&["refuse", "allow"]),
+    default: None,
+    example: None,
+    doc: "What a list in `crl` is worth after the time at which the next one was to come: refuse all its authority's certificates, or allow \
+          what it does not revoke. The log and `tidegate check` tell of it in either case.",
+};
+
+const VERSION_MIN: Key = Key {
+    name: "version_min",
+    kind: Kind::Word(&["1.2", "1.3"]),
+    default: None,
+    example: None,
+    doc: "The oldest version of TLS that is spoken.",
+};
+
+const KEY_EXCHANGE: Key = Key {
+    name: "key_exchange",
+    kind: Kind::List(&Kind::Word(&["X25519MLKEM768", "SecP256r1MLKEM768", "x25519", "secp256r1", "secp384r1"])),
+    default: None,
+    example: None,
+    doc: "The groups that keys are exchanged in, the preferred one first, as IANA names them. Those with MLKEM768 hold against quantum \
+          computers too, and need TLS 1.3.",
+};
+
+const TICKETS: Key = Key {
+    name: "tickets",
+    kind: Kind::Count { min: 0, max: 8 },
+    default: None,
+    example: None,
+    doc: "Tickets sent after a handshake of TLS 1.3, by which a client that comes back saves most of the next one; a client that opens several \
+          connections at once needs as many. 0: no session is resumed, by TLS 1.2 neither.",
+};
+
+const TICKET_ROTATION: Key = Key {
+    name: "ticket_rotation",
+    kind: Kind::Duration { min: Duration::from_secs(60), max: hours(6) },
+    default: None,
+    example: None,
+    doc: "How often the key that seals tickets is replaced. It lies in memory only; a ticket is good for twice this time at the most.",
+};
+
 const PAIR: &[Key] = &[
     Key { name: "cert", kind: Kind::Path, default: None, example: None, doc: "The certificate chain, PEM." },
     Key { name: "key", kind: Kind::Path, default: None, example: None, doc: "Its private key, PEM." },
+    Key { name: "ocsp", kind: Kind::Path, default: None, example: None, doc: "Its OCSP response, DER." },
 ];
 
 const ROUTE: &[Key] = &[
@@ -440,6 +549,15 @@ const MQTT: &[Key] = &[
               Who cannot stand as one level of a topic is told nothing. It grants nothing: the policy does.",
     },
     Key {
+        name: "revoked",
+        kind: Kind::Word(&["disconnect", "keep"]),
+        default: Some("disconnect"),
+        example: None,
+        doc: "What becomes of the connection of an MQTT 5.0 client that loses a subscription when the policy is replaced: disconnect ends it \
+              with 0x87 and a Reason String that names the Topic Filter, as 5.0 has no other way to tell; with keep the subscription is gone, \
+              and nothing is said. JSON clients are told and stay, older clients stay.",
+    },
+    Key {
         name: "long_client_ids",
         kind: Kind::Flag,
         default: Some("false"),
@@ -484,13 +602,34 @@ const AUTH: &[Key] = &[
     },
     Key {
         name: "order",
-        kind: Kind::List(&Kind::Word(&["jwt", "passwords"])),
-        default: Some("[jwt, passwords]"),
+        kind: Kind::List(&Kind::Word(&["jwt", "certificates", "passwords"])),
+        default: Some("[jwt, certificates, passwords]"),
         example: None,
-        doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong.",
+        doc: "Which method looks at credentials first, where several are configured and could know them. If none does, they are wrong. What \
+              CONNECT says always goes before what the connection brings along; of that, a request's token and a client certificate, the \
+              earlier one in this list counts alone.",
+    },
+    Key {
+        name: "certificates",
+        kind: Kind::Section(CERTIFICATES),
+        default: None,
+        example: None,
+        doc: "Client certificates (`tls.client_ca`) as what says who a client is that says nothing itself. A connection ends when its \
+              certificate does, as with tokens (`jwt.grace`). The policy sees as claims what there is of: subject, subject_cn, subject_o, \
+              subject_ou, issuer, serial, fingerprint (SHA-256), san_dns, san_email, san_uri, san_ip; several of a kind are a list.",
     },
     later("http", "An HTTP server that is asked."),
 ];
+
+const CERTIFICATES: &[Key] = &[Key {
+    name: "username",
+    kind: Kind::Word(&["subject_cn", "subject", "san_dns", "san_email", "san_uri", "fingerprint", "none"]),
+    default: Some("subject_cn"),
+    example: None,
+    doc: "Which name in a certificate is the username: the common name, the whole subject (RFC 4514), the first alternative name of a kind, \
+          or SHA-256 of the certificate in hexadecimal digits. Who has no such name, or two common names, is refused. none: \
+          certificates open the connection, and say nothing of who comes.",
+}];
 
 const JWT: &[Key] = &[
     Key {
@@ -674,11 +813,62 @@ const LIMITS: &[Key] = &[
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
     },
     Key {
+        name: "address_connects_per_s",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: Some("50"),
+        example: None,
+        doc: "New connections of one address a second, on average; more are refused before TLS. An address is one of IPv4, or a /64 of IPv6; \
+              behind `trusted_proxies`, the client's. 0: any number.",
+    },
+    Key {
+        name: "address_connects_burst",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("500"),
+        example: None,
+        doc: "New connections of one address at once, before the average counts: all the browsers of an office that come back together.",
+    },
+    Key {
+        name: "connections_per_address_max",
+        kind: Kind::Count { min: 1, max: 10_000_000 },
+        default: Some("10000"),
+        example: None,
+        doc: "Connections of one address at a time.",
+    },
+    Key {
+        name: "handshaking_per_address_max",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("512"),
+        example: None,
+        doc: "Connections of one address that are not accepted as clients yet, nor answered as visitors; more are refused before TLS.",
+    },
+    Key {
+        name: "addresses_exempt",
+        kind: Kind::List(&Kind::Text(NETWORK_FORM)),
+        default: Some("[127.0.0.0/8, \"::1/128\"]"),
+        example: None,
+        doc: "Networks that no limit of one address concerns. `trusted_proxies` are exempt besides, as they speak for many.",
+    },
+    Key {
+        name: "addresses_remembered_max",
+        kind: Kind::Count { min: 2, max: 100_000_000 },
+        default: Some("100000"),
+        example: None,
+        doc: "Addresses whose rates, and whose failed logins, are remembered, at some 40 bytes each; those that were not seen for longest are \
+              forgotten for others.",
+    },
+    Key {
         name: "backlog",
         kind: Kind::Count { min: 1, max: 65_535 },
         default: Some("4096"),
         example: None,
         doc: "Length of each listen backlog, as far as the system allows (net.core.somaxconn).",
+    },
+    Key {
+        name: "proxy_header_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("5s"),
+        example: None,
+        doc: "For a whole PROXY protocol header, where one is due.",
     },
     Key {
         name: "tls_handshake_timeout",
@@ -796,11 +986,26 @@ const LIMITS: &[Key] = &[
               older than the policy's longest max_age, at about 40 bytes. Beyond it the newest is refused (0x97).",
     },
     Key {
+        name: "drain_window",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("5s"),
+        example: None,
+        doc: "Over which time at most a stopping server spreads its goodbyes, and tells its clients to come back, so that they do not all \
+              do so at once; half of `drain_timeout` if that is less. A few are told at once.",
+    },
+    Key {
+        name: "handover_timeout",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(1) },
+        default: Some("1m"),
+        example: None,
+        doc: "How long a successor that SIGUSR2 has started may take until it serves; otherwise it is stopped, and this process serves on.",
+    },
+    Key {
         name: "drain_timeout",
         kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
         default: Some("10s"),
         example: None,
-        doc: "How long a stopping server waits for its clients to leave once they are told.",
+        doc: "How long a stopping server waits for its clients to leave, from the first goodbye.",
     },
 ];
 

@@ -264,12 +264,14 @@ impl Established {
     fn renew(&mut self, now: Instant, principal: &Principal, turn: &mut Turn<'_>) -> Result<(), Problem> {
         let Some(expires_at) = principal.expires_at else { return Ok(()) };
         let client_id = self.session.client_id();
-        self.gate = Gate::new(&turn.environment.policy.load(), principal, client_id.as_str()).map_err(|error| {
+        let identity = self.gate.identity().renewed(principal.clone());
+        self.gate = Gate::new(Arc::clone(&identity)).map_err(|error| {
             tracing::debug!(%client_id, %error, "identity refused");
             Problem::from(ReasonCode::NotAuthorized)
         })?;
-        let lost_count = self.rejudge(now, turn);
-        tracing::debug!(client_id = %self.session.client_id(), lost_count, "token renewed");
+        turn.environment.engine.set_owner(&self.session, identity);
+        self.rejudge(now, true, turn);
+        tracing::debug!(client_id = %self.session.client_id(), "token renewed");
         ConnectionCounters::count(&turn.environment.counters.tokens_renewed);
         turn.outputs.push_back(Output::Renewed { expires_at });
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::authentication::TOKEN_TOPIC;
-use super::{Core, Enhanced, Established, Gate, Output, Problem, State, Turn, Window};
+use super::{Core, Enhanced, Established, Gate, Identity, Output, Problem, State, Turn, Window};
 use crate::auth::{Credentials, Principal};
 use crate::connection::ConnectionConfig;
 use crate::engine::Message;
@@ -15,7 +15,7 @@ use crate::engine::message::{OpenError, OpenSession, Outlet, SessionWill};
 use crate::mqtt::codec;
 use crate::mqtt::packet::{ConnAck, Connect, Will};
 use crate::mqtt::property::ConnAckProperties;
-use crate::mqtt::{ClientId, Packet, ReasonCode, Version};
+use crate::mqtt::{ClientId, Packet, ReasonCode, TopicFilter, Version};
 
 impl Core {
     pub(super) fn handle_connect(&mut self, mut connect: Box<Connect>, turn: &mut Turn<'_>) {
@@ -34,6 +34,7 @@ impl Core {
             username: connect.login.username.clone(),
             password: connect.login.password.clone(),
             token: self.token.take(),
+            certificate: self.certificate.take(),
             client_id: connect.client_id.clone(),
             address: self.address,
         }));
@@ -51,7 +52,8 @@ impl Core {
         turn: &mut Turn<'_>,
     ) {
         let environment = turn.environment;
-        let mut gate = match Gate::new(&environment.policy.load(), principal, &connect.client_id) {
+        let identity = Identity::new(principal.clone(), &connect.client_id, &environment.policy);
+        let mut gate = match Gate::new(Arc::clone(&identity)) {
             Ok(gate) => gate,
             Err(error) => {
                 tracing::debug!(client_id = %connect.client_id, %error, "identity refused");
@@ -84,7 +86,7 @@ impl Core {
         }
         let request = OpenSession {
             client_id: ClientId::new(&connect.client_id),
-            owner: Arc::clone(&principal.username),
+            owner: identity,
             clean_start: connect.clean_start,
             expiry_interval_s,
             receive_maximum: connect.properties.receive_maximum.map_or(u16::MAX, Into::into),
@@ -116,15 +118,21 @@ impl Core {
             may_extend_session: expiry_interval_s > 0,
             enhanced: Enhanced::of(&connect, principal, self.manner),
         };
-        if opened.session_present {
-            established.rejudge(now, turn);
+        let mut revoked = opened.revoked;
+        // A new session has nothing yet, but its owner may have become unwelcome while it was opened.
+        if opened.session_present || established.gate.is_out_of_date() {
+            revoked.extend(established.rejudge(now, false, turn).subscriptions);
         }
         self.state = State::Established(Box::new(established));
         connack.session_present = opened.session_present;
+        tell_revoked(&revoked, &connect, &mut connack);
         let keep_alive_s = connack.properties.server_keep_alive_s.unwrap_or(connect.keep_alive_s);
         super::ConnectionCounters::count(&environment.counters.connected);
         turn.outputs.push_back(Output::Send(Packet::ConnAck(connack)));
         turn.outputs.push_back(Output::Established { keep_alive_s, expires_at: principal.expires_at });
+        if self.manner.is_forgiving {
+            turn.outputs.extend(revoked.into_iter().map(Output::Revoked));
+        }
         turn.outputs.push_back(Output::Pump);
     }
 
@@ -162,6 +170,23 @@ fn expiry_told(principal: &Principal, now: Instant) -> Option<(Box<str>, Box<str
     let left = principal.expires_at?.saturating_duration_since(now);
     Some((EXPIRY_PROPERTY.into(), left.as_secs().to_string().into()))
 }
+
+/// Tells a client that comes back which of its session's Subscriptions it has lost. A courtesy: nothing of it where there is no room.
+fn tell_revoked(revoked: &[TopicFilter], connect: &Connect, connack: &mut ConnAck) {
+    let properties = &mut connack.properties.user_properties;
+    let before = properties.len();
+    let told = revoked.iter().take(REVOKED_TOLD_MAX);
+    properties.extend(told.map(|filter| (REVOKED_PROPERTY.into(), filter.as_str().into())));
+    if !revoked.is_empty() && !takes(connect, connack) {
+        connack.properties.user_properties.truncate(before);
+    }
+}
+
+/// The User Property of CONNACK that names a Subscription which the policy has taken from the session.
+const REVOKED_PROPERTY: &str = "revoked";
+
+/// Such User Properties of one CONNACK.
+const REVOKED_TOLD_MAX: usize = 32;
 
 /// The User Property of CONNACK that says in how many seconds the client's token expires.
 const EXPIRY_PROPERTY: &str = "token-expires-in-s";

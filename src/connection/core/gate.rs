@@ -1,23 +1,27 @@
 //! The one place where a connection asks the policy.
 //!
-//! Every operation of every dialect passes here: PUBLISH, SUBSCRIBE, the Will at CONNECT, and a kept session's Subscriptions when
-//! their owner comes back. What a denial looks like to the client is decided by the caller; that it was one is decided here.
+//! Every operation of every dialect passes here: PUBLISH, SUBSCRIBE, the Will at CONNECT. What a session holds already is judged by its
+//! [`Identity`], when the policy is replaced, when its owner comes back or proves anew who it is, and when the Will fires. What a denial
+//! looks like to the client is decided by the caller; that it was one is decided here.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::identity::Identity;
 use super::{ConnectionCounters, Environment, envelopes};
-use crate::auth::Principal;
 use crate::engine::message::DeliveryCheck;
 use crate::mqtt::packet::Will;
 use crate::mqtt::{QoS, ReasonCode, TopicFilter};
-use crate::policy::envelope::EnvelopeFault;
-use crate::policy::{self, Access, BindError, Policy, Reason, SubscribeVerdict, Verdict};
+use crate::policy::envelope::{EnvelopeFault, Opened};
+use crate::policy::{self, Access, BindError, Reason, SubscribeVerdict, Verdict};
 
-/// What one identity may do, as one snapshot of the policy says.
+/// What one identity may do, as the policy in force says.
 #[derive(Debug)]
 pub(super) struct Gate {
+    identity: Arc<Identity>,
+    /// Of the policy that `access` is of.
+    generation: u64,
     access: Access,
     /// The latest publications that were allowed: nearly everybody publishes to the same few topics again and again.
     allowed: Vec<Allowed>,
@@ -42,12 +46,33 @@ struct Allowed {
 }
 
 impl Gate {
-    /// Binds `policy` to who is connected.
+    /// Binds the policy in force to who is connected.
     ///
     /// # Errors
     /// The identity cannot stand in a rule's placeholder.
-    pub(super) fn new(policy: &Arc<Policy>, principal: &Principal, client_id: &str) -> Result<Self, BindError> {
-        Ok(Self { access: policy.bind(principal, client_id)?, allowed: Vec::new(), oldest: 0 })
+    pub(super) fn new(identity: Arc<Identity>) -> Result<Self, BindError> {
+        let (generation, access) = identity.bind()?;
+        Ok(Self { identity, generation, access, allowed: Vec::new(), oldest: 0 })
+    }
+
+    /// Binds the policy in force, if it is another one. To be called before anything is judged: one load and one comparison.
+    ///
+    /// # Errors
+    /// The identity cannot stand in a rule's placeholder: it would be refused at CONNECT.
+    pub(super) fn refresh(&mut self) -> Result<(), BindError> {
+        if self.is_out_of_date() {
+            *self = Self::new(Arc::clone(&self.identity))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the policy was replaced since the last [`Self::refresh`].
+    pub(super) fn is_out_of_date(&self) -> bool {
+        self.identity.generation() != self.generation
+    }
+
+    pub(super) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
     }
 
     /// Whether a message may go on; if so and it came in an envelope, what goes on instead of its payload.
@@ -62,6 +87,18 @@ impl Gate {
         payload: &[u8],
         environment: &Environment,
     ) -> Result<Option<String>, Refusal> {
+        let opened = self.admit(topic, qos, retain, payload, environment)?;
+        Ok(opened.map(|opened| opened.payload))
+    }
+
+    fn admit(
+        &mut self,
+        topic: &str,
+        qos: QoS,
+        retain: bool,
+        payload: &[u8],
+        environment: &Environment,
+    ) -> Result<Option<Opened>, Refusal> {
         let payload_bytes = payload.len();
         // What is remembered came without an envelope, and could.
         if self.allowed.iter().any(|allowed| allowed.includes(topic, qos, retain, payload_bytes)) {
@@ -75,7 +112,7 @@ impl Gate {
                 return Err(Refusal::Verdict { verdict, sealed_by: Some(opened.client_id) });
             }
             environment.envelopes.admit(&opened, &environment.counters)?;
-            return Ok(Some(opened.payload));
+            return Ok(Some(opened));
         }
         let verdict = self.access.publish(topic, qos, retain, payload_bytes);
         if !verdict.allow {
@@ -122,9 +159,9 @@ impl Gate {
     /// # Errors
     /// Why it may not be published.
     pub(super) fn will(&mut self, will: &mut Will, environment: &Environment) -> Result<(), Refusal> {
-        let stripped = self.publish(will.topic.as_str(), will.qos, will.retain, &will.payload, environment)?;
-        if let Some(payload) = stripped {
-            will.payload = payload.into();
+        if let Some(opened) = self.admit(will.topic.as_str(), will.qos, will.retain, &will.payload, environment)? {
+            self.identity.seal_will(&opened.client_id);
+            will.payload = opened.payload.into();
         }
         Ok(())
     }
@@ -155,7 +192,8 @@ impl Refusal {
         match self {
             Self::Envelope(EnvelopeFault::Shape(_)) => ReasonCode::PayloadFormatInvalid,
             Self::Envelope(EnvelopeFault::WindowFull) => ReasonCode::QuotaExceeded,
-            Self::Verdict { .. } | Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
+            Self::Verdict { verdict, .. } => verdict.reason_code(),
+            Self::Envelope(_) | Self::Client(_) | Self::Token(_) => ReasonCode::NotAuthorized,
         }
     }
 

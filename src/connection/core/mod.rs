@@ -18,8 +18,11 @@
 
 mod authentication;
 mod connect;
+mod dismissal;
 mod envelopes;
 mod gate;
+mod identity;
+mod policies;
 mod problem;
 mod publish;
 mod subscribe;
@@ -29,20 +32,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{Credentials, Principal, Proof, Refused, Token};
+use crate::auth::{ClientCertificate, Credentials, Principal, Proof, Refused, Token};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
 use crate::mqtt::codec::DecodeError;
 use crate::mqtt::packet::{Ack, Auth, ConnAck, Connect, Disconnect};
 use crate::mqtt::property::{AckProperties, AuthProperties, ConnAckProperties, DisconnectProperties};
-use crate::mqtt::{Packet, ReasonCode, Version};
-use crate::policy::Policy;
+use crate::mqtt::{Packet, ReasonCode, TopicFilter, Version};
 
 use super::config::ConnectionConfig;
 use super::counters::ConnectionCounters;
 use authentication::{Enhanced, Exchanging};
+pub use dismissal::Dismissal;
 pub use envelopes::Envelopes;
 use gate::Gate;
+use identity::Identity;
+pub use policies::Policies;
 use problem::Problem;
 use publish::{Aliases, Window};
 
@@ -75,6 +80,8 @@ pub enum Output {
     Established { keep_alive_s: u16, expires_at: Option<Instant> },
     /// The same client has proven who it is again, until then.
     Renewed { expires_at: Instant },
+    /// Tell the client that it has lost the Subscription with this Topic Filter, in a dialect that has words for it.
+    Revoked(TopicFilter),
     /// Let the engine send what waits in the session: call [`Core::pump`].
     Pump,
     /// The same, once others have had their turn.
@@ -95,7 +102,7 @@ pub struct Turn<'a> {
 #[derive(Debug)]
 pub struct Environment {
     pub engine: Arc<Engine>,
-    pub policy: arc_swap::ArcSwap<Policy>,
+    pub policy: Arc<Policies>,
     pub config: ConnectionConfig,
     pub counters: Arc<ConnectionCounters>,
     pub envelopes: Envelopes,
@@ -111,6 +118,7 @@ pub struct Core {
     address: Option<IpAddr>,
     /// Of the upgrade request, until CONNECT.
     token: Option<Token>,
+    certificate: Option<Arc<ClientCertificate>>,
     /// Whether the Client Identifier is of the server's making and CONNACK must tell it.
     has_assigned_client_id: bool,
 }
@@ -143,13 +151,20 @@ struct Established {
 impl Core {
     #[must_use]
     pub fn new(manner: Manner, address: Option<IpAddr>) -> Self {
-        Self { state: State::AwaitConnect, manner, address, token: None, has_assigned_client_id: false }
+        Self {
+            state: State::AwaitConnect,
+            manner,
+            address,
+            token: None,
+            certificate: None,
+            has_assigned_client_id: false,
+        }
     }
 
-    /// The identity of a client whose CONNECT brings no credentials is that of this token, if there is one.
+    /// The identity of a client whose CONNECT brings no credentials is that of this token or certificate, if there is one.
     #[must_use]
-    pub fn with_token(self, token: Option<Token>) -> Self {
-        Self { token, ..self }
+    pub fn with_identity(self, token: Option<Token>, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self { token, certificate, ..self }
     }
 
     /// Whether a packet may be given; if not, [`Self::authenticated`] or [`Self::proven`] is awaited, or all is over.
@@ -234,7 +249,8 @@ impl Core {
     }
 
     /// Ends the connection for a reason of the server's own: Keep Alive, takeover, shutdown.
-    pub fn dismiss(&mut self, now: Instant, reason: ReasonCode, turn: &mut Turn<'_>) {
+    pub fn dismiss(&mut self, now: Instant, dismissal: Dismissal, turn: &mut Turn<'_>) {
+        let problem = Problem::from(dismissal);
         // Who has not been let in yet is told in CONNACK, which knows no 0x8B (MQTT 5.0 [MQTT-3.14.0-1], §3.2.2.2).
         let version = match &self.state {
             State::Authenticating(connect) => Some(connect.version),
@@ -242,11 +258,10 @@ impl Core {
             _ => None,
         };
         match version {
-            Some(version) if reason == ReasonCode::ServerShuttingDown => {
-                let words = Problem::from(reason).words().to_owned();
-                self.refuse(version, Problem::new(ReasonCode::ServerUnavailable, words), turn);
+            Some(version) if problem.reason == ReasonCode::ServerShuttingDown => {
+                self.refuse(version, problem.restated(ReasonCode::ServerUnavailable), turn);
             }
-            _ => self.end(now, reason.into(), turn),
+            _ => self.end(now, problem.into(), turn),
         }
     }
 
@@ -283,8 +298,8 @@ impl Core {
                 // Only 5.0 has a DISCONNECT from the server; the JSON dialect spells it in its own way.
                 if version == Some(Version::V5) {
                     // MQTT 5.0 [MQTT-3.1.2-29]: DISCONNECT may say why, even to whoever does not ask.
-                    let properties =
-                        DisconnectProperties { reason_string: problem.reason_string(), ..Default::default() };
+                    let (reason_string, user_properties) = (problem.reason_string(), problem.user_properties());
+                    let properties = DisconnectProperties { reason_string, user_properties, ..Default::default() };
                     turn.outputs.push_back(Output::Send(Packet::Disconnect(Disconnect { reason, properties })));
                 }
                 turn.environment.counters.count_closed(reason);
@@ -352,6 +367,10 @@ impl Established {
         manner: Manner,
         turn: &mut Turn<'_>,
     ) -> Result<(), Ended> {
+        self.gate.refresh().map_err(|error| {
+            tracing::debug!(client_id = %self.session.client_id(), %error, "identity refused");
+            ReasonCode::NotAuthorized
+        })?;
         match packet {
             Packet::Publish(publish) => self.handle_publish(now, publish, manner, turn)?,
             Packet::PubRel(ack) => self.handle_release(&ack, turn),
@@ -367,7 +386,7 @@ impl Established {
             }
             Packet::PubRec(ack) => self.handle_pubrec(now, &ack, turn),
             Packet::PubComp(ack) => self.acknowledge(now, &ack, Acknowledgement::PubComp, turn),
-            Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(now, subscribe, turn),
             Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, &unsubscribe, turn),
             Packet::PingReq => turn.outputs.push_back(Output::Send(Packet::PingResp)),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(&disconnect)),
@@ -438,7 +457,8 @@ impl Established {
 
 /// A CONNACK that refuses. It may say why, even to whoever does not ask (MQTT 5.0 [MQTT-3.1.2-29]).
 fn failure(problem: &Problem) -> Packet<'static> {
-    let properties = ConnAckProperties { reason_string: problem.reason_string(), ..Default::default() };
+    let (reason_string, user_properties) = (problem.reason_string(), problem.user_properties());
+    let properties = ConnAckProperties { reason_string, user_properties, ..Default::default() };
     Packet::ConnAck(Box::new(ConnAck { session_present: false, reason: problem.reason, properties }))
 }
 

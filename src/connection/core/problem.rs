@@ -4,20 +4,26 @@
 //! that another client sent: the log does.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use super::Dismissal;
+use crate::dialect::json::RETRY_AFTER_PROPERTY;
 use crate::mqtt::ReasonCode;
 use crate::mqtt::codec::{DecodeError, Violation};
+use crate::mqtt::property::UserProperties;
 
 /// A failure, and what a developer of the client reads about it. Empty words are not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) reason: ReasonCode,
     words: Cow<'static, str>,
+    /// When the client should come back.
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
     pub(super) fn new(reason: ReasonCode, words: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, words: words.into() }
+        Self { reason, words: words.into(), retry_after: None }
     }
 
     /// What the decoder found; `packet_bytes_max` is what it was told to take.
@@ -35,9 +41,30 @@ impl Problem {
         &self.words
     }
 
+    /// The same failure and the same words under another Reason Code.
+    pub(super) fn restated(self, reason: ReasonCode) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// When to come back, in milliseconds, if that was said. The JSON dialect spells it `RetryAfterMs`.
+    pub(super) fn user_properties(&self) -> UserProperties {
+        let said = self.retry_after.map(|after| (RETRY_AFTER_PROPERTY.into(), after.as_millis().to_string().into()));
+        said.into_iter().collect()
+    }
+
     /// The words as a property.
     pub(super) fn reason_string(&self) -> Option<Box<str>> {
         (!self.words.is_empty()).then(|| self.words.as_ref().into())
+    }
+}
+
+impl From<Dismissal> for Problem {
+    fn from(dismissal: Dismissal) -> Self {
+        let problem = match dismissal.words {
+            Some(words) => Self::new(dismissal.reason, String::from(words)),
+            None => dismissal.reason.into(),
+        };
+        Self { retry_after: dismissal.retry_after, ..problem }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::gate::residue_check;
 use super::{ConnectionCounters, Established, Output, Problem, Turn};
+use crate::engine::Lost;
 use crate::engine::message::SubscribeRequest;
 use crate::mqtt::packet::{SubAck, Subscribe, SubscribeOptions, Unsubscribe};
 use crate::mqtt::property::AckProperties;
@@ -12,7 +13,7 @@ use crate::mqtt::{Packet, QoS, ReasonCode, TopicFilter, Version};
 use crate::policy::SubscribeVerdict;
 
 impl Established {
-    pub(super) fn handle_subscribe(&self, subscribe: Subscribe, turn: &mut Turn<'_>) {
+    pub(super) fn handle_subscribe(&self, now: Instant, subscribe: Subscribe, turn: &mut Turn<'_>) {
         let identifier = subscribe.properties.subscription_identifier;
         let count = subscribe.filters.len();
         // One Reason String has to do for all filters: the first that is refused has it.
@@ -39,6 +40,10 @@ impl Established {
                 Err(problem) => refused(index, &problem),
             })
             .collect();
+        if self.gate.is_out_of_date() {
+            // The policy was replaced since these were judged, and its review may have looked at this session before they were there.
+            self.rejudge(now, true, turn);
+        }
         let properties = properties.unwrap_or_default();
         turn.outputs.push_back(Output::Send(Packet::SubAck(SubAck {
             packet_id: subscribe.packet_id,
@@ -99,15 +104,16 @@ impl Established {
         turn.outputs.push_back(Output::Send(Packet::UnsubAck(SubAck { packet_id, properties, reasons })));
     }
 
-    /// Drops what a kept session holds and its owner may no longer have; tells how many.
-    pub(super) fn rejudge(&self, now: Instant, turn: &mut Turn<'_>) -> usize {
-        let engine = &turn.environment.engine;
-        engine
-            .subscriptions(&self.session)
-            .into_iter()
-            .filter(|filter| matches!(self.gate.subscribe(filter, QoS::ExactlyOnce), SubscribeVerdict::Refused(_)))
-            .filter(|filter| engine.unsubscribe(now, &self.session, filter, turn.round))
-            .count()
+    /// Takes from the session what its owner may no longer have. `tells`: the client learns of it as of a new policy.
+    pub(super) fn rejudge(&self, now: Instant, tells: bool, turn: &mut Turn<'_>) -> Lost {
+        let lost = turn.environment.engine.review(now, &self.session, tells, turn.round);
+        if !lost.is_nothing() {
+            let client_id = self.session.client_id();
+            let subscriptions_count = lost.subscriptions.len();
+            let Lost { lessened_count, messages_count, has_will, .. } = lost;
+            tracing::debug!(%client_id, subscriptions_count, lessened_count, messages_count, has_will, "session reviewed");
+        }
+        lost
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::*;
@@ -13,6 +12,7 @@ use crate::engine::message::{Delivered, Delivery};
 use crate::mqtt::packet::{Login, Publish, Subscribe, SubscribeOptions, Unsubscribe, Will};
 use crate::mqtt::property::{ConnectProperties, PublishProperties, SubscribeProperties, WillProperties};
 use crate::mqtt::{PacketId, QoS, TopicFilter, TopicName};
+use crate::policy::Policy;
 
 mod authentication;
 
@@ -61,6 +61,11 @@ impl Outlet for Seen {
         Delivered::Appended { first: false }
     }
 
+    fn revoked(&self, filter: &TopicFilter) -> Delivered {
+        self.push(format!("revoked {filter}"));
+        Delivered::Appended { first: false }
+    }
+
     fn close(&self, reason: ReasonCode) {
         self.push(format!("asked to close: {}", reason.name()));
     }
@@ -97,7 +102,7 @@ impl House {
         Self {
             environment: Environment {
                 engine: Arc::new(Engine::new(EngineConfig::default(), hasher)),
-                policy: ArcSwap::from_pointee(policy),
+                policy: Policies::new(policy),
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
                 envelopes: Envelopes::new(
@@ -191,6 +196,7 @@ impl Client<'_> {
                 Output::Established { keep_alive_s, .. } => {
                     *self.seen.keep_alive_s.lock().unwrap() = Some(keep_alive_s)
                 }
+                Output::Revoked(filter) => self.seen.push(format!("revoked {filter}")),
                 Output::Authenticate(_) | Output::Renewed { .. } => {}
             }
         }
@@ -715,11 +721,12 @@ fn the_words_of_a_denial_name_what_was_asked_for_and_not_what_is_allowed() {
                 limits:\n  some: { payload_bytes_max: 4B, retain: false }\n";
     house.environment.policy.store(Arc::new(Policy::parse(text, "policy.yaml").unwrap()));
     let mut client = house.connected("c");
-    client.send(publish("t", b"", QoS::ExactlyOnce, Some(1)));
-    client.send(publish("t", b"12345", QoS::AtLeastOnce, Some(1)));
-    let Packet::Publish(mut retained) = publish("t", b"", QoS::AtLeastOnce, Some(1)) else { unreachable!() };
+    let Packet::Publish(mut retained) = publish("t", b"", QoS::AtLeastOnce, Some(3)) else { unreachable!() };
     retained.retain = true;
-    client.send(Packet::Publish(retained));
+    assert_eq!(client.send(publish("t", b"", QoS::ExactlyOnce, Some(1))), ["PUBREC 1 Not authorized"]);
+    // Smaller it would be allowed: a bound is reached, no right is missing.
+    assert_eq!(client.send(publish("t", b"12345", QoS::AtLeastOnce, Some(2))), ["PUBACK 2 Quota exceeded"]);
+    assert_eq!(client.send(Packet::Publish(retained)), ["PUBACK 3 Not authorized"]);
     let expected = [
         "not authorized to publish to this topic at this QoS",
         "not authorized to publish a payload of this size to this topic",
@@ -786,14 +793,14 @@ fn who_waits_for_connack_while_the_server_stops_is_told_in_it() {
         let mut client = house.client(Manner::MQTT);
         // Its credentials are still being looked at.
         assert!(client.send(Packet::Connect(Box::new(connect("c", version)))).is_empty());
-        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+        client.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown.into(), turn));
         assert_eq!(client.said(), ["CONNACK Server unavailable present=false", "close: Server unavailable"]);
         assert_eq!(client.words(), ["the server is shutting down; connect again later"]);
         client.act(|core, now, outlet, turn| core.authenticated(now, Ok(Principal::user("anna")), outlet, turn));
         assert!(client.said().is_empty(), "too late");
     }
     let mut silent = house.client(Manner::MQTT);
-    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown, turn));
+    silent.act(|core, now, _, turn| core.dismiss(now, ReasonCode::ServerShuttingDown.into(), turn));
     assert_eq!(silent.said(), ["close: Server shutting down"]);
 }
 

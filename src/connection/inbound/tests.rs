@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::connection::{ConnectionCounters, Connections, Environment};
+use crate::connection::{ConnectionCounters, Connections, Environment, Policies};
 use crate::engine::{Engine, EngineConfig};
 use crate::mqtt::codec::cases::{self, Case, Expected, Served};
 use crate::policy::Policy;
@@ -170,12 +170,12 @@ fn heard(protocol: Protocol, stream: &[u8], cuts: &[usize], does_pause: bool) ->
 fn shared() -> Arc<Shared> {
     let environment = Environment {
         engine: Arc::new(Engine::new(EngineConfig::default(), ahash::RandomState::with_seeds(1, 2, 3, 4))),
-        policy: arc_swap::ArcSwap::from_pointee(Policy::allow_all()),
+        policy: Policies::new(Policy::allow_all()),
         config: ConnectionConfig::default(),
         counters: Arc::<ConnectionCounters>::default(),
         envelopes: crate::connection::Envelopes::new(1, || 0, Box::new(|_| None)),
         random: || 7,
     };
-    let authenticator = Arc::new(crate::auth::Authenticator::with_passwords(true, None, 1));
-    Connections::new(environment, authenticator, Instant::now()).0
+    let authenticator = crate::auth::Authenticator::with_passwords(true, None, 1);
+    Connections::new(environment, Arc::new(arc_swap::ArcSwap::from_pointee(authenticator)), Instant::now()).0
 }

@@ -100,6 +100,16 @@ pub fn token_expiring(left: Duration) -> Vec<u8> {
     out
 }
 
+/// The text that tells a client that it has lost the Subscription with `filter`; its connection goes on.
+#[must_use]
+pub fn revoked(filter: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(br#"{"Action":"revoked","Filter":"#);
+    write_string(&mut out, filter);
+    out.extend_from_slice(br#","Reason":"no longer authorized to subscribe to this Topic Filter"}"#);
+    out
+}
+
 fn encode_disconnect(disconnect: &Disconnect, out: &mut Vec<u8>) {
     let properties = &disconnect.properties;
     match disconnect.reason {

@@ -17,7 +17,7 @@ mod fields;
 
 pub use decode::implicit_connect;
 pub use delivery::{DeliveryTail, delivery_tail, publish_text};
-pub use encode::{RETRY_AFTER_PROPERTY, token_expiring};
+pub use encode::{RETRY_AFTER_PROPERTY, revoked, token_expiring};
 pub use error::{ErrorCode, JsonError, Mistake};
 
 use smallvec::SmallVec;

@@ -29,8 +29,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -38,14 +41,18 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::debug;
 
+use self::answer::Body;
 use self::exchange::{ExchangeStream, Patience, Timing};
 use self::proxy::Visit;
 use self::site::Opening;
 pub(crate) use self::site::Site;
 use crate::connection::{Handshake, Protocol, Token};
-use crate::edge::EdgeCounters;
+use crate::edge::address_limits::Admitted;
 use crate::edge::config::EdgeLimits;
+use crate::edge::forwarded::{self, Believed};
+use crate::edge::handshake::Steps;
 use crate::edge::transport::Transport;
+use crate::edge::{Drain, EdgeCounters};
 
 /// A connection that has become a WebSocket.
 pub(crate) struct Upgraded {
@@ -54,6 +61,10 @@ pub(crate) struct Upgraded {
     pub(crate) early: Vec<u8>,
     pub(crate) protocol: Protocol,
     pub(crate) token: Option<Token>,
+    /// Who opened it, through however many trusted proxies.
+    pub(crate) client: IpAddr,
+    /// What the client's address holds, where a trusted proxy has brought it.
+    pub(crate) admitted: Option<Admitted>,
     /// `None` if the seat was given up, because the connection had been a visitor's.
     pub(crate) handshake: Option<Handshake>,
 }
@@ -62,54 +73,67 @@ pub(crate) struct Upgraded {
 #[derive(Clone, Copy)]
 pub(crate) struct Service<'a> {
     pub(crate) site: &'a Arc<Site>,
-    /// Whose it is.
-    pub(crate) address: IpAddr,
     pub(crate) limits: &'a EdgeLimits,
     pub(crate) counters: &'a Arc<EdgeCounters>,
     pub(crate) is_tls: bool,
+    /// Who sends the requests.
+    pub(crate) peer: IpAddr,
+    /// What `peer` may say of whom they are from.
+    pub(crate) believed: Believed<'a>,
+    pub(crate) steps: &'a Arc<Steps>,
 }
 
-/// Serves HTTP until the connection ends (`None`), also as a tunnel, or is a WebSocket. Ends early when `handshake` is shed, or gracefully when `draining`
-/// says so.
+/// Serves HTTP until the connection ends (`None`), also as a tunnel, or is a WebSocket. Ends early when `handshake` is shed, or gracefully
+/// when `draining` says so.
 pub(crate) async fn serve(
     transport: Transport,
     handshake: Handshake,
     service: Service<'_>,
-    draining: watch::Receiver<bool>,
+    draining: watch::Receiver<Drain>,
 ) -> Option<Upgraded> {
     let limits = service.limits;
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
-    let visit = Arc::new(Visit {
-        address: service.address,
-        is_tls: service.is_tls,
-        counters: Arc::clone(service.counters),
-        timing: Arc::clone(&timing),
-    });
-    let handler = service_fn(|request| {
-        let (site, visit, upgrade) = (Arc::clone(service.site), Arc::clone(&visit), Arc::clone(&upgrade));
+    let handler = service_fn(|mut request: Request<Incoming>| {
+        let chain = forwarded::chain(service.peer, request.headers(), service.believed);
+        let client = chain.client();
+        let visit = Arc::new(Visit {
+            address: client,
+            is_tls: chain.is_tls.unwrap_or(service.is_tls),
+            counters: Arc::clone(service.counters),
+            timing: Arc::clone(&timing),
+        });
+        // Whoever comes directly was held to these limits before; whom a proxy brings is known only here.
+        let brings = chain.is_proxied() && request.headers().contains_key(header::UPGRADE);
+        let admitted = if brings { service.steps.admit(client) } else { Ok(None) };
+        request.extensions_mut().insert(chain);
+        let (site, upgrade) = (Arc::clone(service.site), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
             if visit.timing.lock().is_last {
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
+            let Ok(admitted) = admitted else {
+                visit.timing.lock().is_last = true;
+                return Ok(too_many_requests());
+            };
             let answer = site.answer(request, &visit).await;
             let mut timing = visit.timing.lock();
             timing.answered |= answer.upgrade.is_none();
             timing.is_last = answer.is_last;
-            *upgrade.lock() = answer.upgrade;
+            *upgrade.lock() = answer.upgrade.map(|opening| (opening, client, admitted));
             Ok(answer.response)
         }
     });
     let stream = TokioIo::new(ExchangeStream::new(transport, Arc::clone(&timing)));
     let connection = builder(limits).serve_connection(stream, handler).with_upgrades();
     let handshake = drive(connection, handshake, &timing, service.counters, draining.clone()).await?;
-    let opening = upgrade.lock().take()?;
+    let (opening, client, admitted) = upgrade.lock().take()?;
     match opening {
         Opening::WebSocket { websocket, protocol, token } => {
             let (transport, early) = take_out(websocket).await?;
-            Some(Upgraded { transport, early, protocol, token, handshake })
+            Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
         }
         Opening::Tunnel(tunnel) => {
             drop(handshake);
@@ -117,6 +141,14 @@ pub(crate) async fn serve(
             None
         }
     }
+}
+
+/// For whoever opens WebSockets faster, or more of them, than one address may.
+fn too_many_requests() -> Response<Body> {
+    let mut response = answer::text(StatusCode::TOO_MANY_REQUESTS, "Too many connections from your address.");
+    answer::set(&mut response, header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer::close_after(&mut response);
+    response
 }
 
 /// Every default is replaced, or confirmed, on purpose.
@@ -145,7 +177,7 @@ async fn drive<C>(
     handshake: Handshake,
     timing: &Mutex<Timing>,
     counters: &EdgeCounters,
-    mut draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<Drain>,
 ) -> Option<Option<Handshake>>
 where
     C: Graceful + Future<Output = hyper::Result<()>>,
@@ -153,8 +185,9 @@ where
     let mut connection = pin!(connection);
     let mut handshake = Some(handshake);
     let mut sleep = pin!(tokio::time::sleep_until(timing.lock().deadline().into()));
-    let mut drain = pin!(async { draining.wait_for(|draining| *draining).await.is_ok() });
-    let mut is_draining = false;
+    // A sender that is gone has stopped.
+    let mut drain = pin!(async { draining.wait_for(Drain::is_on).await.map_or(Drain::Stopping, |drain| *drain) });
+    let (mut asked, mut is_draining) = (Drain::Off, false);
     std::future::poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -166,7 +199,17 @@ where
             if handshake.as_mut().is_some_and(|handshake| Pin::new(handshake).poll(cx).is_ready()) {
                 return Poll::Ready(None); // shed
             }
-            if !is_draining && drain.as_mut().poll(cx).is_ready() {
+            if asked == Drain::Off
+                && let Poll::Ready(now_asked) = drain.as_mut().poll(cx)
+            {
+                asked = now_asked;
+            }
+            let is_due = match asked {
+                Drain::Off => false,
+                Drain::Stopping => true,
+                Drain::HandingOver => timing.lock().answered,
+            };
+            if is_due && !is_draining {
                 is_draining = true;
                 connection.as_mut().shut_down_gracefully();
                 continue;

@@ -116,7 +116,9 @@ async fn an_address_in_use_is_a_fault_that_names_the_listener() {
     let url = format!("mqtt://{address}");
     let listeners = vec![ListenerConfig::new(url.clone(), Scheme::Mqtt, address); 2];
     let handoff: Handoff = Arc::new(drop);
-    let faults = Edge::bind(EdgeConfig { listeners, ..EdgeConfig::default() }, handoff, Arc::default()).err();
+    let faults =
+        Edge::bind(EdgeConfig { listeners, ..EdgeConfig::default() }, &Inherited::default(), handoff, Arc::default())
+            .err();
     let faults = faults.expect("the address is taken");
     assert!(faults.len() == 2 && faults[0].found.contains(&url), "{faults:?}");
 }
@@ -134,7 +136,8 @@ async fn a_panic_behind_one_connection_leaves_the_others() {
     let listeners = vec![ListenerConfig::new("mqtt://127.0.0.1:0", Scheme::Mqtt, address)];
     let counters = Arc::new(EdgeCounters::default());
     let config = EdgeConfig { listeners, ..EdgeConfig::default() };
-    let edge = Edge::bind(config, handoff, Arc::clone(&counters)).expect("the configuration is sound");
+    let edge =
+        Edge::bind(config, &Inherited::default(), handoff, Arc::clone(&counters)).expect("the configuration is sound");
     let address = edge.local_addresses()[0].1;
     tokio::spawn(edge.run(std::future::pending()));
     let mut first = TcpStream::connect(address).await.expect("the listener accepts");
@@ -150,19 +153,21 @@ async fn a_listener_may_have_routes_and_certificates_of_its_own() {
     let edge = Running::start(&[Scheme::Http, Scheme::Https], |config| {
         let to = "https://app.example/".to_owned();
         config.listeners[0].routes = Some(vec![route("/", RouteAction::Redirect { to, status: 308 })]);
-        config.listeners[1].tls = Some(TlsConfig::Development { directory: own.path().join("dev") });
+        config.listeners[1].tls =
+            Some(TlsConfig::new(CertificateSource::Development { directory: own.path().join("dev") }));
     });
     let answer = edge.ask("GET /mqtt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 308 ") && answer.contains("https://app.example/"), "{answer}");
     assert!(own.path().join("dev/server.pem").exists());
-    assert!(edge.ca.as_os_str().is_empty(), "the certificates that nobody shows are not made");
+    // The certificates that nobody shows are not made.
+    assert_eq!(edge.ca, own.path().join("dev/ca.pem"));
 }
 
 #[tokio::test]
 async fn faults_of_one_listener_name_it() {
     let mut listener = ListenerConfig::new("https://127.0.0.1:0", Scheme::Https, ([127, 0, 0, 1], 0).into());
-    let missing = CertificateFiles { certificate: "/no/such.pem".into(), key: "/no/such.key".into() };
-    listener.tls = Some(TlsConfig::Files(vec![missing]));
+    let missing = CertificateFiles { certificate: "/no/such.pem".into(), key: "/no/such.key".into(), ocsp: None };
+    listener.tls = Some(TlsConfig::new(CertificateSource::Files(vec![missing])));
     listener.routes = Some(vec![route("/", RouteAction::Files { root: "/no/such/folder".into(), fallback: None })]);
     let faults = Edge::check(&EdgeConfig { listeners: vec![listener], ..EdgeConfig::default() }).unwrap_err();
     let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();

@@ -1,6 +1,7 @@
 //! All sessions by Client Identifier, and when those without a Network Connection are due.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,8 @@ use crate::mqtt::ClientId;
 #[derive(Debug)]
 pub(crate) struct Directory {
     by_client_id: HashTable<Arc<Session>>,
+    /// In the order of their making: whoever goes through all of them can stop anywhere and go on later.
+    by_number: BTreeMap<u64, Arc<Session>>,
     by_due_time: BTreeMap<(Instant, u64), Arc<Session>>,
     sessions_made: u64,
     hasher: RandomState,
@@ -24,7 +27,13 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(hasher: RandomState) -> Self {
-        Self { by_client_id: HashTable::new(), by_due_time: BTreeMap::new(), sessions_made: 0, hasher }
+        Self {
+            by_client_id: HashTable::new(),
+            by_number: BTreeMap::new(),
+            by_due_time: BTreeMap::new(),
+            sessions_made: 0,
+            hasher,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -45,10 +54,12 @@ impl Directory {
     pub(crate) fn insert(&mut self, session: Arc<Session>) {
         let hasher = &self.hasher;
         let hash_of = |session: &Arc<Session>| hasher.hash_one(session.client_id().as_str());
+        self.by_number.insert(session.number(), Arc::clone(&session));
         self.by_client_id.insert_unique(hash_of(&session), session, hash_of);
     }
 
     pub(crate) fn remove(&mut self, session: &Arc<Session>) {
+        self.by_number.remove(&session.number());
         let hash = self.hasher.hash_one(session.client_id().as_str());
         if let Ok(entry) = self.by_client_id.find_entry(hash, |found| Arc::ptr_eq(found, session)) {
             entry.remove();
@@ -73,6 +84,16 @@ impl Directory {
     pub(crate) fn first_due(&self, now: Instant) -> Option<Arc<Session>> {
         let ((due_at, _), session) = self.by_due_time.first_key_value()?;
         (*due_at <= now).then(|| Arc::clone(session))
+    }
+
+    /// The number of the session that was made last.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.sessions_made
+    }
+
+    /// The sessions with these numbers, in their order.
+    pub(crate) fn sessions_in(&self, numbers: RangeInclusive<u64>) -> impl Iterator<Item = &Arc<Session>> {
+        self.by_number.range(numbers).map(|(_, session)| session)
     }
 
     #[cfg(any(test, feature = "model"))]

@@ -3,6 +3,7 @@
 //! ```text
 //! QoS 1:  sent ─ PubAck ──► gone            QoS 2:  sent ─ PubRec ──► PUBREL sent ─ PubComp ──► gone
 //! ```
+//! What is withdrawn between two Network Connections goes as if PubAck or PubRec had come: it is never sent again.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
@@ -168,6 +169,41 @@ impl InFlight {
     /// The one of [`InFlight::unsent`] cannot be sent on this connection and counts as complete.
     pub(crate) fn give_up_unsent(&mut self) {
         self.remove(self.sent_count);
+    }
+
+    /// Those with a message that were not yet sent on the present Network Connection, but on an earlier one.
+    pub(crate) fn unsent_messages(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.entries.iter().skip(self.sent_count).filter_map(|entry| entry.message.as_ref())
+    }
+
+    /// Sees to it that those of [`InFlight::unsent_messages`] which `is_withdrawn` are never sent again. Returns each with its group, or
+    /// with 0 where nobody else is to have it.
+    ///
+    /// At QoS 1 that is all. At QoS 2 the client may hold the Packet Identifier, and would take another message under it for a
+    /// repetition: PUBREL goes in place of PUBLISH and frees it on both sides, whether the client has seen the message or not (MQTT 5.0
+    /// §3.7.2.1: 0x92 in the PUBCOMP "is not an error during recovery").
+    pub(crate) fn withdraw_unsent(
+        &mut self,
+        mut is_withdrawn: impl FnMut(&Arc<Message>) -> bool,
+    ) -> Vec<(u32, Arc<Message>)> {
+        let mut withdrawn = Vec::new();
+        let mut index = self.sent_count;
+        while let Some(entry) = self.entries.get_mut(index) {
+            let Some(message) = entry.message.take_if(|message| is_withdrawn(message)) else {
+                index += 1;
+                continue;
+            };
+            if entry.awaits == Awaits::PubRec {
+                entry.awaits = Awaits::PubComp;
+                entry.identifiers = Identifiers::None;
+                withdrawn.push((0, message));
+                index += 1;
+            } else {
+                withdrawn.push((entry.group, message));
+                self.remove(index);
+            }
+        }
+        withdrawn
     }
 
     fn remove(&mut self, index: usize) {

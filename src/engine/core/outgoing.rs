@@ -16,7 +16,7 @@ use super::queue::{Queue, Waiting};
 use super::retained::{Cursor, Retained, Walk};
 use super::router::Leftover;
 use super::subscriptions::Membership;
-use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Message, Outlet};
+use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Grant, Message, Outlet};
 use crate::mqtt::{PacketId, QoS, TopicFilter};
 
 /// A message as one receiver is to see it.
@@ -288,7 +288,7 @@ impl Outgoing {
                     pending.in_flight.resent();
                 }
                 Delivered::TooLarge => {
-                    flow.tally.dropped_too_large += 1;
+                    flow.tally.dropped_too_large += u64::from(entry.message.is_some());
                     pending.in_flight.give_up_unsent();
                 }
                 Delivered::Full | Delivered::Closed => return false,
@@ -459,6 +459,58 @@ impl Outgoing {
             pending.queue = None;
         }
         taken
+    }
+
+    /// The messages that a review has to judge: those in the queue, and those that would be sent again.
+    pub(crate) fn unsent_messages(&self) -> Vec<Arc<Message>> {
+        let Some(pending) = &self.pending else { return Vec::new() };
+        let queued = pending.queue.iter().flat_map(|queue| queue.iter()).map(|waiting| &waiting.message);
+        pending.in_flight.unsent_messages().chain(queued).cloned().collect()
+    }
+
+    /// Takes out those of [`Outgoing::unsent_messages`] which `is_withdrawn`. `is_wanted` says of one that came by a Shared Subscription
+    /// whether another member can have it.
+    pub(crate) fn withdraw(
+        &mut self,
+        mut is_withdrawn: impl FnMut(&Arc<Message>) -> bool,
+        is_wanted: impl Fn(&Leftover) -> bool,
+    ) -> Left {
+        let Some(pending) = &mut self.pending else { return Left::default() };
+        let mut withdrawn = pending.in_flight.withdraw_unsent(&mut is_withdrawn);
+        if let Some(queue) = &mut pending.queue {
+            queue.retain(|waiting| {
+                let is_withdrawn = is_withdrawn(&waiting.message);
+                withdrawn.extend(is_withdrawn.then(|| (waiting.group, Arc::clone(&waiting.message))));
+                !is_withdrawn
+            });
+        }
+        if pending.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+            pending.queue = None;
+        }
+        let mut left = Left::default();
+        for (group, message) in withdrawn {
+            let leftover = Leftover { group, message };
+            match group != 0 && is_wanted(&leftover) {
+                true => left.leftovers.push(leftover),
+                false => left.dropped_count += 1,
+            }
+        }
+        left
+    }
+
+    /// Has what is to be sent for the Subscription at `membership` follow how far it is granted, or with `None` not be sent.
+    pub(crate) fn regrant_backlog(&mut self, membership: Membership, grant: Option<&Grant>) {
+        let Some(pending) = &mut self.pending else { return };
+        pending.backlog.retain_mut(|backlog| {
+            if backlog.membership != membership {
+                return true;
+            }
+            if let Some(grant) = grant {
+                backlog.maximum_qos = backlog.maximum_qos.min(grant.maximum_qos);
+                backlog.check = grant.check.clone();
+            }
+            grant.is_some()
+        });
     }
 
     /// Whether something that came by a Shared Subscription waits.

@@ -11,8 +11,8 @@ use super::flow::Flow;
 use super::outgoing::{Answer, Left, Offer, Outgoing};
 use super::subscriptions::Membership;
 use crate::engine::config::EngineConfig;
-use crate::engine::message::{OpenSession, Outlet, SessionWill};
-use crate::mqtt::ClientId;
+use crate::engine::message::{OpenSession, Outlet, Owner, SessionWill};
+use crate::mqtt::{ClientId, TopicFilter};
 
 /// One Session. What changes lies under its own short lock.
 #[derive(Debug)]
@@ -20,7 +20,6 @@ pub(crate) struct Session {
     /// Unique while the engine lives; later sessions have higher ones.
     number: u64,
     client_id: ClientId,
-    owner: Arc<str>,
     /// Whether there is a Network Connection, for whoever can do without certainty.
     is_connected: AtomicBool,
     /// The generation whose Network Connection may publish; locked while it does, before everything else but the directory.
@@ -46,8 +45,10 @@ pub struct Publishing<'a> {
 }
 
 /// What changes in a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
+    /// As who last connected has proven to be.
+    pub(crate) owner: Arc<dyn Owner>,
     pub(crate) outgoing: Outgoing,
     /// Where its Subscriptions lie in the tree.
     pub(crate) memberships: Memberships,
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) will: Option<Box<SessionWill>>,
     /// There while there is no Network Connection.
     pub(crate) away: Option<Box<Away>>,
+    /// Subscriptions that a review took while nobody was there to be told. Each was one of `memberships`, which bounds them.
+    pub(crate) revoked: Option<Box<Vec<TopicFilter>>>,
     expiry_interval_s: u32,
     /// Counts the Network Connections, so that a late call of an earlier one is known as such.
     generation: u32,
@@ -84,9 +87,18 @@ impl Away {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
-    pub(crate) will: Option<Box<SessionWill>>,
+    pub(crate) will: Option<DueWill>,
     pub(crate) memberships: Memberships,
     pub(crate) left: Left,
+}
+
+/// A Will that is to be published.
+#[derive(Debug)]
+pub(crate) struct DueWill {
+    /// The session's.
+    pub(crate) number: u64,
+    pub(crate) owner: Arc<dyn Owner>,
+    pub(crate) will: Box<SessionWill>,
 }
 
 impl Attached {
@@ -97,8 +109,8 @@ impl Attached {
 
     /// Whose session it is.
     #[must_use]
-    pub fn owner(&self) -> &Arc<str> {
-        &self.session.owner
+    pub fn owner(&self) -> Arc<dyn Owner> {
+        Arc::clone(&self.session.state.lock().owner)
     }
 
     /// Waits for the turn to publish; `None` once another connection has the session, whose client will send there what it sent here.
@@ -118,14 +130,12 @@ impl Attached {
 impl Session {
     /// A session with its first Network Connection.
     pub(crate) fn new(number: u64, open: OpenSession, config: &EngineConfig) -> Self {
-        let (client_id, owner) = (open.client_id.clone(), Arc::clone(&open.owner));
         let session = Self {
             number,
-            client_id,
-            owner,
+            client_id: open.client_id.clone(),
             is_connected: AtomicBool::new(false),
             publisher: Mutex::new(0),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State::new(Arc::clone(&open.owner))),
         };
         session.attach(&mut session.publisher.lock(), &mut session.state.lock(), open, config);
         session
@@ -137,10 +147,6 @@ impl Session {
 
     pub(crate) fn client_id(&self) -> &ClientId {
         &self.client_id
-    }
-
-    pub(crate) fn owner(&self) -> &str {
-        &self.owner
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -181,6 +187,7 @@ impl Session {
     ) -> u32 {
         state.generation = state.generation.wrapping_add(1);
         *publisher = state.generation;
+        state.owner = open.owner;
         state.away = None;
         state.expiry_interval_s = open.expiry_interval_s;
         state.will = open.will.map(Box::new);
@@ -197,6 +204,12 @@ impl Session {
         state.outgoing.disconnect()
     }
 
+    /// Takes the Will out, as it is due.
+    pub(crate) fn take_will(&self, state: &mut State) -> Option<DueWill> {
+        let will = state.will.take()?;
+        Some(DueWill { number: self.number, owner: Arc::clone(&state.owner), will })
+    }
+
     /// Ends the session; what it leaves is the caller's to clear away.
     pub(crate) fn end(&self, state: &mut State) -> Ended {
         let (outlet, mut left) = self.detach(state);
@@ -204,11 +217,30 @@ impl Session {
         if let Some(pending) = state.outgoing.pending.take() {
             left.extend(pending.split());
         }
-        Ended { outlet, will: state.will.take(), memberships: std::mem::take(&mut state.memberships), left }
+        Ended { outlet, will: self.take_will(state), memberships: std::mem::take(&mut state.memberships), left }
     }
 }
 
 impl State {
+    fn new(owner: Arc<dyn Owner>) -> Self {
+        Self {
+            owner,
+            outgoing: Outgoing::default(),
+            memberships: Memberships::new(),
+            subscription_bytes: 0,
+            will: None,
+            away: None,
+            revoked: None,
+            expiry_interval_s: 0,
+            generation: 0,
+            has_ended: false,
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
     pub(crate) fn generation(&self) -> u32 {
         self.generation
     }

@@ -55,6 +55,12 @@ impl Subscriber {
         self.flags & CHECKED != 0
     }
 
+    /// Changes how far it is granted.
+    pub(crate) fn regrant(&mut self, maximum_qos: QoS, is_checked: bool) {
+        self.maximum_qos = maximum_qos;
+        self.flags = if is_checked { self.flags | CHECKED } else { self.flags & !CHECKED };
+    }
+
     fn is_of(&self, session: &Arc<Session>) -> bool {
         Arc::ptr_eq(&self.session, session)
     }
@@ -88,6 +94,42 @@ impl Subscribers {
         match self {
             Self::Many(crowd) => &crowd.groups,
             Self::None | Self::One(_) => &[],
+        }
+    }
+
+    /// The Subscription of `session` in group `group`; 0: the one that is not shared.
+    pub(crate) fn find(&self, group: u32, session: &Arc<Session>, hasher: &RandomState) -> Option<&Subscriber> {
+        match self {
+            Self::None => None,
+            Self::One(present) => (group == 0 && present.is_of(session)).then_some(present),
+            Self::Many(crowd) => {
+                let members = match group {
+                    0 => &crowd.plain,
+                    number => &crowd.groups.iter().find(|group| group.number == number)?.members,
+                };
+                members.list.get(members.position(session, hasher)?)
+            }
+        }
+    }
+
+    /// As [`Subscribers::find`].
+    pub(crate) fn find_mut(
+        &mut self,
+        group: u32,
+        session: &Arc<Session>,
+        hasher: &RandomState,
+    ) -> Option<&mut Subscriber> {
+        match self {
+            Self::None => None,
+            Self::One(present) => (group == 0 && present.is_of(session)).then_some(present),
+            Self::Many(crowd) => {
+                let members = match group {
+                    0 => &mut crowd.plain,
+                    number => &mut crowd.groups.iter_mut().find(|group| group.number == number)?.members,
+                };
+                let at = members.position(session, hasher)?;
+                members.list.get_mut(at)
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 
 use super::session::Session;
 use super::subscribers::{Group, Subscriber, Subscribers};
-use crate::engine::message::DeliveryCheck;
+use crate::engine::message::{DeliveryCheck, Grant};
 use crate::mqtt::TopicFilter;
 
 pub(crate) type NodeId = u32;
@@ -149,6 +149,27 @@ impl Subscriptions {
             self.check_by_subscription.remove(&(membership, session.number()));
         }
         self.prune(membership.node);
+        true
+    }
+
+    /// The Subscription of `session` at `membership`.
+    pub(crate) fn subscriber(&self, membership: Membership, session: &Arc<Session>) -> Option<&Subscriber> {
+        let node = self.nodes.get(membership.node as usize)?;
+        node.subscribers.find(membership.group, session, &self.hasher)
+    }
+
+    /// Changes how far the Subscription of `session` at `membership` is granted. Says whether there is one.
+    pub(crate) fn regrant(&mut self, membership: Membership, session: &Arc<Session>, grant: &Grant) -> bool {
+        let subscribers = &mut self.nodes[membership.node as usize].subscribers;
+        let Some(subscriber) = subscribers.find_mut(membership.group, session, &self.hasher) else { return false };
+        let was_checked = subscriber.is_checked();
+        subscriber.regrant(grant.maximum_qos, grant.check.is_some());
+        let key = (membership, session.number());
+        if let Some(check) = &grant.check {
+            self.check_by_subscription.insert(key, Arc::clone(check));
+        } else if was_checked {
+            self.check_by_subscription.remove(&key);
+        }
         true
     }
 

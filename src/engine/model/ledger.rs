@@ -422,6 +422,7 @@ impl Ledger {
                 assert_eq!(entry.owed, Owed::PubComp, "PUBREL only after PUBREC");
                 entry.was_sent_here = true;
             }
+            Sent::Revoked(filter) => panic!("nothing took {filter} away"),
             Sent::Publish(copy) if copy.dup => session.observe_redelivery(copy),
             Sent::Publish(copy) => {
                 session.observe_packet_id(copy);

@@ -9,7 +9,7 @@ use super::choices::Choices;
 use super::ledger::{LARGE, Ledger, Owed, Publication, SMALL, Will};
 use super::shared::Losses;
 use super::world::{Client, OnlyTopic, World, id, message, request};
-use crate::engine::message::{Acknowledgement, Closing, OpenError, SessionWill, SubscribeRequest};
+use crate::engine::message::{Acknowledgement, Closing, OpenError, SessionWill, SubscribeRequest, Unbound};
 use crate::engine::{EngineConfig, QueueFull};
 use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{QoS, ReasonCode};
@@ -152,7 +152,7 @@ impl<C: Choices> Trial<C> {
             open.receive_maximum = receive_maximum;
             open.will = will.as_ref().map(session_will);
             if is_impostor {
-                open.owner = "impostor".into();
+                open.owner = Unbound::named("impostor");
             }
         });
         if is_impostor {

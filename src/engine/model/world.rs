@@ -1,23 +1,26 @@
 //! What the engine stands in here: outlets that record, and a clock of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::engine::message::{
-    Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Message, OpenError, OpenSession, Outlet, Round,
-    SubscribeRequest,
+    Acknowledgement, Closing, Delivered, Delivery, DeliveryCheck, Grant, Message, OpenError, OpenSession, Outlet,
+    Owner, Rights, Round, SubscribeRequest, Unbound,
 };
-use crate::engine::{Attached, Engine, EngineConfig, Opened, Published, Pumped};
+use crate::engine::{Attached, Engine, EngineConfig, Lost, Opened, Published, Pumped, Sweep, Swept};
 use crate::mqtt::packet::SubscribeOptions;
-use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
+use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName, topic};
 
 /// What an outlet was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     Publish(Copy),
     PubRel(u16),
+    /// The Topic Filter of a Subscription that was lost.
+    Revoked(String),
 }
 
 /// A PUBLISH as its receiver sees it.
@@ -114,6 +117,11 @@ impl Outlet for Mailbox {
         if state.is_closed { Delivered::Closed } else { Self::append(&mut state, Sent::PubRel(packet_id.get())) }
     }
 
+    fn revoked(&self, filter: &TopicFilter) -> Delivered {
+        let mut state = self.0.lock();
+        if state.is_closed { Delivered::Closed } else { Self::append(&mut state, Sent::Revoked(filter.to_string())) }
+    }
+
     fn close(&self, reason: ReasonCode) {
         let mut state = self.0.lock();
         state.is_closed = true;
@@ -135,6 +143,86 @@ impl DeliveryCheck for OnlyTopic {
     }
 }
 
+/// What the owners under it may do; what is not denied is allowed. It may change at any time.
+#[derive(Debug)]
+pub(crate) struct Law(Mutex<Denials>);
+
+/// What a [`Law`] denies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Denials {
+    /// Topic Filters that may not be subscribed to.
+    pub(crate) filters: BTreeSet<&'static str>,
+    /// Topics that may not be received or published to. A filter that matches one is granted with a residue.
+    pub(crate) topics: BTreeSet<&'static str>,
+    /// QoS above this.
+    pub(crate) maximum_qos: QoS,
+    /// Everything, the session itself included.
+    pub(crate) everything: bool,
+}
+
+impl Default for Denials {
+    fn default() -> Self {
+        Self { filters: BTreeSet::new(), topics: BTreeSet::new(), maximum_qos: QoS::ExactlyOnce, everything: false }
+    }
+}
+
+impl Law {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Denials)) {
+        change(&mut self.0.lock());
+    }
+
+    /// An owner under this law.
+    pub(crate) fn owner(self: &Arc<Self>) -> Arc<dyn Owner> {
+        Arc::new(Subject(Arc::clone(self)))
+    }
+}
+
+#[derive(Debug)]
+struct Subject(Arc<Law>);
+
+impl Owner for Subject {
+    fn name(&self) -> &str {
+        "owner"
+    }
+
+    fn rights(self: Arc<Self>) -> Option<Box<dyn Rights>> {
+        let denials = self.0.0.lock().clone();
+        (!denials.everything).then(|| Box::new(denials) as Box<dyn Rights>)
+    }
+}
+
+impl Rights for Denials {
+    fn subscribe(&self, filter: &TopicFilter, maximum_qos: QoS) -> Option<Grant> {
+        if self.filters.contains(filter.as_str()) {
+            return None;
+        }
+        let has_residue = self.topics.iter().any(|topic| topic::matches(filter.filter(), topic));
+        let check = has_residue.then(|| Arc::new(NotTopics(self.topics.clone())) as Arc<dyn DeliveryCheck>);
+        Some(Grant { maximum_qos: maximum_qos.min(self.maximum_qos), check })
+    }
+
+    fn receive(&self, topic: &str) -> bool {
+        !self.topics.contains(topic)
+    }
+
+    fn publish_will(&self, will: &Message) -> bool {
+        !self.topics.contains(will.topic())
+    }
+}
+
+#[derive(Debug)]
+struct NotTopics(BTreeSet<&'static str>);
+
+impl DeliveryCheck for NotTopics {
+    fn allows(&self, topic: &str) -> bool {
+        !self.0.contains(topic)
+    }
+}
+
 /// An engine, a clock that only its owner moves, and short words for everything.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -149,6 +237,7 @@ pub(crate) struct Client {
     pub(crate) attached: Attached,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) session_present: bool,
+    pub(crate) revoked: Vec<TopicFilter>,
 }
 
 impl World {
@@ -162,7 +251,7 @@ impl World {
         let mailbox = Mailbox::new();
         let mut open = OpenSession {
             client_id: ClientId::new(client_id),
-            owner: "owner".into(),
+            owner: Unbound::named("owner"),
             clean_start: true,
             expiry_interval_s: 0,
             receive_maximum: 65_535,
@@ -170,9 +259,9 @@ impl World {
             outlet: Arc::clone(&mailbox) as Arc<dyn Outlet>,
         };
         change(&mut open);
-        let Opened { session, session_present } = self.engine.open(self.now, open, &mut self.round)?;
+        let Opened { session, session_present, revoked } = self.engine.open(self.now, open, &mut self.round)?;
         self.flush();
-        Ok(Client { attached: session, mailbox, session_present })
+        Ok(Client { attached: session, mailbox, session_present, revoked })
     }
 
     pub(crate) fn pump(&mut self, client: &Client) {
@@ -213,6 +302,22 @@ impl World {
         self.now += Duration::from_secs(seconds);
         self.engine.tick(self.now, &mut self.round);
         self.flush();
+    }
+
+    /// Reviews all sessions. Returns what each has lost, in the order of their making.
+    pub(crate) fn review(&mut self) -> Vec<Lost> {
+        let mut sweep = Sweep::default();
+        let mut lost = Vec::new();
+        loop {
+            match self.engine.sweep(self.now, &mut sweep, &mut self.round) {
+                Swept::Piece => {}
+                Swept::Session(of_one) => lost.push(of_one),
+                Swept::End => break,
+            }
+            self.engine.check_invariants();
+        }
+        self.flush();
+        lost
     }
 
     pub(crate) fn flush(&mut self) {

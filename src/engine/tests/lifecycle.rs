@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::engine::EngineConfig;
-use crate::engine::message::{Closing, OpenError};
+use crate::engine::message::{Closing, OpenError, Unbound};
 use crate::engine::tests::world::{World, will};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce};
 use crate::mqtt::ReasonCode;
@@ -128,7 +128,7 @@ fn a_session_that_is_not_kept_is_not_resumed_by_takeover() {
 fn a_session_belongs_to_its_owner() {
     let mut world = World::new();
     let client = world.connect_kept("a");
-    let other = |world: &mut World| world.open("a", |open| open.owner = "somebody else".into()).err();
+    let other = |world: &mut World| world.open("a", |open| open.owner = Unbound::named("somebody else")).err();
     assert_eq!(other(&mut world), Some(OpenError::OwnedByAnother));
     assert_eq!(client.mailbox.closed_with(), None);
     world.disconnect(client);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::engine::message::{Acknowledgement, Closing, OpenSession, Outlet, Round};
+use crate::engine::message::{Acknowledgement, Closing, OpenSession, Outlet, Round, Unbound};
 use crate::engine::tests::world::{Mailbox, Sent, World, filter, id, message, request, will};
 use crate::engine::{Engine, Pumped};
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce};
@@ -42,7 +42,7 @@ fn take_turn(engine: &Engine, now: Instant, thread: usize, turn: usize) {
     let client_id = ["a", "b", "c"][(thread + turn) % 3];
     let open = OpenSession {
         client_id: ClientId::new(client_id),
-        owner: "owner".into(),
+        owner: Unbound::named("owner"),
         clean_start: turn.is_multiple_of(7),
         expiry_interval_s: if turn.is_multiple_of(3) { 0 } else { 60 },
         receive_maximum: 10,

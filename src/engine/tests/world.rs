@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::engine::message::{Closing, OpenSession, SessionWill, SubscribeRequest};
 pub(crate) use crate::engine::model::world::{
-    Client, Copy, Mailbox, OnlyTopic, Sent, World, filter, id, message, request,
+    Client, Copy, Law, Mailbox, OnlyTopic, Sent, World, filter, id, message, request,
 };
 use crate::engine::{EngineConfig, Published};
 use crate::mqtt::QoS;
@@ -23,6 +23,7 @@ impl Mailbox {
                 copy.payload
             ),
             Sent::PubRel(packet_id) => format!("PUBREL {packet_id}"),
+            Sent::Revoked(filter) => format!("revoked {filter}"),
         };
         self.take().into_iter().map(short).collect()
     }

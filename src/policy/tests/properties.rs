@@ -25,6 +25,19 @@ fn levels() -> impl Strategy<Value = String> {
     })
 }
 
+impl NaiveRule {
+    /// The same as a grant.
+    pub(super) fn granting(self) -> Self {
+        Self { is_deny: false, ..self }
+    }
+}
+
+/// So many filters, with the identity in place of its placeholder.
+pub(super) fn filters(count: usize) -> impl Strategy<Value = Vec<String>> {
+    let filter = levels().prop_map(|filter| bound(&filter)).prop_filter("an empty filter is none", |it| !it.is_empty());
+    prop::collection::vec(filter, count)
+}
+
 pub(super) fn rule() -> impl Strategy<Value = NaiveRule> {
     (levels(), 1..4_u8, prop::bool::weighted(0.3))
         .prop_filter("an empty topic is no topic", |(topic, ..)| !topic.is_empty())

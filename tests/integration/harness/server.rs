@@ -203,13 +203,23 @@ impl Server {
         self.held.clear();
     }
 
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.process_id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
     /// Sends SIGTERM and returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        let status = Command::new("kill").args(["-TERM", &self.process_id().to_string()]).status();
-        assert!(status.expect("kill").success());
+        self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         // There is no wait with a deadline in std: the end of the output is what is waited for.
         self.process.output.wait_for_end(deadline);
+        self.process.child.wait().expect("a child of this process").code()
+    }
+
+    /// Waits until the server has ended, however long another process goes on printing to where it did. Returns the exit code.
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
         self.process.child.wait().expect("a child of this process").code()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Every test ends with the same question: is the server still there, and does it still serve others ([`unharmed`])?
 
+mod authorization;
 mod frames;
 mod http;
 mod packets;

@@ -167,7 +167,7 @@ fn bounds_are_those_of_what_goes_on() {
         r#"{"client_id":"dev-1","data":{"pad":""},"message_type":"reading","timestamp":"1700000000"}"#.len();
     let room = 300 - stripped_bytes;
     assert_eq!(ask(&mut gateway, "single/site", &padded(room)), "PUBACK 1 No matching subscribers");
-    assert_eq!(ask(&mut gateway, "single/site", &padded(room + 1)), "PUBACK 1 Not authorized");
+    assert_eq!(ask(&mut gateway, "single/site", &padded(room + 1)), "PUBACK 1 Quota exceeded");
     let seen = gateway.send(publish("reports/x", padded(1).as_bytes(), QoS::ExactlyOnce, Some(2)));
     assert_eq!(seen, ["PUBREC 2 Not authorized"]);
 }

@@ -14,6 +14,8 @@ use super::super::upgrade;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker<'a> {
     pub(crate) address: IpAddr,
+    /// The client and the trusted proxies it came through, for X-Forwarded-For.
+    pub(crate) hops: &'a str,
     pub(crate) is_tls: bool,
     /// The Host of the request.
     pub(crate) host: Option<&'a HeaderValue>,
@@ -81,7 +83,7 @@ fn tell(headers: &mut HeaderMap, asker: Asker<'_>) {
     let _ = write!(forwarded, ";proto={proto}");
     let address = address.to_string();
     let told = [
-        (X_FORWARDED_FOR, HeaderValue::from_str(&address).ok()),
+        (X_FORWARDED_FOR, HeaderValue::from_str(asker.hops).ok()),
         (X_REAL_IP, HeaderValue::from_str(&address).ok()),
         (X_FORWARDED_PROTO, Some(HeaderValue::from_static(proto))),
         (X_FORWARDED_HOST, asker.host.cloned()),
@@ -163,7 +165,8 @@ mod tests {
             ("accept", "a"),
             ("accept", "b"),
         ]);
-        let asker = Asker { address: [192, 0, 2, 1].into(), is_tls: true, host: client.get("host") };
+        let (address, hops) = ([192, 0, 2, 1].into(), "192.0.2.1, 10.0.0.1");
+        let asker = Asker { address, hops, is_tls: true, host: client.get("host") };
         let headers = forwarded(&client, asker, &HeaderValue::from_static("inner"));
         assert_eq!(
             shown(&headers),
@@ -173,7 +176,7 @@ mod tests {
                 "cookie: a=b",
                 "forwarded: for=192.0.2.1;host=\"app.example\";proto=https",
                 "host: inner",
-                "x-forwarded-for: 192.0.2.1",
+                "x-forwarded-for: 192.0.2.1, 10.0.0.1",
                 "x-forwarded-host: app.example",
                 "x-forwarded-proto: https",
                 "x-real-ip: 192.0.2.1",
@@ -192,8 +195,8 @@ mod tests {
             ("proxy", "http://evil"),
             ("connection", "x-forwarded-for, forwarded"),
         ]);
-        let asker =
-            Asker { address: "2001:db8::1".parse().expect("an address"), is_tls: false, host: client.get("host") };
+        let address = "2001:db8::1".parse().expect("an address");
+        let asker = Asker { address, hops: "2001:db8::1", is_tls: false, host: client.get("host") };
         let headers = forwarded(&client, asker, &HeaderValue::from_static("inner"));
         assert_eq!(
             shown(&headers),

@@ -50,6 +50,7 @@ use super::request as sound;
 use super::upgrade;
 use crate::edge::EdgeCounters;
 use crate::edge::config::{Balance, HostSent, PathMatch, ProxyConfig};
+use crate::edge::forwarded::Chain;
 use crate::fault::Fault;
 use crate::outgoing::{Connector, Trust, Upstream};
 
@@ -356,7 +357,10 @@ impl Exchange<'_> {
 
     fn request(&self, server: &Server, upload: Upload) -> Request<Upload> {
         let host = self.head.headers.get(header::HOST);
-        let asker = Asker { address: self.visit.address, is_tls: self.visit.is_tls, host };
+        let address = self.visit.address;
+        let chain = self.head.extensions.get::<Chain>();
+        let hops = chain.map_or_else(|| address.to_canonical().to_string(), Chain::x_forwarded_for);
+        let asker = Asker { address, hops: &hops, is_tls: self.visit.is_tls, host };
         let sent = match self.proxy.config.host {
             HostSent::Client => host.unwrap_or(&server.host),
             HostSent::Upstream => &server.host,

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::super::exchange::ExchangeStream;
-use crate::edge::EdgeCounters;
 use crate::edge::transport::Transport;
+use crate::edge::{Drain, EdgeCounters};
 use crate::outgoing::Stream;
 
 /// Two connections that have both switched to another protocol, or are about to.
@@ -43,7 +43,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 impl Tunnel {
     /// Carries bytes until one side is done and the other one had its chance to answer, or nothing is said for too long, or `draining`
     /// says so.
-    pub(crate) async fn run(self, mut draining: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, mut draining: watch::Receiver<Drain>) {
         let Ok((client, upstream)) = tokio::try_join!(self.client, self.upstream) else { return };
         let Ok(client) = client.downcast::<TokioIo<ExchangeStream>>() else { return };
         let Ok(upstream) = upstream.downcast::<TokioIo<Stream>>() else { return };
@@ -75,7 +75,7 @@ impl Tunnel {
         });
         tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => {}
+            _ = draining.wait_for(Drain::is_on) => {}
             ended = ended => {
                 if let Err(error) = &ended {
                     debug!(%error, "Tunnel ended");
