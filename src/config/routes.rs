@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use super::written::{Typed, Written};
-use crate::edge::{Balance, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig};
+use crate::edge::{Balance, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig};
 use crate::fault::Fault;
 use crate::outgoing::Url;
 use crate::outgoing::url::URL_FORM;
@@ -23,6 +23,8 @@ pub(super) fn routes(section: &Written, faults: &mut Vec<Fault>) -> Vec<RouteCon
         let path = path(item, faults);
         let action = action(item, faults);
         let origins = item.get("origins").and_then(|origins| origin_rule(origins, faults));
+        let cors = item.get("cors").and_then(|written| cors(written, faults));
+        let headers = fields(item, faults);
         if let (Some(PathMatch::Prefix(text) | PathMatch::Exact(text)), place) = (&path, path_value(item)) {
             let is_exact = matches!(path, Some(PathMatch::Exact(_)));
             // Without a host it is for all others, which is a host of its own here.
@@ -36,7 +38,9 @@ pub(super) fn routes(section: &Written, faults: &mut Vec<Fault>) -> Vec<RouteCon
         }
         if let (Some(path), Some(action)) = (path, action) {
             misplaced(item, &action, faults);
-            routes.push(RouteConfig { hosts, path, action, origins });
+            let is_websocket = matches!(action, RouteAction::ServeMqtt | RouteAction::ServeJson);
+            let origins = origins.or_else(|| cors.as_ref().filter(|_| is_websocket).map(with_same));
+            routes.push(RouteConfig { hosts, path, action, origins, cors, headers });
         }
     }
     routes
@@ -53,6 +57,70 @@ pub(super) fn origin_rule(written: &Written, faults: &mut Vec<Fault>) -> Option<
         faults.push(any.fault("any beside others", "any alone, or a list without it"));
     }
     Some(origins_of(items, faults))
+}
+
+/// For a WebSocket, which pages of its own origin may open in any case.
+fn with_same(cors: &CorsConfig) -> OriginRule {
+    match &cors.origins {
+        OriginRule::List(list) => OriginRule::List(list.iter().cloned().chain(["same".to_owned()]).collect()),
+        rule => rule.clone(),
+    }
+}
+
+fn cors(written: &Written, faults: &mut Vec<Fault>) -> Option<CorsConfig> {
+    let default = CorsConfig::default();
+    let Some(origins) = written.get("origins") else {
+        faults.push(written.fault("no origins", format!("origins: {ORIGIN_ALLOWED}")));
+        return None;
+    };
+    let has_credentials = written.flag("credentials").unwrap_or(default.has_credentials);
+    let origins = origin_rule(origins, faults)?;
+    if has_credentials && origins == OriginRule::Any {
+        faults.extend(
+            written.get("credentials").map(|flag| flag.fault("any page, with credentials", "a list of origins")),
+        );
+        return None;
+    }
+    let mut names = |key: &str, default: Vec<String>| {
+        let Some(list) = written.get(key) else { return default };
+        let items = written.items(key);
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if items.iter().any(|item| !item.as_text().is_some_and(is_name)) {
+            faults.push(list.fault("something that is no name", "a list of names"));
+        }
+        items.iter().filter_map(Written::as_text).map(str::to_owned).collect()
+    };
+    Some(CorsConfig {
+        origins,
+        methods: names("methods", default.methods),
+        headers: names("headers", default.headers),
+        exposed: names("exposed", default.exposed),
+        has_credentials,
+        max_age: written.duration("max_age").unwrap_or(default.max_age),
+    })
+}
+
+/// Fields that every answer of a route has.
+fn fields(item: &Written, faults: &mut Vec<Fault>) -> Vec<(String, String)> {
+    let framing = ["content-length", "transfer-encoding", "connection", "upgrade", "trailer"];
+    let field = |text: &str| {
+        let (name, value) = text.split_once(':')?;
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_value = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let is_free = !framing.iter().any(|framing| framing.eq_ignore_ascii_case(name));
+        (is_name && is_value && is_free).then(|| (name.to_owned(), value.trim().to_owned()))
+    };
+    let mut read = Vec::new();
+    for written in item.items("headers") {
+        match written.as_text().and_then(field) {
+            Some(field) => read.push(field),
+            None => {
+                let allowed = "NAME: VALUE in ASCII, other than those that frame the answer";
+                faults.push(written.fault(format!("{:?}", written.as_text().unwrap_or_default()), allowed));
+            }
+        }
+    }
+    read
 }
 
 fn origins_of<'a>(items: impl IntoIterator<Item = &'a Written>, faults: &mut Vec<Fault>) -> OriginRule {

@@ -280,6 +280,46 @@ pub struct RouteConfig {
     pub action: RouteAction,
     /// Which pages may open a WebSocket here; `None`: as [`EdgeConfig::origins`] says.
     pub origins: Option<OriginRule>,
+    /// Which pages of other origins may read the answers; `None`: none, or as a server behind says itself.
+    pub cors: Option<CorsConfig>,
+    /// Fields of every answer, in the place of those of the same name.
+    pub headers: Vec<(String, String)>,
+}
+
+impl RouteConfig {
+    /// A route that is for every host and does nothing else.
+    #[must_use]
+    pub fn new(path: PathMatch, action: RouteAction) -> Self {
+        Self { hosts: Vec::new(), path, action, origins: None, cors: None, headers: Vec::new() }
+    }
+}
+
+/// What pages of other origins may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsConfig {
+    pub origins: OriginRule,
+    pub methods: Vec<String>,
+    /// Fields of requests; none: whatever is asked for.
+    pub headers: Vec<String>,
+    /// Fields of answers that pages may read, beside those that every page may.
+    pub exposed: Vec<String>,
+    /// Whether cookies and certificates go along.
+    pub has_credentials: bool,
+    /// How long a browser may rely on the answer to its question.
+    pub max_age: Duration,
+}
+
+impl Default for CorsConfig {
+    fn default() -> Self {
+        Self {
+            origins: OriginRule::Same,
+            methods: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec(),
+            headers: Vec::new(),
+            exposed: Vec::new(),
+            has_credentials: false,
+            max_age: Duration::from_secs(600),
+        }
+    }
 }
 
 /// Which request paths a route is for.

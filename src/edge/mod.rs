@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
-    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, EdgeConfig, EdgeLimits,
+    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, CorsConfig, EdgeConfig, EdgeLimits,
     ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,
     RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };

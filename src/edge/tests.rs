@@ -104,7 +104,7 @@ impl Running {
 }
 
 fn route(path: &str, action: RouteAction) -> RouteConfig {
-    RouteConfig { hosts: Vec::new(), path: PathMatch::Prefix(path.into()), action, origins: None }
+    RouteConfig::new(PathMatch::Prefix(path.into()), action)
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {

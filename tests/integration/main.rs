@@ -11,6 +11,7 @@
 //! | [`differential`] | the same done to a real mosquitto, and what both answer compared |
 //! | [`envelope`] | several devices on one connection, each message with its own proof |
 //! | [`floods`] | who comes too often, and who guesses; behind nginx, and as fail2ban reads it |
+//! | [`front`] | the site that nginx would serve, beside nginx itself |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
@@ -50,6 +51,7 @@ mod differential;
 mod drain;
 mod envelope;
 mod floods;
+mod front;
 mod handover;
 mod hostile;
 mod http_service;

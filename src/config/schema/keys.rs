@@ -350,7 +350,21 @@ const ROUTE: &[Key] = &[
         example: None,
         doc: "With `serve: mqtt` or `json`: instead of `websocket.origins`.",
     },
-    later("cors", "Which other origins may read the answers."),
+    Key {
+        name: "cors",
+        kind: Kind::Section(CORS),
+        default: None,
+        example: None,
+        doc: "Which pages of other origins may read the answers, errors among them; what a server behind says about it is replaced. With \
+              `serve`, its origins may open a WebSocket, beside `same`. A mapping:",
+    },
+    Key {
+        name: "headers",
+        kind: Kind::List(&Kind::Text(FIELD_FORM)),
+        default: None,
+        example: None,
+        doc: "Fields of every answer of the route, such as `Strict-Transport-Security: max-age=31536000`, in the place of those of the same name.",
+    },
 ];
 
 /// The defaults are those of `ProxyConfig`; a test holds the texts against them.
@@ -455,6 +469,54 @@ const PROXY: &[Key] = &[
     },
     Key { name: "out_time", kind: PROXY_TIMEOUT, default: Some("10s"), example: None, doc: "For so long." },
 ];
+
+/// The defaults are those of `CorsConfig`.
+const CORS: &[Key] = &[
+    Key {
+        name: "origins",
+        kind: ORIGINS,
+        default: None,
+        example: None,
+        doc: "Whose pages: a list of exact origins, or `any`.",
+    },
+    Key {
+        name: "methods",
+        kind: Kind::List(&Kind::Text("a method")),
+        default: Some("[GET, HEAD, POST, PUT, PATCH, DELETE]"),
+        example: None,
+        doc: "What they may do.",
+    },
+    Key {
+        name: "headers",
+        kind: Kind::List(&Kind::Text("the name of a field")),
+        default: None,
+        example: None,
+        doc: "Which fields they may send; whatever they ask for, unless said.",
+    },
+    Key {
+        name: "exposed",
+        kind: Kind::List(&Kind::Text("the name of a field")),
+        default: None,
+        example: None,
+        doc: "Which fields of answers they may read, beside the usual ones.",
+    },
+    Key {
+        name: "credentials",
+        kind: Kind::Flag,
+        default: Some("false"),
+        example: None,
+        doc: "Whether cookies go along; not with `any`.",
+    },
+    Key {
+        name: "max_age",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(24) },
+        default: Some("10m"),
+        example: None,
+        doc: "How long a browser may rely on what it was told.",
+    },
+];
+
+const FIELD_FORM: &str = "a field, such as X-Frame-Options: DENY";
 
 const PROXY_TIMEOUT: Kind = Kind::Duration { min: Duration::from_millis(100), max: hours(24) };
 

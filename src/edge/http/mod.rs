@@ -8,6 +8,7 @@
 //! taken for text unchecked.
 
 mod answer;
+mod cors;
 mod demo;
 mod exchange;
 mod files;

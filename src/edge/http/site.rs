@@ -3,14 +3,15 @@
 use std::sync::atomic::AtomicU64;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracing::debug;
 
 use super::answer::{self, Body};
+use super::cors::{Cors, Grant};
 use super::demo;
 use super::files::Files;
 use super::origin::{Origin, Origins};
@@ -37,6 +38,15 @@ pub(crate) struct Site {
 struct Route {
     action: Action,
     origins: Origins,
+    cors: Option<Cors>,
+    /// Of every answer.
+    headers: HeaderMap,
+}
+
+/// What is put on an answer before it goes.
+struct Dress<'a> {
+    route: &'a Route,
+    grant: Grant,
 }
 
 #[derive(Debug)]
@@ -51,6 +61,8 @@ enum Action {
         ends_in_slash: bool,
     },
     Proxy(Box<Proxy>),
+    /// To the same path with a slash behind it.
+    AddSlash,
     Redirect {
         to: HeaderValue,
         status: StatusCode,
@@ -106,11 +118,30 @@ impl Site {
                 faults.extend(unsound.into_iter().map(faulty));
                 Origins::List { same: false, others: Vec::new() }
             });
+            let mut keep = |field: &str, found: String, allowed: &str| {
+                faults.push(Fault::new("", format!("{key}.{field}"), found, allowed));
+            };
+            let cors = route.cors.as_ref().map(Cors::new).transpose();
+            let cors = cors.unwrap_or_else(|(found, allowed)| {
+                keep("cors", found, allowed);
+                None
+            });
+            let headers = fields(&route.headers).unwrap_or_else(|found| {
+                keep("headers", found, "names and values of fields, none that frame the answer");
+                HeaderMap::new()
+            });
             match Action::new(&route.action, &route.path, &key) {
-                Ok(action) => routes.push((route.hosts.clone(), route.path.clone(), Route { action, origins })),
+                Ok(action) => {
+                    let built = Route { action, origins, cors, headers };
+                    routes.push((route.hosts.clone(), route.path.clone(), built));
+                }
                 Err(fault) => faults.push(fault),
             }
         }
+        routes.extend(implied(written).map(|(hosts, path)| {
+            let origins = Origins::List { same: true, others: Vec::new() };
+            (hosts, path, Route { action: Action::AddSlash, origins, cors: None, headers: HeaderMap::new() })
+        }));
         match Routes::new(routes) {
             Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
             Ok(_) => {}
@@ -130,7 +161,7 @@ impl Site {
         let is_switch = request.headers().contains_key(header::UPGRADE);
         let has_content = sound::has_content(request.headers());
         let (head, body) = request.into_parts();
-        let decision = self.decide(&head, visit.is_tls).await;
+        let (decision, dress) = self.decide(&head, visit.is_tls).await;
         request = Request::from_parts(head, body);
         // Whoever does not read content leaves it where the next request would be.
         let mut is_last = is_old || is_switch || has_content;
@@ -159,6 +190,9 @@ impl Site {
                 refuse(refusal)
             }
         };
+        if let Some(dress) = dress {
+            dress.put_on(response.headers_mut());
+        }
         if is_last {
             answer::close_after(&mut response);
         }
@@ -169,30 +203,73 @@ impl Site {
         Answer { response, upgrade: None, is_last }
     }
 
-    async fn decide(&self, head: &request::Parts, is_tls: bool) -> Decision<'_> {
+    /// What to do, and what to put on the answer.
+    async fn decide(&self, head: &request::Parts, is_tls: bool) -> (Decision<'_>, Option<Dress<'_>>) {
         let mut target = match sound::check(head, is_tls) {
             Ok(target) => target,
             Err(reason) => {
                 debug!(reason, "Request refused");
                 let mut response = answer::text(StatusCode::BAD_REQUEST, reason);
                 answer::close_after(&mut response);
-                return Decision::Answer(response);
+                return (Decision::Answer(response), None);
             }
         };
-        let Some(path) = target.path.take() else { return Decision::Answer(options()) };
+        let Some(path) = target.path.take() else { return (Decision::Answer(options()), None) };
         let host = target.origin.as_ref().map(Origin::host);
-        match self.routes.find(host, &path) {
-            Found::Route(Route { action: Action::Proxy(proxy), .. }, prefix_len) => {
-                Decision::Pass(proxy, (path, prefix_len))
+        let (route, prefix_len) = match self.routes.find(host, &path) {
+            Found::Route(route, prefix_len) => (route, prefix_len),
+            Found::Nothing => {
+                let response = answer::text(StatusCode::NOT_FOUND, "There is nothing here.");
+                return (Decision::Answer(response), None);
             }
-            Found::Route(route, prefix_len) => {
-                route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await
-            }
-            Found::Nothing => Decision::Answer(answer::text(StatusCode::NOT_FOUND, "There is nothing here.")),
             Found::Ambiguous => {
                 let text = "The escaped slash in the path can be read in two ways.";
-                Decision::Answer(answer::text(StatusCode::BAD_REQUEST, text))
+                return (Decision::Answer(answer::text(StatusCode::BAD_REQUEST, text)), None);
             }
+        };
+        let cors = route.cors.as_ref();
+        let grant = cors.map_or(Grant::None, |cors| cors.judge(head, target.origin.as_ref()));
+        let decision = match cors.and_then(|cors| cors.preflight(head, &grant)) {
+            Some(response) => Decision::Answer(response),
+            None => match &route.action {
+                Action::Proxy(proxy) => Decision::Pass(proxy, (path, prefix_len)),
+                _ => route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await,
+            },
+        };
+        (decision, Some(Dress { route, grant }))
+    }
+}
+
+/// # Errors
+/// The first that is no field, or must not be set so.
+fn fields(written: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in written {
+        let shown = || format!("`{name}: {value}`");
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| shown())?;
+        let value = HeaderValue::from_str(value).map_err(|_| shown())?;
+        let is_framing = matches!(
+            name,
+            header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION | header::UPGRADE | header::TRAILER
+        );
+        if is_framing {
+            return Err(shown());
+        }
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+impl Dress<'_> {
+    fn put_on(self, headers: &mut HeaderMap) {
+        if let Some(cors) = &self.route.cors {
+            cors.tell(headers, self.grant);
+        }
+        for name in self.route.headers.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &self.route.headers {
+            headers.append(name.clone(), value.clone());
         }
     }
 }
@@ -203,6 +280,23 @@ enum Decision<'a> {
     Pass(&'a Proxy, (RequestPath, usize)),
     Upgrade(Protocol, Option<&'static str>, Option<Token>),
     Refuse(Refusal),
+}
+
+/// The paths of servers' folders without their slashes, where no route has them: as nginx does, they lead to those with.
+fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (Vec<String>, PathMatch)> {
+    written.iter().filter_map(|route| {
+        let (RouteAction::Proxy(_), PathMatch::Prefix(path)) = (&route.action, &route.path) else { return None };
+        let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
+        let shares_host = |other: &RouteConfig| match (other.hosts.as_slice(), route.hosts.as_slice()) {
+            ([], []) => true,
+            (theirs, ours) => theirs.iter().any(|host| ours.contains(host)),
+        };
+        let is_taken = written.iter().any(|other| {
+            let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &other.path;
+            path == bare && shares_host(other)
+        });
+        (!is_taken).then(|| (route.hosts.clone(), PathMatch::Exact(bare.to_owned())))
+    })
 }
 
 /// A request's path, and how much of it its route's own path takes.
@@ -298,6 +392,7 @@ impl Action {
         match self {
             Self::Redirect { to, status } => return redirect(to.clone(), *status),
             Self::Respond { text, status } => return respond(text, *status),
+            Self::AddSlash => return add_slash(&head.uri),
             _ => {}
         }
         if head.method == Method::OPTIONS {
@@ -323,7 +418,7 @@ impl Action {
                 answer::text(StatusCode::NOT_FOUND, "There is nothing here.")
             }
             Self::Files { files, .. } => files.answer(head, rest).await,
-            Self::Serve(_) | Self::Proxy(_) | Self::Redirect { .. } | Self::Respond { .. } => {
+            Self::Serve(_) | Self::Proxy(_) | Self::AddSlash | Self::Redirect { .. } | Self::Respond { .. } => {
                 unreachable!("these have been answered")
             }
         }
@@ -341,6 +436,16 @@ fn redirect(to: HeaderValue, status: StatusCode) -> Response<Body> {
     let mut response = answer::text(status, "See the address in Location.");
     answer::set(&mut response, header::LOCATION, to);
     response
+}
+
+fn add_slash(uri: &Uri) -> Response<Body> {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    // Two slashes at the beginning would name a host.
+    let path = uri.path().trim_start_matches('/');
+    match HeaderValue::from_str(&format!("/{path}/{query}")) {
+        Ok(to) => redirect(to, StatusCode::MOVED_PERMANENTLY),
+        Err(_) => answer::text(StatusCode::NOT_FOUND, "There is nothing here."),
+    }
 }
 
 fn respond(text: &str, status: StatusCode) -> Response<Body> {
@@ -430,12 +535,7 @@ mod tests {
 
     #[test]
     fn all_faults_of_the_routes_come_at_once() {
-        let route = |path: &str, action| RouteConfig {
-            hosts: Vec::new(),
-            path: PathMatch::Prefix(path.into()),
-            action,
-            origins: None,
-        };
+        let route = |path: &str, action| RouteConfig::new(PathMatch::Prefix(path.into()), action);
         let mut routes = vec![
             route("/a", RouteAction::Demo),
             route("/a", RouteAction::ServeMqtt),

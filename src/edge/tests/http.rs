@@ -69,12 +69,7 @@ async fn requests_share_a_connection_and_may_be_pipelined() {
 async fn redirects_lead_where_they_say() {
     let edge = Running::start(&[Scheme::Http], |config| {
         config.routes = vec![
-            RouteConfig {
-                hosts: Vec::new(),
-                path: PathMatch::Exact("/old".into()),
-                action: RouteAction::Redirect { to: "/new".into(), status: 308 },
-                origins: None,
-            },
+            RouteConfig::new(PathMatch::Exact("/old".into()), RouteAction::Redirect { to: "/new".into(), status: 308 }),
             route("/demo", RouteAction::Demo),
         ];
     });
@@ -279,4 +274,32 @@ async fn a_path_is_routed_as_it_is_meant() {
     for path in ["/inner%2Fx", "/..", "/inner/../../x", "/inner/..;/x", "/inner/..%5Cx", "/inner/..%2Fx"] {
         assert_status(&edge.ask(get(path)).await, "400");
     }
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_read_answers_and_errors() {
+    let edge = Running::start(&[Scheme::Http], |config| {
+        let mut open = route("/", RouteAction::Demo);
+        let origins = OriginRule::List(vec!["https://app.example".into()]);
+        open.cors = Some(CorsConfig { origins, has_credentials: true, ..CorsConfig::default() });
+        open.headers = vec![("X-Frame-Options".into(), "DENY".into()), ("Content-Type".into(), "text/x".into())];
+        config.routes = vec![open];
+    });
+    let from = |path: &str, origin: &str| get(path).replace("Host", &format!("Origin: {origin}\r\nHost"));
+    for (path, status) in [("/", "200"), ("/nothing", "404")] {
+        let answer = edge.ask(from(path, "https://app.example")).await;
+        assert_status(&answer, status);
+        assert!(answer.contains("access-control-allow-origin: https://app.example\r\n"), "{answer}");
+        assert!(answer.contains("access-control-allow-credentials: true\r\n"), "{answer}");
+        assert!(answer.contains("vary: Origin\r\n") && answer.contains("x-frame-options: DENY\r\n"), "{answer}");
+        assert_eq!(answer.matches("content-type: ").count(), 1, "{answer}");
+        let other = edge.ask(from(path, "https://evil.example")).await;
+        assert!(!other.contains("access-control") && other.contains("vary: Origin\r\n"), "{other}");
+    }
+    let asking = from("/", "https://app.example").replace("GET", "OPTIONS");
+    let asking = asking.replace("Host", "Access-Control-Request-Method: PUT\r\nHost");
+    let answer = edge.ask(&asking).await;
+    assert_status(&answer, "204");
+    assert!(answer.contains("access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE\r\n"), "{answer}");
+    assert_status(&edge.ask(asking.replace("app.example", "evil.example")).await, "403");
 }

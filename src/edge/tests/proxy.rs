@@ -524,3 +524,29 @@ async fn no_more_exchanges_than_allowed_are_under_way() {
     until(|| read(&edge.counters.connections_open) == 0).await;
     assert_status(&edge.ask(get("/raw/x")).await, "200");
 }
+
+#[tokio::test]
+async fn a_servers_folder_without_its_slash_leads_to_the_one_with() {
+    let behind = Behind::start().await;
+    let edge = Running::start(&[Scheme::Http], |config| {
+        let to = || proxy(&[behind.url("")], |_| {});
+        let of_host = |path: &str| RouteConfig { hosts: vec!["a.example".into()], ..route(path, to()) };
+        config.routes = vec![
+            route("/app/", to()),
+            route("/taken/", to()),
+            route("/taken", RouteAction::Respond { text: "taken".into(), status: 200 }),
+            of_host("/taken/"),
+            route("/", RouteAction::Respond { text: "root".into(), status: 200 }),
+        ];
+    });
+    let answer = edge.ask(get("//app?x=/y")).await;
+    assert_status(&answer, "301");
+    assert!(answer.contains("\r\nlocation: /app/?x=/y\r\n"), "{answer}");
+    assert!(edge.ask(get("/taken")).await.ends_with("taken\n"));
+    assert_status(&edge.ask(get("/taken").replace("app.example:81", "a.example")).await, "301");
+    assert!(edge.ask(get("/apps")).await.ends_with("root\n"));
+    for (method, status) in [("CONNECT", "405"), ("TRACE", "405"), ("get", "400")] {
+        assert_status(&edge.ask(get("/app/x").replacen("GET", method, 1)).await, status);
+    }
+    assert_eq!(behind.count(), 0);
+}

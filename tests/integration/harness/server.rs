@@ -322,7 +322,7 @@ impl Drop for Process {
 }
 
 /// Takes a port without listening: connections are refused, the system gives it to nobody, and a server may still listen on it.
-pub(super) fn hold(address: SocketAddr) -> Socket {
+pub fn hold(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("a TCP socket");
     socket.bind(&address.into()).expect("the port that the server has just left");

@@ -160,6 +160,9 @@ impl Proxy {
         (path, prefix_len): (&RequestPath, usize),
         visit: &Visit,
     ) -> Reply {
+        if let Some(refused) = refused_method(request.method()) {
+            return refused;
+        }
         EdgeCounters::add(&visit.counters.proxy_requests);
         let handshake = is_handshake(&request).then(|| hyper::upgrade::on(&mut request));
         let (head, content) = request.into_parts();
@@ -231,6 +234,16 @@ impl Proxy {
         let is_by_load = self.config.balance == Balance::LeastConnections;
         health::order(&out, turn, is_by_load.then_some(&vacancies))
     }
+}
+
+/// CONNECT would make something else of the connection, TRACE tell a page what it may not know of itself; and what is no method in
+/// capital letters might pass for one with a server that does not look at the case.
+fn refused_method(method: &Method) -> Option<Reply> {
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Some(Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, "This method is not passed on."));
+    }
+    let is_sound = method.as_str().bytes().all(|byte| byte.is_ascii_uppercase() || b"-_".contains(&byte));
+    (!is_sound).then(|| Reply::refuse(StatusCode::BAD_REQUEST, "This is no method."))
 }
 
 /// The opening handshake of a WebSocket; a proxy looks no further into it.
