@@ -107,7 +107,9 @@ fn subscriptions_of_before_are_held_as_those_of_after() {
         for round in rounds(&table, Act::Subscribe) {
             put_in_force(&stage, OPEN);
             let subscribe = |&(identity, case): &(&Identity, &Case)| {
-                let mut speaker = Speaker::connect(&stage, identity, dialect, &Manner::default()).ok().expect("let in");
+                let Ok(mut speaker) = Speaker::connect(&stage, identity, dialect, &Manner::default()) else {
+                    panic!("not let in");
+                };
                 let told = speaker.subscribe(&case.topic, case.qos);
                 assert!(matches!(told, Told::Granted | Told::GrantedAt(_) | Told::Nothing), "{case:?}: {told:?}");
                 speaker.deliveries();
@@ -146,7 +148,10 @@ fn what_waits_for_who_is_away_is_judged_as_well() {
         let mut root = Speaker::Mqtt(Box::new(stage.root("root")));
         let mut differences = Differences::default();
         let manner = Manner { is_durable: true, will: None };
-        let connect = |identity: &Identity| Speaker::connect(&stage, identity, dialect, &manner).ok().expect("let in");
+        let connect = |identity: &Identity| match Speaker::connect(&stage, identity, dialect, &manner) {
+            Ok(speaker) => speaker,
+            Err(_) => panic!("not let in"),
+        };
         for mut round in rounds(&table, Act::Subscribe) {
             // Nothing is kept of QoS 0, and nothing of the server's own could be published now.
             round.retain(|(_, case)| {
