@@ -34,9 +34,9 @@ pub enum DuplicateClientId {
 pub struct RosterLimits {
     /// Connections of one Client Identifier, its suffixed ones included. Default 8.
     pub per_client_id_max: usize,
-    /// How often a Client Identifier may change hands within [`Self::takeovers_window`]. Default 10.
+    /// How often a Client Identifier may change hands within [`Self::takeovers_window`]. Default 30.
     pub takeovers_max: u32,
-    /// Default 2 min. Whoever is refused for it has to leave the Client Identifier alone for as long, or until it is free.
+    /// Default 5 min. Whoever is refused for it has to leave the Client Identifier alone for as long, or until it is free.
     pub takeovers_window: Duration,
     /// Client Identifiers of which it is remembered how often they changed hands. Default 10,000, at about 150 bytes; others may do so.
     pub takeovers_remembered_max: usize,
@@ -46,8 +46,8 @@ impl Default for RosterLimits {
     fn default() -> Self {
         Self {
             per_client_id_max: 8,
-            takeovers_max: 10,
-            takeovers_window: Duration::from_secs(120),
+            takeovers_max: 30,
+            takeovers_window: Duration::from_secs(300),
             takeovers_remembered_max: 10_000,
         }
     }

@@ -389,6 +389,7 @@ fn a_renewal_brings_its_own_claims() {
     client.expect(&json!({ "Topic": "/x", "Payload": "as ops" }));
     client.send(&json!({ "Action": "auth", "Token": token("guest"), "Id": 2 }));
     client.expect(&json!({ "Action": "ack", "Id": 2 }));
+    client.expect(&json!({ "Action": "revoked", "Filter": "/x" }));
     client.publish("/x", "as guest");
     client.expect(&json!({ "Action": "error", "Code": "denied" }));
     // The Subscription that the new claims do not allow is gone, too.

@@ -1029,7 +1029,7 @@ const LIMITS: &[Key] = &[
     Key {
         name: "takeovers_max",
         kind: Kind::Count { min: 1, max: 1_000_000 },
-        default: Some("10"),
+        default: Some("30"),
         example: None,
         doc: "How often a Client Identifier that is connected may be taken over within `takeovers_window`. Two pages with one Client Identifier, \
               of which each comes back when the other has taken it, would otherwise go on for ever. Beyond it the page that has it keeps it, \
@@ -1038,7 +1038,7 @@ const LIMITS: &[Key] = &[
     Key {
         name: "takeovers_window",
         kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24) },
-        default: Some("2m"),
+        default: Some("5m"),
         example: None,
         doc: "See `takeovers_max`. Who is refused gets the Client Identifier again after letting it alone for so long, or once it is free.",
     },

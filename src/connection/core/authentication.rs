@@ -26,7 +26,7 @@ use crate::auth::{Exchange, Principal, Proof, Refused, Step, TOKEN_METHOD};
 use crate::engine::message::Outlet;
 use crate::mqtt::packet::{Ack, Auth, Connect};
 use crate::mqtt::property::AuthProperties;
-use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, Version};
+use crate::mqtt::{Packet, PacketId, QoS, ReasonCode, TopicFilter, Version};
 
 /// A client that is proving who it is before it is let in.
 #[derive(Debug)]
@@ -227,7 +227,7 @@ impl Established {
     ) -> Result<(), Ended> {
         let Some(enhanced) = &mut self.enhanced else { return Ok(()) };
         let Renewal::Judged(carrier) = std::mem::replace(&mut enhanced.renewal, Renewal::None) else { return Ok(()) };
-        let data = match outcome {
+        let (data, revoked) = match outcome {
             Ok(Step::Continue { exchange, data }) => {
                 enhanced.renewal = Renewal::Open(exchange);
                 turn.outputs.push_back(answer(ReasonCode::ContinueAuthentication, &enhanced.method, data));
@@ -239,12 +239,10 @@ impl Established {
                 tracing::debug!(client_id = %self.session.client_id(), "{words}");
                 return self.not_renewed(carrier, Problem::new(ReasonCode::NotAuthorized, words), manner, turn);
             }
-            Ok(Step::Proven { principal, data }) => {
-                if let Err(problem) = self.renew(now, &principal, turn) {
-                    return self.not_renewed(carrier, problem, manner, turn);
-                }
-                data
-            }
+            Ok(Step::Proven { principal, data }) => match self.renew(now, &principal, manner, turn) {
+                Ok(revoked) => (data, revoked),
+                Err(problem) => return self.not_renewed(carrier, problem, manner, turn),
+            },
             Err(refused) => return self.not_renewed(carrier, refusal_reason(refused).into(), manner, turn),
         };
         match carrier {
@@ -261,12 +259,20 @@ impl Established {
             }
             Carrier::Publish { packet_id: None, .. } => {}
         }
+        turn.outputs.extend(revoked.into_iter().map(Output::Revoked));
         Ok(())
     }
 
-    /// From here the client is who it is by a new token, and may do what that says.
-    fn renew(&mut self, now: Instant, principal: &Principal, turn: &mut Turn<'_>) -> Result<(), Problem> {
-        let Some(expires_at) = principal.expires_at else { return Ok(()) };
+    /// From here the client is who it is by a new token, and may do what that says. Returns the Subscriptions that it has lost and is to be
+    /// told of once it has its answer; an MQTT client's connection ends by itself, if at all.
+    fn renew(
+        &mut self,
+        now: Instant,
+        principal: &Principal,
+        manner: Manner,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<TopicFilter>, Problem> {
+        let Some(expires_at) = principal.expires_at else { return Ok(Vec::new()) };
         let client_id = self.session.client_id();
         let identity = self.gate.identity().renewed(principal.clone());
         self.gate = Gate::new(Arc::clone(&identity)).map_err(|error| {
@@ -274,11 +280,11 @@ impl Established {
             Problem::from(ReasonCode::NotAuthorized)
         })?;
         turn.environment.engine.set_owner(&self.session, identity);
-        self.rejudge(now, true, turn);
+        let lost = self.rejudge(now, !manner.is_forgiving, turn);
         tracing::debug!(client_id = %self.session.client_id(), "token renewed");
         ConnectionCounters::count(&turn.environment.counters.tokens_renewed);
         turn.outputs.push_back(Output::Renewed { expires_at });
-        Ok(())
+        Ok(if manner.is_forgiving { lost.subscriptions } else { Vec::new() })
     }
 
     /// Says that a proof was not taken. A dialect that forgives goes on, and so does whoever published it: the old token still counts.

@@ -21,7 +21,9 @@ impl Tidegate {
     pub fn start() -> Self {
         // mosquitto's defaults: 20 messages in flight, 10 aliases.
         let engine = "{ inflight_max: 20, session_expiry_max: 49710d }";
-        Self(Setup::new().section("engine", engine).section("limits", "{ topic_aliases_max: 10 }").start())
+        // A client that comes back before its end was seen takes its own session over, in hundreds of scripts more often than may be.
+        let limits = "{ topic_aliases_max: 10, takeovers_max: 1000000 }";
+        Self(Setup::new().section("engine", engine).section("limits", limits).start())
     }
 }
 

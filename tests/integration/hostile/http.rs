@@ -113,7 +113,7 @@ fn what_follows_an_upgrade_is_frames_or_nothing() {
         ("Upgrade: websocket", "Upgrade: h2c"),
         ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 7"),
         (KEY, "short"),
-        ("GET /mqtt", "GET /mqtt/../mqtt"),
+        ("GET /mqtt", "GET /mqtt/../../mqtt"),
     ];
     for (good, bad) in refused {
         let mut transport = Transport::tcp(server.address("http"));
