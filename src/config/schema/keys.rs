@@ -114,8 +114,8 @@ pub const ROOT: &[Key] = &[
         kind: Kind::Section(RELOAD),
         default: None,
         example: None,
-        doc: "How changed files are taken while the server runs: this one, the policy, passwords and keys. SIGHUP has them read at once; a \
-              faulty file changes nothing.",
+        doc: "How changed files are taken while the server runs: this one, the policy, passwords, keys and certificates. SIGHUP has them \
+              read at once; a faulty file changes nothing.",
     },
 ];
 
