@@ -60,10 +60,23 @@ fn rule(line: &str) -> Option<(bool, TopicFilter)> {
 fn written(rules: &[(bool, TopicFilter)], partial: &str) -> String {
     let mut text = format!("version: 1\npartial: {partial}\nusers: {{ u: [r] }}\nroles:\n  r:\n");
     for (is_deny, topic) in rules {
-        let topic = serde_json::to_string(topic.as_str()).expect("a text");
-        writeln!(text, "    - {{ topic: {topic}, {}: r }}", if *is_deny { "deny" } else { "rw" }).expect("a String");
+        let (topic, key) = (quoted(topic.as_str()), if *is_deny { "deny" } else { "rw" });
+        writeln!(text, "    - {{ topic: {topic}, {key}: r }}").expect("a String");
     }
     if rules.is_empty() { text.replace("  r:\n", "  r: []\n") } else { text }
+}
+
+/// In double quotes; escaped wherever YAML may not take the character as it is (YAML 1.2 §5.1, §5.7).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            ' '..='~' => quoted.push(character),
+            _ => write!(quoted, "\\U{:08X}", u32::from(character)).expect("a String"),
+        }
+    }
+    quoted + "\""
 }
 
 /// Names that the filter or a rule could match: their own levels, each wildcard filled with levels of the others and with a strange one.

@@ -209,8 +209,9 @@ fn is_hidden(filter: &str, other: &str) -> bool {
     other.starts_with('$') && filter.starts_with(['+', '#'])
 }
 
-/// The same filter, saying by levels what follows from a name not being empty.
-fn spelled_out(filter: &str) -> &str {
+/// The same filter, saying by levels what follows from a name not being empty: `#` asks for no more than `+/#`, `/#` than `/+/#`.
+#[must_use]
+pub fn spelled_out(filter: &str) -> &str {
     match filter {
         "#" => "+/#",
         "/#" => "/+/#",

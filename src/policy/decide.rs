@@ -3,7 +3,7 @@
 //! A walk goes down level by level and visits each node at most once, so its work is bounded by the rules that share the topic's
 //! beginning. It recurses once a level: at most [`LEVELS_MAX`](crate::mqtt::topic::LEVELS_MAX) deep, as no rule has more levels.
 
-use crate::mqtt::QoS;
+use crate::mqtt::{QoS, topic};
 
 use super::rule::BoundLevel;
 use super::trie::{Entry, NO_RULE, Node, Trie, Want};
@@ -15,6 +15,7 @@ pub(super) type Values = [Option<Box<str>>];
 ///
 /// A Topic Name is a filter that matches only itself, so this also finds the rules that match a name.
 pub(super) fn for_each_covering<F: FnMut(&Entry)>(trie: &Trie, values: &Values, filter: &str, visit: &mut F) {
+    let filter = topic::spelled_out(filter);
     // What a leading wildcard does not match: MQTT 5.0 §4.7.2.
     let is_hidden = filter.starts_with('$');
     let root = trie.root();
@@ -24,11 +25,7 @@ pub(super) fn for_each_covering<F: FnMut(&Entry)>(trie: &Trie, values: &Values, 
     let (level, left) = split(filter);
     let mut cover = Cover { trie, values, visit };
     if let Some(one) = root.one.filter(|_| !is_hidden) {
-        match level {
-            // Every name has a first level, so `#` asks for no more than `+/#` grants.
-            "#" => cover.walk(cover.trie.node(one), Some("#")),
-            _ => cover.walk(cover.trie.node(one), left),
-        }
+        cover.walk(cover.trie.node(one), left);
     }
     cover.named(root, level, left);
 }
@@ -74,14 +71,14 @@ impl<F: FnMut(&Entry)> Cover<'_, F> {
 /// The first rule (by number) of this kind whose topic meets `filter`: some name is matched by both. [`NO_RULE`] if none does.
 pub(super) fn first_meeting(trie: &Trie, values: &Values, filter: &str, want: Want) -> u32 {
     let mut meet = Meet { trie, values, want, first: NO_RULE, qos_lowest: QoS::ExactlyOnce };
-    meet.walk(trie.root(), Some(filter), true);
+    meet.walk(trie.root(), Some(topic::spelled_out(filter)), true);
     meet.first
 }
 
 /// The lowest QoS that a read grant which meets `filter` is bound to.
 pub(super) fn lowest_read_qos_meeting(trie: &Trie, values: &Values, filter: &str) -> QoS {
     let mut meet = Meet { trie, values, want: Want::AllowRead, first: NO_RULE, qos_lowest: QoS::ExactlyOnce };
-    meet.walk(trie.root(), Some(filter), true);
+    meet.walk(trie.root(), Some(topic::spelled_out(filter)), true);
     meet.qos_lowest
 }
 

@@ -111,7 +111,13 @@ impl<'r> Growing<'r> {
         };
         let mut index = 0;
         self.nodes[index].summary.add(&entry);
-        for level in &rule.levels {
+        let is_slash = |level: &Level| matches!(level, Level::Literal(text) if text.is_empty());
+        // As `topic::spelled_out` has it: `/#` is `/+/#`. Not so `#`, whose place at the root every name finds first.
+        let spelled_out = match &*rule.levels {
+            [first, Level::Rest] if is_slash(first) => [first, &Level::One, &Level::Rest].to_vec(),
+            levels => levels.iter().collect(),
+        };
+        for level in spelled_out {
             index = match level {
                 // `#` is last (TopicFilter::parse saw to it).
                 Level::Rest => {
