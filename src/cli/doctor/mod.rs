@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`report`] | what was found, and how it is told |
 //! | [`outside`] | the deployment as its clients meet it, be it Tidegate or others' proxies and brokers |
+//! | [`inside`] | the machine and the configuration that it stands on |
 //! | [`target`], [`wire`], [`tls`], [`certificate`], [`http`], [`channel`] | how it is asked |
 //!
-//! Exit codes: 0 nothing is at fault (there may be warnings), 1 something is, 2 the command line or a file that it names is.
+//! Exit codes: 0 nothing is at fault (there may be warnings), 1 something is (the configuration, too), 2 the command line or a file that
+//! it names is.
 //!
 //! Invariants: nothing waits without an end; no password goes to a server whose certificate is not trusted; nothing is published, and no
 //! session outlives its connection; what others say is shown with its control characters spelled out.
@@ -14,6 +16,7 @@
 pub mod certificate;
 pub mod channel;
 pub mod http;
+pub mod inside;
 pub mod outside;
 pub mod report;
 pub mod target;
@@ -31,6 +34,7 @@ use self::outside::Terms;
 use self::report::{Report, Verdict};
 use self::target::{TARGET_FORM, Target};
 use super::{Common, answer};
+use crate::config::Request;
 use crate::config::units::{DURATION_FORM, parse_duration};
 use crate::fault::{Fault, Faults};
 use crate::mqtt::packet::Login;
@@ -39,8 +43,9 @@ use crate::outgoing::trust;
 /// Where to look, and how.
 #[derive(Debug, clap::Args)]
 pub struct DoctorCommand {
-    /// What clients use: wss://host/mqtt, ws://…, mqtts://host, mqtt://host
-    #[arg(value_name = "URL", required = true)]
+    /// What clients use: wss://host/mqtt, ws://…, mqtts://host, mqtt://host; without any, this machine and its
+    /// configuration are looked at (with both --config and URLs, all of them)
+    #[arg(value_name = "URL")]
     pub urls: Vec<String>,
     /// Log in as this user as well
     #[arg(long, value_name = "USER")]
@@ -60,6 +65,9 @@ pub struct DoctorCommand {
     /// Believe these authorities (PEM) instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Where /proc, /sys and /run are, such as another machine's below a mount
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
     /// For each single step
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub timeout: Duration,
@@ -75,11 +83,16 @@ impl DoctorCommand {
     /// Runs the command: 0 nothing is at fault, 1 something is.
     ///
     /// # Errors
-    /// [`Faults`] of the command line and the files it names.
+    /// [`Faults`] of the command line and the files it names; standard output is closed.
     pub fn run(self, common: Common) -> anyhow::Result<ExitCode> {
         let targets = self.targets()?;
         let terms = self.terms()?;
-        let reports: Vec<_> = targets.iter().map(|target| outside::examine(target, &terms)).collect();
+        let mut reports = Vec::new();
+        if targets.is_empty() || common.config.is_some() {
+            let request = Request::of_process(common.config);
+            reports.push(inside::examine(request, &self.root, self.timeout, terms.now_s)?);
+        }
+        reports.extend(targets.iter().map(|target| outside::examine(target, &terms)));
         tell(&reports, common.json)
     }
 

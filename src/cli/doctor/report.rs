@@ -81,7 +81,7 @@ impl Report {
         self.add(check, Verdict::Fault, found, why, remedy);
     }
 
-    fn add(
+    pub fn add(
         &mut self,
         check: &'static str,
         verdict: Verdict,

@@ -1,6 +1,7 @@
 //! The doctor before deployments that are well, and before such as have one mistake each: it names that one, and no other.
 
 mod authority;
+mod inside;
 mod nginx;
 mod outside;
 
