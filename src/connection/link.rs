@@ -495,6 +495,10 @@ impl Outlet for Link {
         self.dismiss(reason);
     }
 
+    fn close_as_too_slow(&self) {
+        self.dismiss(Dismissal::for_slowness());
+    }
+
     fn flush(&self) {
         self.flush_now();
     }

@@ -169,6 +169,11 @@ pub trait Outlet: Send + Sync + Debug {
     /// Asks the connection to tell its client `reason` and to close.
     fn close(&self, reason: ReasonCode);
 
+    /// Asks it to close with 0x97 Quota exceeded, as its client is too slow for a message that it is not to miss.
+    fn close_as_too_slow(&self) {
+        self.close(ReasonCode::QuotaExceeded);
+    }
+
     /// Sends what was appended, as far as the transport takes it. Called without any engine lock held.
     fn flush(&self);
 

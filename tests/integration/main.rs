@@ -24,6 +24,7 @@
 //! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
 //! | [`revoke`] | another policy under running connections: who loses what, and how they learn of it |
 //! | [`silent`] | clients that connect and say nothing |
+//! | [`slow`] | clients that do not read: what becomes of their messages, and that nobody else notices |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
 //! | [`sys_topics`] | what the server says of itself under `$SYS` |
@@ -67,6 +68,7 @@ mod reload;
 mod restart;
 mod revoke;
 mod silent;
+mod slow;
 mod sys_topics;
 mod tls;
 mod tokens;
