@@ -28,7 +28,19 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("admin", &["fault", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     (
         "config",
-        &["fault", "document", "outgoing", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"],
+        &[
+            "fault",
+            "document",
+            "outgoing",
+            "mqtt",
+            "engine",
+            "auth",
+            "policy",
+            "connection",
+            "edge",
+            "telemetry",
+            "admin",
+        ],
     ),
     (
         "app",

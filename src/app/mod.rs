@@ -313,7 +313,8 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
         publishes_sent,
         publishes_dropped: read(&engine.dropped_outbox_full)
             + read(&engine.dropped_queue_full_qos_0)
-            + read(&engine.dropped_queue_full),
+            + read(&engine.dropped_queue_full)
+            + read(&engine.dropped_conflated),
         publish_bytes_received: read(&connection.publish_bytes_received),
         publish_bytes_sent: read(&engine.delivered_bytes),
         bytes_received: read(&connection.received_bytes),

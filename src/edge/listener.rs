@@ -158,6 +158,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
             listener: Arc::clone(&url),
             scheme: config.scheme,
             proxy_protocol: config.proxy_protocol,
+            takes_mqtt: config.takes_mqtt,
             shown: shown.clone(),
         };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));

@@ -261,6 +261,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_delivered_bytes" = delivered_bytes, "Payload bytes of messages appended to a connection.";
         counter "engine_queued" = queued, "Messages put into a session's queue.";
         counter "engine_handed_on" = handed_on, "Messages of Shared Subscriptions that another member got, as the one they were for left.";
+        counter "engine_slow_disconnected" = slow_disconnected, "Connections closed as their client was too slow for a topic of slow_clients.";
         counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
         counter "engine_sessions_refused" = sessions_refused, "Sessions refused as sessions_max was reached.";
         counter "engine_sessions_expired" = sessions_expired, "Sessions whose Session Expiry Interval passed.";
@@ -285,6 +286,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         "outbox_full" = dropped_outbox_full;
         "queue_full_qos_0" = dropped_queue_full_qos_0;
         "queue_full" = dropped_queue_full;
+        "conflated" = dropped_conflated;
         "too_large" = dropped_too_large;
         "expired" = dropped_expired;
         "closed" = dropped_closed;

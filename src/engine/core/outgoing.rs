@@ -1,8 +1,8 @@
 //! The way of messages to one client: outlet, window, queue and retained messages, in that order of precedence.
 //!
 //! A message goes to the outlet at once if nothing is before it; else it waits. QoS 0 is kept only where order asks for it: behind
-//! messages that wait, and behind retained messages that fill the outbox. To a client that is merely too slow for it, and to a session
-//! without a Network Connection, QoS 0 is dropped.
+//! messages that wait, and behind retained messages that fill the outbox; and where [`WhenFull`] lets it wait for a client that is
+//! merely too slow. To a session without a Network Connection QoS 0 is dropped.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -12,10 +12,11 @@ use parking_lot::RwLock;
 
 use super::flow::Flow;
 use super::inflight::{Acknowledged, Awaits, InFlight};
-use super::queue::{Queue, Waiting};
+use super::queue::{Queue, Terms, Waiting};
 use super::retained::{Cursor, Retained, Walk};
 use super::router::Leftover;
 use super::subscriptions::Membership;
+use crate::engine::config::{QueueFull, WhenFull};
 use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Grant, Message, Outlet};
 use crate::mqtt::{PacketId, QoS, TopicFilter};
 
@@ -73,6 +74,8 @@ pub(crate) struct Outgoing {
     pub(crate) window: u16,
     /// Whether everything waits for the first pump of this Network Connection, as CONNACK goes first.
     pub(crate) is_held: bool,
+    /// Whether the Network Connection was asked to close, as its client is too slow.
+    pub(crate) is_too_slow: bool,
 }
 
 /// Most sessions never need it: QoS 0 alone leaves no trace here.
@@ -165,8 +168,7 @@ impl Outgoing {
                 flow.round.note(outlet, delivered);
                 flow.tally.delivered(offer.message);
             }
-            Delivered::Full if self.has_backlog() => self.enqueue(flow, offer),
-            Delivered::Full => flow.tally.dropped_outbox_full += 1,
+            Delivered::Full => self.find_full(flow, offer),
             Delivered::TooLarge => flow.tally.dropped_too_large += 1,
             Delivered::Closed => flow.tally.dropped_closed += 1,
         }
@@ -194,8 +196,33 @@ impl Outgoing {
         match self.send_promised(flow, offer) {
             Delivered::Appended { .. } => {}
             Delivered::TooLarge => flow.tally.dropped_too_large += 1,
-            Delivered::Full | Delivered::Closed => self.enqueue(flow, offer),
+            Delivered::Full => self.find_full(flow, offer),
+            Delivered::Closed => self.enqueue(flow, offer),
         }
+    }
+
+    /// Keeps `offer`, which found the outbox full, or drops it.
+    fn find_full(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        // Retained messages fill the outbox of whoever subscribes, however fast it reads.
+        if self.has_backlog() {
+            return self.enqueue(flow, offer);
+        }
+        match (flow.when_full(offer.message), offer.qos) {
+            (WhenFull::DropNewest, QoS::AtMostOnce) => flow.tally.dropped_outbox_full += 1,
+            (WhenFull::Disconnect, _) => {
+                // Once the connection is closed it is dropped, or goes to another member of a Shared Subscription.
+                self.enqueue(flow, offer);
+                self.close_as_too_slow(flow);
+            }
+            _ => self.enqueue(flow, offer),
+        }
+    }
+
+    fn close_as_too_slow(&mut self, flow: &mut Flow<'_>) {
+        let Some(outlet) = self.outlet.as_ref().filter(|_| !self.is_too_slow) else { return };
+        outlet.close_as_too_slow();
+        self.is_too_slow = true;
+        flow.tally.slow_disconnected += 1;
     }
 
     /// Sends a QoS 1 or 2 message for the first time; the window has room. Unless it is appended, its Packet Identifier was not used;
@@ -228,7 +255,12 @@ impl Outgoing {
     }
 
     fn enqueue(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        let when_full = flow.when_full(offer.message);
         let bytes_max = flow.config.queue_bytes_max;
+        let rule = match (when_full, offer.qos) {
+            (WhenFull::DropOldest | WhenFull::Conflate, QoS::AtMostOnce) => QueueFull::DropOldest,
+            _ => flow.config.queue_full,
+        };
         let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new()));
         let queue = pending.queue.get_or_insert_default();
         if !queue.has_room(offer.message, bytes_max) {
@@ -241,16 +273,25 @@ impl Outgoing {
             identifiers: offer.identifiers.into(),
             group: offer.group,
         };
-        let pushed = queue.push(waiting, bytes_max, flow.config.queue_full);
+        let terms = Terms { bytes_max, rule, conflates: when_full == WhenFull::Conflate };
+        let slow_clients = &flow.config.slow_clients;
+        let mut is_too_slow = false;
+        let pushed = queue.push(waiting, terms, |lost| {
+            is_too_slow |= slow_clients.when_full(lost.message.topic()) == WhenFull::Disconnect;
+        });
         if queue.is_empty() {
             pending.queue = None;
         }
         flow.tally.dropped_queue_full_qos_0 += pushed.best_effort_given_up;
         flow.tally.dropped_queue_full += pushed.promised_given_up;
+        flow.tally.dropped_conflated += u64::from(pushed.is_conflated);
         match (pushed.is_kept, offer.qos) {
             (true, _) => flow.tally.queued += 1,
             (false, QoS::AtMostOnce) => flow.tally.dropped_queue_full_qos_0 += 1,
             (false, _) => flow.tally.dropped_queue_full += 1,
+        }
+        if is_too_slow || (!pushed.is_kept && when_full == WhenFull::Disconnect) {
+            self.close_as_too_slow(flow);
         }
     }
 
@@ -303,10 +344,11 @@ impl Outgoing {
             let has_window = self.has_window();
             let Some(pending) = &mut self.pending else { return true };
             let Some(queue) = &mut pending.queue else { return true };
-            let Some((number, waiting)) = queue.pop() else {
+            let Some(taken) = queue.pop() else {
                 pending.queue = None;
                 return true;
             };
+            let waiting = &taken.waiting;
             if waiting.message.is_expired(flow.now) {
                 flow.tally.dropped_expired += 1;
                 continue;
@@ -328,7 +370,7 @@ impl Outgoing {
             }
             if matches!(delivered, Delivered::Full | Delivered::Closed) {
                 if let Some(queue) = self.pending.as_mut().and_then(|pending| pending.queue.as_mut()) {
-                    queue.put_back((number, waiting));
+                    queue.put_back(taken);
                 }
                 return false;
             }

@@ -194,6 +194,7 @@ impl Session {
         state.outgoing.outlet = Some(open.outlet);
         state.outgoing.window = open.receive_maximum.min(config.inflight_max).max(1);
         state.outgoing.is_held = true;
+        state.outgoing.is_too_slow = false;
         self.is_connected.store(true, Ordering::Relaxed);
         state.generation
     }
