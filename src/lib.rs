@@ -33,6 +33,7 @@
 //!        ─▶ engine.publish: Subscriptions trie ─▶ each session: window or queue ─▶ its Outlet (connection::link)
 //!        ─▶ wire: spelled in the receiver's dialect, appended to its outbox, the outlet noted in the Round
 //! end of the round: every noted outlet is flushed once (link ─▶ transport)                                ← bytes leave here
+//!                   (one that many publish to at once: after the tasks that are ready, once for all of them: connection::gather)
 //! ```
 //!
 //! The publisher's own task does all of it: no channel, no wake-up of the receiver's task, which runs only when its socket would

@@ -377,8 +377,9 @@ pub(super) fn exposure_of(
 fn exposure(root: &Written, takes_certificates: bool, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     let serves =
         |route: &crate::edge::RouteConfig| matches!(route.action, RouteAction::ServeMqtt | RouteAction::ServeJson);
-    let leads_in =
-        |listener: &ListenerConfig| !listener.scheme.is_http() || edge.routes_of(listener).iter().any(serves);
+    let leads_in = |listener: &ListenerConfig| {
+        !listener.scheme.is_http() || listener.takes_mqtt || edge.routes_of(listener).iter().any(serves)
+    };
     let exposed: Vec<(&ListenerConfig, &Written)> = edge
         .listeners
         .iter()

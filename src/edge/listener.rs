@@ -170,6 +170,7 @@ pub(crate) async fn accept(
             listener: Arc::clone(&url),
             scheme: config.scheme,
             proxy_protocol: config.proxy_protocol,
+            takes_mqtt: config.takes_mqtt,
             shown: shown.clone(),
         };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));

@@ -14,6 +14,7 @@ mod certificates;
 pub mod config;
 mod counters;
 mod development_certificate;
+mod dispatch;
 pub mod forwarded;
 mod handshake;
 mod http;

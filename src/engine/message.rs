@@ -176,6 +176,14 @@ pub trait Outlet: Send + Sync + Debug {
 
     /// Sends what was appended, as far as the transport takes it. Called without any engine lock held.
     fn flush(&self);
+
+    /// As [`Self::flush`], unless it pays to wait for what others are about to append. `false`: nothing was sent, and the caller sees to
+    /// it that `flush` is called soon.
+    #[must_use]
+    fn flush_unless_busy(&self) -> bool {
+        self.flush();
+        true
+    }
 }
 
 /// The outlets that received something since the last flush, each once.

@@ -17,6 +17,7 @@
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
+//! | [`one_port`] | MQTT and HTTP on one port |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
@@ -61,6 +62,7 @@ mod judges;
 mod key_urls;
 mod limits;
 mod mqtt;
+mod one_port;
 mod policy;
 mod reload;
 mod restart;

@@ -145,6 +145,14 @@ const LISTENER: &[Key] = &[
         doc: "Routes of this listener alone, instead of all those under `routes`.",
     },
     Key {
+        name: "mqtt",
+        kind: Kind::Flag,
+        default: None,
+        example: None,
+        doc: "true: this https (or http) listener takes MQTT straight over TLS (or TCP) too, so that one port 443 serves everybody. A client \
+              that offers the protocol mqtt by ALPN speaks MQTT; of who offers none, the first byte tells, within `http_head_timeout`.",
+    },
+    Key {
         name: "duplicate_client_id",
         kind: DUPLICATES,
         default: None,
