@@ -60,7 +60,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "config",
         ],
     ),
-    ("cli", &["fault", "mqtt", "engine", "auth", "policy", "edge", "admin", "config", "app"]),
+    ("cli", &["fault", "outgoing", "mqtt", "engine", "auth", "policy", "edge", "admin", "config", "app"]),
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.

@@ -44,6 +44,7 @@ pub use config::{
     RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
+pub(crate) use http::is_sound_redirect;
 pub use inherited::Inherited;
 pub use networks::{Network, NotNetwork};
 

@@ -343,7 +343,7 @@ const ROUTE: &[Key] = &[
         kind: Kind::Text("a path or an http(s) URL"),
         default: None,
         example: None,
-        doc: "Redirects there.",
+        doc: "Redirects there. `https://${host}${target}` stands for the host that was asked for, and for its path and query.",
     },
     Key {
         name: "respond",
