@@ -37,7 +37,7 @@ use crate::telemetry::sys_topics::{Snapshot, SysTopics};
 use crate::telemetry::{Metrics, ReloadCounters, catalogue, log, metrics::Exposition};
 use files::Files;
 use handover::Handover;
-use reload::{Reloader, read_policy};
+use reload::{Reloader, Shown, read_policy};
 
 /// Runs the server until SIGTERM or SIGINT. What `request` names is `loaded`, and is read again at each reload.
 ///
@@ -96,7 +96,8 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let reloader = Reloader::new(request, loaded, built, edge.certificates(), log_level, reload_counters);
+    let shown = Shown { certificates: edge.certificates(), sites: edge.sites() };
+    let reloader = Reloader::new(request, loaded, built, shown, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
