@@ -137,6 +137,8 @@ pub(crate) async fn serve(
             Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
         }
         Opening::Tunnel(tunnel) => {
+            // What its address holds of connections it holds as long as the tunnel lives; of handshakes, no longer.
+            let _open = admitted.map(|admitted| admitted.open);
             drop(handshake);
             tunnel.run(draining).await;
             None
