@@ -84,13 +84,19 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         let Ok(admitted) = steps.admit(visitor.address.ip()) else { return reset(&stream) };
         (place, handshake) = hold(admitted, place, handshake);
     }
-    let (transport, certificate) = match shown.tls {
+    let (transport, certificate) = match &shown.tls {
         None => (Transport::Plain(stream), None),
-        Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
+        Some(tls) => match secure(stream, visitor.address, tls, &mut handshake, &steps).await {
             Some(secured) => secured,
             None => return,
         },
     };
+    if scheme.is_http() && transport.protocol() == Some(tls::H2) {
+        let Shown { site, duplicate_client_id, .. } = shown;
+        let host = http::h2::Host { site, steps, visitor, listener, certificate, duplicate_client_id, draining };
+        http::h2::serve(transport, handshake, host).await;
+        return drop(place);
+    }
     let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
         let counters = &steps.counters;
         let believed = steps.proxies.believed(&visitor);

@@ -136,6 +136,9 @@ impl Material {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::<Certificates>::clone(&self.certificates));
         config.alpn_protocols = vec![protocol.to_vec()];
+        if self.config.http2 && protocol == b"http/1.1" {
+            config.alpn_protocols.insert(0, H2.to_vec());
+        }
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = self.config.tickets;
         if let Some(ticketer) = ticketer {
@@ -149,7 +152,8 @@ impl Material {
     /// All that a resumed handshake does not go through again. Certificates of the server are not among it: who has proven once to hold
     /// their keys has done so.
     fn ticket_basis(&self) -> [u8; 32] {
-        let TlsConfig { certificates: _, clients, version_min, key_exchange, tickets, ticket_rotation } = &self.config;
+        let TlsConfig { certificates: _, clients, version_min, key_exchange, tickets, ticket_rotation, http2: _ } =
+            &self.config;
         let mut digest = Sha256::new();
         digest.update(format!("{clients:?} {version_min:?} {key_exchange:?} {tickets} {ticket_rotation:?}"));
         if let Some(clients) = &self.clients {
@@ -163,9 +167,13 @@ impl Material {
         let mut digest = Sha256::new();
         digest.update(self.ticket_basis());
         digest.update(self.certificates.content());
+        digest.update([u8::from(self.config.http2)]);
         digest.finalize().into()
     }
 }
+
+/// HTTP/2 over TLS, as IANA's registry of ALPN protocol IDs spells it.
+pub(crate) const H2: &[u8] = b"h2";
 
 /// What holds for the handshakes of one listener.
 pub(crate) struct Terms {
