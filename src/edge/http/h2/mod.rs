@@ -231,7 +231,7 @@ async fn hand_over(
 ) {
     let Ok(upgraded) = stream.await else { return };
     let steps = &host.steps;
-    let (place, handshake) = handshake::hold(admitted, place, listener::take_seat(steps).await);
+    let (place, handshake) = handshake::hold(admitted, place, listener::take_seat(steps, visitor.address.ip()).await);
     EdgeCounters::add(&steps.counters.http2_websockets);
     EdgeCounters::add(&steps.counters.handed_over);
     (steps.handoff)(Accepted {
