@@ -13,7 +13,8 @@ use crate::admin::AdminConfig;
 use crate::auth::{AuthConfig, CertificateName, Method};
 use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation, Revoked, RosterLimits};
 use crate::edge::{
-    AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
+    AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, Http2Limits, ListenerConfig, RouteAction,
+    TokenSources,
 };
 use crate::engine::{EngineConfig, QueueFull, SlowClients, WhenFull};
 use crate::fault::Fault;
@@ -156,6 +157,14 @@ fn edge(root: &Written, faults: &mut Vec<Fault>) -> EdgeConfig {
             http_idle_timeout: duration(limits, "http_idle_timeout"),
             http_head_bytes_max: size(limits, "http_head_bytes_max"),
             http_headers_max: count(limits, "http_headers_max"),
+            http2: Http2Limits {
+                streams_max: count(limits, "http2_streams_max"),
+                window_bytes: size(limits, "http2_window_bytes"),
+                control_frames_per_s: count(limits, "http2_control_frames_per_s"),
+                resets_per_s: count(limits, "http2_resets_per_s"),
+                ping_interval: duration(limits, "http2_ping_interval"),
+                ping_timeout: duration(limits, "http2_ping_timeout"),
+            },
             tcp_keepalive: duration(limits, "tcp_keepalive"),
             addresses: AddressLimits {
                 connects_per_s: count(limits, "address_connects_per_s"),

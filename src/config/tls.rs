@@ -43,6 +43,10 @@ impl<'a> Layers<'a> {
                 Some(Typed::Duration(rotation)) => *rotation,
                 _ => defaults.ticket_rotation,
             },
+            http2: match self.get("http2").map(|written| &written.typed) {
+                Some(Typed::Flag(flag)) => *flag,
+                _ => defaults.http2,
+            },
         })
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
@@ -57,7 +58,14 @@ impl Protocol {
 pub enum Stream {
     Plain(TcpStream),
     Tls(TcpStream, Box<TlsStream>),
+    /// One of several on a connection that is somebody else's to look after.
+    Multiplexed(Box<dyn Multiplexed>),
 }
+
+/// A stream without a socket of its own.
+pub trait Multiplexed: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin> Multiplexed for T {}
 
 /// The TLS state beside its socket; the handshake is over.
 pub type TlsStream = rustls::ServerConnection;

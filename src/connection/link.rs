@@ -16,14 +16,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
 use super::accepted::{Protocol, Stream, TlsStream};
 use super::config::Revoked;
 use super::core::Dismissal;
 use super::outbox::Outbox;
 use super::pacemaker::Life;
-use super::transport::{self, Received, Sent};
+use super::transport::{self, Received, Sent, Socket};
 use super::wire::{NotAppended, Wire};
 use super::{ConnectionCounters, Shared};
 use crate::dialect::websocket::{self, CloseCode};
@@ -33,7 +32,7 @@ use crate::mqtt::{PacketId, ReasonCode, TopicFilter, Version};
 /// See the module.
 pub(super) struct Link {
     shared: Arc<Shared>,
-    socket: TcpStream,
+    socket: Socket,
     is_websocket: bool,
     peer: SocketAddr,
     since: Instant,
@@ -117,8 +116,9 @@ impl Link {
         now: Instant,
     ) -> Self {
         let (socket, tls) = match stream {
-            Stream::Plain(socket) => (socket, None),
-            Stream::Tls(socket, tls) => (socket, Some(tls)),
+            Stream::Plain(socket) => (Socket::Own(socket), None),
+            Stream::Tls(socket, tls) => (Socket::Own(socket), Some(tls)),
+            Stream::Multiplexed(stream) => (Socket::shared(stream), None),
         };
         let now_ms = shared.pacemaker.millis(now);
         let config = &shared.environment.config;
@@ -203,7 +203,7 @@ impl Link {
         if let Some(tls) = &mut state.tls {
             tls.send_close_notify();
             // If the socket does not take even this, the peer learns it from the end of the stream.
-            let _ = transport::send(&self.socket, Some(tls), &mut Outbox::default());
+            let _ = transport::send(&self.socket, Some(tls), None, &mut Outbox::default());
         }
         transport::shut_down(&self.socket);
     }
@@ -220,6 +220,9 @@ impl Link {
                 Poll::Ready(Ok(())) => {
                     state.is_blocked = false;
                     self.send(&mut state);
+                    if self.socket.is_shared() {
+                        break; // it has tried, and is told when to try again
+                    }
                 }
                 Poll::Ready(Err(_)) => state.is_broken = true,
             }
@@ -260,7 +263,7 @@ impl Link {
 
     fn send(&self, state: &mut State) {
         let waiting = state.outbox.len();
-        match transport::send(&self.socket, state.tls.as_deref_mut(), &mut state.outbox) {
+        match transport::send(&self.socket, state.tls.as_deref_mut(), state.waker.as_ref(), &mut state.outbox) {
             Ok(sent) => state.is_blocked = sent == Sent::Blocked,
             Err(_) => {
                 state.is_broken = true;
@@ -302,8 +305,13 @@ impl Link {
     /// Reads what the socket has into `wire_bytes`, and what it says in plain into `plaintext`, which is empty before.
     ///
     /// Without TLS the plaintext is read in place of the wire bytes.
-    pub(super) fn receive(&self, wire_bytes: &mut [u8], plaintext: &mut Vec<u8>) -> io::Result<Received> {
-        let received = transport::receive(&self.socket, wire_bytes)?;
+    pub(super) fn receive(
+        &self,
+        cx: &mut Context<'_>,
+        wire_bytes: &mut [u8],
+        plaintext: &mut Vec<u8>,
+    ) -> io::Result<Received> {
+        let received = transport::receive(&self.socket, cx, wire_bytes)?;
         let Received::Bytes(count) = received else {
             return Ok(received);
         };

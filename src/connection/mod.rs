@@ -57,7 +57,7 @@ mod task;
 mod transport;
 mod wire;
 
-pub use accepted::{Accepted, ClientCertificate, Protocol, Stream, TlsStream, Token};
+pub use accepted::{Accepted, ClientCertificate, Multiplexed, Protocol, Stream, TlsStream, Token};
 pub use address::{AddressKey, Share, Shares};
 pub use admission::{Handshake, Handshakes, Place};
 pub use config::{ConnectionConfig, Revoked};

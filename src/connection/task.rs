@@ -79,8 +79,9 @@ impl Task {
                 Poll::Ready(Ok(())) => {}
             }
             scratch.plaintext.clear();
-            match self.driver.link().receive(&mut scratch.wire_bytes, &mut scratch.plaintext) {
+            match self.driver.link().receive(cx, &mut scratch.wire_bytes, &mut scratch.plaintext) {
                 Ok(Received::Nothing) => {}
+                Ok(Received::Waiting) => return Poll::Pending,
                 Ok(Received::Bytes(_)) => self.take_bytes(now, &mut scratch.plaintext, &mut scratch.work),
                 Ok(Received::End) | Err(_) => return self.driver.lose(now, &mut scratch.work),
             }

@@ -1,13 +1,82 @@
-//! Reading and writing one socket without waiting, with or without TLS.
+//! Reading and writing one socket without waiting, with or without TLS; or a stream that shares one with others.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
+use parking_lot::Mutex;
 use rustls::ServerConnection;
 use socket2::SockRef;
-use tokio::io::Interest;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::accepted::Multiplexed;
 use super::outbox::Outbox;
+
+/// Where the bytes of a connection go.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Own(TcpStream),
+    Shared(Box<Mutex<SharedSocket>>),
+}
+
+/// A stream without a socket of its own. It knows of no readiness: whoever reads or writes in vain is told when it is worth another try.
+#[derive(Debug)]
+pub(super) struct SharedSocket(Box<dyn Multiplexed>);
+
+/// Copied at a time: the stream's owner takes one such piece after the other.
+const PIECE_BYTES: usize = 16 * 1024;
+
+impl Socket {
+    pub(super) fn shared(stream: Box<dyn Multiplexed>) -> Self {
+        Self::Shared(Box::new(Mutex::new(SharedSocket(stream))))
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Own(socket) => socket.poll_read_ready(cx),
+            Self::Shared(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Own(socket) => socket.poll_write_ready(cx),
+            Self::Shared(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl SharedSocket {
+    fn send(&mut self, waker: Option<&Waker>, outbox: &mut Outbox) -> io::Result<Sent> {
+        let mut cx = Context::from_waker(waker.unwrap_or(Waker::noop()));
+        while !outbox.is_empty() {
+            let front = outbox.front();
+            let piece = front.get(..PIECE_BYTES).unwrap_or(front);
+            match Pin::new(&mut self.0).poll_write(&mut cx, piece) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => outbox.consume(count),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(Sent::Blocked),
+            }
+        }
+        Ok(Sent::All)
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+        let mut read = ReadBuf::new(buffer);
+        match Pin::new(&mut self.0).poll_read(cx, &mut read) {
+            Poll::Pending => Ok(Received::Waiting),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) if read.filled().is_empty() => Ok(Received::End),
+            Poll::Ready(Ok(())) => Ok(Received::Bytes(read.filled().len())),
+        }
+    }
+}
 
 /// How far a write got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +94,24 @@ pub(super) enum Received {
     Bytes(usize),
     /// Nothing at the moment.
     Nothing,
+    /// The same, and the task is told when there is something.
+    Waiting,
     /// The peer has closed its half.
     End,
 }
 
-/// Writes as much of `outbox` as the socket takes, through TLS if there is any.
-pub(super) fn send(socket: &TcpStream, tls: Option<&mut ServerConnection>, outbox: &mut Outbox) -> io::Result<Sent> {
-    match tls {
-        Some(tls) => send_tls(socket, tls, outbox),
-        None => send_plain(socket, outbox),
+/// Writes as much of `outbox` as the socket takes, through TLS if there is any. A stream that shares its socket tells `waker` when it takes
+/// more.
+pub(super) fn send(
+    socket: &Socket,
+    tls: Option<&mut ServerConnection>,
+    waker: Option<&Waker>,
+    outbox: &mut Outbox,
+) -> io::Result<Sent> {
+    match (socket, tls) {
+        (Socket::Own(socket), Some(tls)) => send_tls(socket, tls, outbox),
+        (Socket::Own(socket), None) => send_plain(socket, outbox),
+        (Socket::Shared(shared), _) => shared.lock().send(waker, outbox),
     }
 }
 
@@ -61,7 +139,7 @@ fn send_tls(socket: &TcpStream, tls: &mut ServerConnection, outbox: &mut Outbox)
         if !tls.wants_write() {
             return Ok(Sent::All);
         }
-        match tls.write_tls(&mut Socket(socket)) {
+        match tls.write_tls(&mut Wire(socket)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Blocked),
@@ -70,11 +148,17 @@ fn send_tls(socket: &TcpStream, tls: &mut ServerConnection, outbox: &mut Outbox)
     }
 }
 
-/// Reads what the socket has, as it is on the wire.
-///
+/// Reads what the socket has, as it is on the wire. A stream that shares its socket tells `cx` when there is more.
+pub(super) fn receive(socket: &Socket, cx: &mut Context<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    match socket {
+        Socket::Own(socket) => receive_own(socket, buffer),
+        Socket::Shared(shared) => shared.lock().receive(cx, buffer),
+    }
+}
+
 /// A read that does not fill `buffer` has emptied the socket: its readiness is cleared along with it, which saves the read that
 /// would find nothing. The next bytes raise it again, as the registration is edge-triggered.
-pub(super) fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<Received> {
+fn receive_own(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<Received> {
     let mut received = Received::Nothing;
     let result = socket.try_io(Interest::READABLE, || {
         let count = (&*SockRef::from(socket)).read(buffer)?;
@@ -113,15 +197,21 @@ pub(super) fn decrypt(tls: &mut ServerConnection, mut ciphertext: &[u8], plainte
 }
 
 /// Closes the sending half, once everything is sent.
-pub(super) fn shut_down(socket: &TcpStream) {
+pub(super) fn shut_down(socket: &Socket) {
     // The peer may be gone already; then there is nobody to tell.
-    let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Write);
+    match socket {
+        Socket::Own(socket) => _ = SockRef::from(socket).shutdown(std::net::Shutdown::Write),
+        Socket::Shared(shared) => {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut shared.lock().0).poll_shutdown(&mut cx);
+        }
+    }
 }
 
 /// A socket as rustls wants it.
-struct Socket<'a>(&'a TcpStream);
+struct Wire<'a>(&'a TcpStream);
 
-impl Write for Socket<'_> {
+impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }

@@ -170,6 +170,8 @@ pub struct TlsConfig {
     /// How often the key that tickets are sealed with is replaced; a ticket is good for twice this time at the most. Default 6 h, and not
     /// more.
     pub ticket_rotation: Duration,
+    /// Whether HTTP/2 is agreed on with clients that offer it. Default: it is.
+    pub http2: bool,
 }
 
 impl TlsConfig {
@@ -183,6 +185,7 @@ impl TlsConfig {
             key_exchange: KeyExchange::DEFAULT.to_vec(),
             tickets: 1,
             ticket_rotation: Duration::from_secs(6 * 3600),
+            http2: true,
         }
     }
 
@@ -465,6 +468,7 @@ pub struct EdgeLimits {
     pub http_head_bytes_max: usize,
     /// Fields in a request head. Count, default 100; more is answered with 431.
     pub http_headers_max: usize,
+    pub http2: Http2Limits,
     pub addresses: AddressLimits,
     /// How long a peer is silent before the system asks whether it is still there; zero: it does not. Default 60 s.
     pub tcp_keepalive: Duration,
@@ -484,9 +488,41 @@ impl Default for EdgeLimits {
             http_idle_timeout: Duration::from_secs(60),
             http_head_bytes_max: 32 * 1024,
             http_headers_max: 100,
+            http2: Http2Limits::default(),
             addresses: AddressLimits::default(),
             tcp_keepalive: Duration::from_secs(60),
             backlog: 4096,
+        }
+    }
+}
+
+/// How much one connection of HTTP/2 may ask. The heads of its requests are held to the limits of any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Requests and WebSockets at a time; one more is refused. Count, default 256.
+    pub streams_max: u32,
+    /// Content of requests that may wait here, over all of them; one alone takes a quarter of it, or 64 KiB. Bytes, default 1 MiB.
+    pub window_bytes: u32,
+    /// Frames that neither ask for anything nor bring content, beyond what answers ours: on average, ten times as many at once; more ends
+    /// the connection. Count, default 500.
+    pub control_frames_per_s: u32,
+    /// Requests taken back, on average, ten times as many at once; more ends the connection. Count, default 50.
+    pub resets_per_s: u32,
+    /// How often a client is asked whether it is still there; zero: never. Default 30 s.
+    pub ping_interval: Duration,
+    /// For its answer; without, the connection ends. Default 20 s.
+    pub ping_timeout: Duration,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams_max: 256,
+            window_bytes: 1024 * 1024,
+            control_frames_per_s: 500,
+            resets_per_s: 50,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(20),
         }
     }
 }

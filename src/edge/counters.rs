@@ -60,6 +60,22 @@ pub struct EdgeCounters {
     pub http_malformed: AtomicU64,
     /// HTTP connections closed because a head did not come in `http_head_timeout`.
     pub http_head_timed_out: AtomicU64,
+    /// Connections of HTTP/2.
+    pub http2_connections: AtomicU64,
+    /// Gauge: requests and WebSockets of HTTP/2 that are open.
+    pub http2_streams_open: AtomicU64,
+    /// WebSockets opened on streams of HTTP/2.
+    pub http2_websockets: AtomicU64,
+    /// Answers cut because their client had no room for them in `http_idle_timeout`.
+    pub http2_streams_stalled: AtomicU64,
+    /// Connections of HTTP/2 cut because nothing could be written to them in `http_idle_timeout`.
+    pub http2_connections_stalled: AtomicU64,
+    /// Connections of HTTP/2 ended for too many frames that ask for nothing.
+    pub http2_floods_control: AtomicU64,
+    /// Connections of HTTP/2 ended for too many requests taken back.
+    pub http2_floods_resets: AtomicU64,
+    /// Connections of HTTP/2 ended for frames that violate the standard, or a limit that it knows.
+    pub http2_violations: AtomicU64,
     /// WebSocket upgrades refused because the Origin may not.
     pub upgrades_refused_origin: AtomicU64,
     /// WebSocket upgrades refused because none of the subprotocols offered is spoken here.

@@ -89,9 +89,9 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         (place, handshake) = hold(admitted, place, handshake);
         handshake.speak_for(visitor.address.ip());
     }
-    let (mut transport, certificate) = match shown.tls {
+    let (mut transport, certificate) = match &shown.tls {
         None => (Transport::Plain(stream), None),
-        Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
+        Some(tls) => match secure(stream, visitor.address, tls, &mut handshake, &steps).await {
             Some(secured) => secured,
             None => return,
         },
@@ -102,6 +102,13 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
             Some(spoken) => is_http = spoken == Spoken::Http,
             None => return,
         }
+    }
+    if is_http && transport.protocol() == Some(tls::H2) {
+        let Shown { site, duplicate_client_id, .. } = shown;
+        let host = http::h2::Host { site, steps, visitor, listener, certificate, duplicate_client_id, draining };
+        // Boxed: this task is as large as the largest thing that it waits for.
+        Box::pin(http::h2::serve(transport, handshake, host)).await;
+        return drop(place);
     }
     let (transport, mut early, protocol, token, handshake) = if is_http {
         let counters = &steps.counters;

@@ -187,7 +187,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-fn take_place(steps: &Steps, peer: SocketAddr) -> Option<Place> {
+pub(crate) fn take_place(steps: &Steps, peer: SocketAddr) -> Option<Place> {
     let max = steps.limits.connections_max as u64;
     let place = Place::take(&steps.counters.connections_open, max);
     if place.is_none() {

@@ -41,8 +41,8 @@ use tokio::sync::watch;
 pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
     AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, CorsConfig, EdgeConfig, EdgeLimits,
-    ForwardedField, HostSent, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol,
-    RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
+    ForwardedField, HostSent, Http2Limits, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig,
+    ProxyProtocol, RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub(crate) use http::is_sound_redirect;

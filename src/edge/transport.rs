@@ -18,6 +18,14 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// What ALPN agreed on.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// The bare stream, with everything that was decrypted and not yet read appended to `early`.
     ///
     /// What stays in the TLS state is at most one record that has not come whole.

@@ -102,6 +102,10 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";
+        counter "edge_http2_connections" = http2_connections, "Connections of HTTP/2.";
+        gauge "edge_http2_streams_open" = http2_streams_open, "Requests and WebSockets of HTTP/2 that are open.";
+        counter "edge_http2_websockets" = http2_websockets, "WebSockets opened on streams of HTTP/2.";
+        counter "edge_http2_streams_stalled" = http2_streams_stalled, "Answers over HTTP/2 cut as their client had no room for them in time.";
         counter "edge_proxy_requests" = proxy_requests, "Requests for servers behind.";
         counter "edge_proxy_retries" = proxy_retries, "Requests put to another server, as the first one failed.";
         counter "edge_proxy_connections_opened" = proxy_connections_opened, "Connections opened to servers behind.";
@@ -136,6 +140,12 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         "tls" = tls_handshakes_failed;
         "client_certificate" = client_certificates_refused;
         "timeout" = tls_handshakes_timed_out;
+    }
+    by_label! { metrics, counters, own, "edge_http2_refused", "Connections of HTTP/2 ended for what the client does.", "reason";
+        "control_frames" = http2_floods_control;
+        "resets" = http2_floods_resets;
+        "violation" = http2_violations;
+        "stalled" = http2_connections_stalled;
     }
     by_label! { metrics, counters, own, "edge_proxy_failures", "Requests that no server behind has answered.", "reason";
         "busy" = proxy_refused_busy;
@@ -352,7 +362,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_sound() {
         let mut names: Vec<_> = all().names().collect();
-        let sound = |name: &String| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let sound = |name: &String| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         assert!(names.iter().all(sound), "{names:?}");
         let count = names.len();
         names.sort_unstable();

@@ -14,6 +14,7 @@
 //! | [`front`] | the site that nginx would serve, beside nginx itself |
 //! | [`demo`] | what a newcomer opens first |
 //! | [`doctor`] | deployments with one mistake each, and whether the doctor finds it |
+//! | [`http2`] | HTTP/2, its WebSockets and its floods |
 //! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
@@ -60,6 +61,7 @@ mod floods;
 mod front;
 mod handover;
 mod hostile;
+mod http2;
 mod http_service;
 mod import;
 mod judges;

@@ -9,7 +9,7 @@ use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use tidegate::mqtt::{Packet, Version};
 
 use crate::harness::certificates::Certificates;
-use crate::harness::{Over, Puppet, Setup, Transport, http, mqtt};
+use crate::harness::{Over, Puppet, Server, Setup, Transport, http, mqtt};
 
 #[test]
 fn both_versions_are_spoken_and_the_newer_is_preferred() {
@@ -53,12 +53,19 @@ fn who_comes_back_resumes() {
 }
 
 #[test]
-fn http_2_is_not_agreed_on() {
+fn http_2_is_agreed_on_where_it_is_offered_and_not_switched_off() {
+    let agreed = |server: &Server, offered: &[&[u8]]| {
+        let mut config = Certificates::get().client_config_for(rustls::ALL_VERSIONS);
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+        let transport = Transport::tls_with(server.address("https"), Arc::new(config));
+        transport.session().alpn_protocol().map(<[u8]>::to_vec)
+    };
     let server = Setup::new().start();
-    let mut config = Certificates::get().client_config_for(rustls::ALL_VERSIONS);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let transport = Transport::tls_with(server.address("https"), Arc::new(config));
-    assert_eq!(transport.session().alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(agreed(&server, &[b"http/1.1", b"h2"]).as_deref(), Some(&b"h2"[..]));
+    assert_eq!(agreed(&server, &[b"http/1.1"]).as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(agreed(&server, &[]), None);
+    let server = Setup::new().section("tls", "{ cert: certs/server.pem, key: certs/server.key, http2: false }").start();
+    assert_eq!(agreed(&server, &[b"h2", b"http/1.1"]).as_deref(), Some(&b"http/1.1"[..]));
 }
 
 #[test]

@@ -188,11 +188,24 @@ const TLS: &[Key] = &[
     Key { default: Some("[X25519MLKEM768, x25519, secp256r1, secp384r1]"), ..KEY_EXCHANGE },
     Key { default: Some("1"), ..TICKETS },
     Key { default: Some("6h"), ..TICKET_ROTATION },
+    Key { default: Some("true"), ..HTTP2 },
 ];
 
 /// Without defaults: what a listener leaves out is as all share it.
-const TLS_OF_LISTENER: &[Key] =
-    &[CERT, KEY, OCSP, CLIENT_CA, CLIENT_AUTH, CRL, CRL_EXPIRED, VERSION_MIN, KEY_EXCHANGE, TICKETS, TICKET_ROTATION];
+const TLS_OF_LISTENER: &[Key] = &[
+    CERT,
+    KEY,
+    OCSP,
+    CLIENT_CA,
+    CLIENT_AUTH,
+    CRL,
+    CRL_EXPIRED,
+    VERSION_MIN,
+    KEY_EXCHANGE,
+    TICKETS,
+    TICKET_ROTATION,
+    HTTP2,
+];
 
 const CERT: Key = Key {
     name: "cert",
@@ -289,6 +302,15 @@ const TICKET_ROTATION: Key = Key {
     default: None,
     example: None,
     doc: "How often the key that seals tickets is replaced. It lies in memory only; a ticket is good for twice this time at the most.",
+};
+
+const HTTP2: Key = Key {
+    name: "http2",
+    kind: Kind::Flag,
+    default: None,
+    example: None,
+    doc: "Whether HTTP/2 is agreed on (ALPN) with clients of https listeners that offer it: pages, proxying, and WebSockets (RFC 8441), which \
+          browsers open on the connection that they have already.",
 };
 
 const PAIR: &[Key] = &[
@@ -1234,6 +1256,51 @@ const LIMITS: &[Key] = &[
         default: Some("100"),
         example: None,
         doc: "Header fields of one HTTP request; more is answered with 431.",
+    },
+    Key {
+        name: "http2_streams_max",
+        kind: Kind::Count { min: 1, max: 65_535 },
+        default: Some("256"),
+        example: None,
+        doc: "Requests and WebSockets at a time on one connection of HTTP/2; one more is refused, and browsers wait. A WebSocket also counts \
+              wherever a connection does.",
+    },
+    Key {
+        name: "http2_window_bytes",
+        kind: Kind::Size { min: 64 << 10, max: 64 << 20 },
+        default: Some("1MiB"),
+        example: None,
+        doc: "What clients may send ahead on one connection of HTTP/2 before it is read; one request alone a quarter of it, or 64KiB.",
+    },
+    Key {
+        name: "http2_control_frames_per_s",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("500"),
+        example: None,
+        doc: "Frames of one connection of HTTP/2 that ask for nothing and bring nothing (SETTINGS, PING, PRIORITY, CONTINUATION, empty DATA, \
+              WINDOW_UPDATE beyond one for each 128 bytes it is sent), on average, and ten times as many at once; more ends it.",
+    },
+    Key {
+        name: "http2_resets_per_s",
+        kind: Kind::Count { min: 1, max: 1_000_000 },
+        default: Some("50"),
+        example: None,
+        doc: "Requests that one connection of HTTP/2 may take back, on average, and ten times as many at once; more ends it \
+              (Rapid Reset, CVE-2023-44487).",
+    },
+    Key {
+        name: "http2_ping_interval",
+        kind: Kind::Duration { min: Duration::ZERO, max: hours(1) },
+        default: Some("30s"),
+        example: None,
+        doc: "How often the client of a connection of HTTP/2 is asked whether it is still there; 0s: never.",
+    },
+    Key {
+        name: "http2_ping_timeout",
+        kind: HANDSHAKE_TIMEOUT,
+        default: Some("20s"),
+        example: None,
+        doc: "For its answer; without, the connection ends.",
     },
     Key {
         name: "connect_timeout",

@@ -168,7 +168,8 @@ mod tests {
         walk(ROOT, &mut |path, key| {
             let path = path.join(".");
             assert!(key.doc.ends_with('.'), "{path}: {:?}", key.doc);
-            assert!(key.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{path}: not a variable's name");
+            let is_sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            assert!(key.name.chars().all(is_sound), "{path}: not a variable's name");
             assert!(!key.name.contains("__"), "{path}: two underscores part levels in a variable's name");
         });
     }

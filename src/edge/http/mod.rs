@@ -1,7 +1,8 @@
-//! HTTP/1.1 as far as the edge speaks it: files, redirects, the demo page, servers behind, and the way into a WebSocket.
+//! HTTP as far as the edge speaks it: files, redirects, the demo page, servers behind, and the way into a WebSocket.
 //!
 //! Responsible for one connection from its first request head to its end, or to the moment when it is a WebSocket and leaves this
-//! module bare. Not for: WebSocket frames (`dialect::websocket`), TLS (`edge::tls`).
+//! module bare. What is here is the framing of HTTP/1.1; that of HTTP/2 is in [`h2`], and both have [`site`] answer. Not for: WebSocket
+//! frames (`dialect::websocket`), TLS (`edge::tls`).
 //!
 //! Invariants: one reading of where requests begin and end ([`framing`]); every step has a deadline ([`exchange`]); the answer to a
 //! request that asks to switch protocols, or whose content has not been read to its end, is the last on its connection; no field value is
@@ -13,6 +14,7 @@ mod demo;
 mod exchange;
 mod files;
 mod framing;
+pub(crate) mod h2;
 mod origin;
 mod path;
 mod proxy;
@@ -145,6 +147,7 @@ pub(crate) async fn serve(
             tunnel.run(draining).await;
             None
         }
+        Opening::Stream { .. } => None, // of HTTP/2
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) struct Target {
 /// # Errors
 /// What is wrong, for a 400.
 pub(crate) fn check(head: &request::Parts, is_tls: bool) -> Result<Target, &'static str> {
-    if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11) {
-        return Err("The HTTP versions spoken here are 1.0 and 1.1.");
+    if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
+        return Err("The HTTP versions spoken here are 1.0, 1.1 and 2.");
     }
     let scheme = if is_tls { "https" } else { "http" };
     let host = host(&head.headers, head.version)?;

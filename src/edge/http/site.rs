@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -88,6 +89,8 @@ pub(crate) struct Answer {
 pub(crate) enum Opening {
     /// Ours.
     WebSocket { websocket: HyperWebsocket, protocol: Protocol, token: Option<Token> },
+    /// The same, over one stream of HTTP/2.
+    Stream { stream: OnUpgrade, protocol: Protocol, token: Option<Token> },
     /// One of a server behind.
     Tunnel(Tunnel),
 }
@@ -170,7 +173,7 @@ impl Site {
     pub(crate) async fn answer(&self, mut request: Request<Incoming>, visit: &Visit) -> Answer {
         EdgeCounters::add(&visit.counters.http_requests);
         // `Framing` takes nothing that follows these for a request, so the library must not either.
-        let is_old = request.version() != Version::HTTP_11;
+        let is_old = request.version() < Version::HTTP_11;
         let is_switch = request.headers().contains_key(header::UPGRADE);
         let has_content = sound::has_content(request.headers());
         let (head, body) = request.into_parts();
@@ -190,8 +193,11 @@ impl Site {
                 response
             }
             Decision::Upgrade(protocol, subprotocol, token) => match open(&mut request, subprotocol) {
-                Some((response, websocket)) => {
-                    let upgrade = Some(Opening::WebSocket { websocket, protocol, token });
+                Some((response, opened)) => {
+                    let upgrade = Some(match opened {
+                        Opened::Connection(websocket) => Opening::WebSocket { websocket, protocol, token },
+                        Opened::Stream(stream) => Opening::Stream { stream, protocol, token },
+                    });
                     return Answer { response, upgrade, is_last: true };
                 }
                 // The library's two checks are among ours.
@@ -490,19 +496,29 @@ fn method_not_allowed() -> Response<Body> {
     response
 }
 
+/// A WebSocket to be.
+enum Opened {
+    Connection(HyperWebsocket),
+    /// Of HTTP/2.
+    Stream(OnUpgrade),
+}
+
 /// Answers an opening handshake that has been checked.
-fn open(
-    request: &mut Request<Incoming>,
-    subprotocol: Option<&'static str>,
-) -> Option<(Response<Body>, HyperWebsocket)> {
-    let (response, websocket) = hyper_tungstenite::upgrade(request, Some(websocket_config())).ok()?;
-    let (head, _) = response.into_parts();
-    let mut response = answer::empty(head.status);
-    *response.headers_mut() = head.headers;
+fn open(request: &mut Request<Incoming>, subprotocol: Option<&'static str>) -> Option<(Response<Body>, Opened)> {
+    let (mut response, opened) = if upgrade::is_extended_connect(request.extensions()) {
+        // RFC 8441 §5: there is no key to prove anything by, and nothing to switch.
+        (answer::empty(StatusCode::OK), Opened::Stream(hyper::upgrade::on(request)))
+    } else {
+        let (response, websocket) = hyper_tungstenite::upgrade(request, Some(websocket_config())).ok()?;
+        let (head, _) = response.into_parts();
+        let mut response = answer::empty(head.status);
+        *response.headers_mut() = head.headers;
+        (response, Opened::Connection(websocket))
+    };
     if let Some(subprotocol) = subprotocol {
         answer::set(&mut response, header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     }
-    Some((response, websocket))
+    Some((response, opened))
 }
 
 /// The stream is taken out of the library's hands before a frame is read; none of its defaults is left standing for all that.

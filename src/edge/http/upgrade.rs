@@ -7,8 +7,9 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use hyper::ext::Protocol;
 use hyper::header::{self, AsHeaderName, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request;
+use hyper::http::{Extensions, request};
 use hyper::{Method, StatusCode, Version};
 
 use super::origin::{Origin, Origins};
@@ -55,6 +56,28 @@ pub(crate) enum Cause {
 /// Checks an opening handshake.
 pub(crate) fn check(head: &request::Parts, requirements: &Requirements<'_>) -> Result<Checked, Refusal> {
     let headers = &head.headers;
+    let is_stream = is_extended_connect(&head.extensions);
+    if !is_stream {
+        check_switch(head)?;
+    }
+    check_content(headers)?;
+    if one(headers, header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        let supported = (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        let text = "The only WebSocket version spoken here is 13.";
+        return Err(refused(StatusCode::UPGRADE_REQUIRED, text, Some(supported)));
+    }
+    // RFC 8441 §5: over HTTP/2 there is none.
+    if !is_stream && !one(headers, header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        return Err(bad_request("Sec-WebSocket-Key is not one base64 value of 16 bytes."));
+    }
+    check_origin(headers, requirements)?;
+    let is_listed_origin = headers.contains_key(header::ORIGIN) && !matches!(requirements.origins, Origins::Any);
+    Ok(Checked { subprotocol: choose_subprotocol(headers, requirements.subprotocols)?, is_listed_origin })
+}
+
+/// What asks a connection of HTTP/1.1 to switch.
+fn check_switch(head: &request::Parts) -> Result<(), Refusal> {
+    let headers = &head.headers;
     if !headers.contains_key(header::UPGRADE) {
         return Err(upgrade_required(
             "This address speaks WebSocket; open it with a WebSocket client.",
@@ -74,18 +97,22 @@ pub(crate) fn check(head: &request::Parts, requirements: &Requirements<'_>) -> R
     if !has_token(headers, header::CONNECTION, b"upgrade") {
         return Err(bad_request("Connection does not list upgrade; a proxy on the way may have removed it."));
     }
-    check_content(headers)?;
-    if one(headers, header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
-        let supported = (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        let text = "The only WebSocket version spoken here is 13.";
-        return Err(refused(StatusCode::UPGRADE_REQUIRED, text, Some(supported)));
-    }
-    if !one(headers, header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
-        return Err(bad_request("Sec-WebSocket-Key is not one base64 value of 16 bytes."));
-    }
-    check_origin(headers, requirements)?;
-    let is_listed_origin = headers.contains_key(header::ORIGIN) && !matches!(requirements.origins, Origins::Any);
-    Ok(Checked { subprotocol: choose_subprotocol(headers, requirements.subprotocols)?, is_listed_origin })
+    Ok(())
+}
+
+/// Whether a stream of HTTP/2 asks to become a WebSocket (RFC 8441 §4).
+pub(super) fn is_extended_connect(extensions: &Extensions) -> bool {
+    extensions.get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// A key to shake hands with as a client (RFC 6455 §4.1). Nothing depends on its being secret.
+pub(super) fn new_key() -> String {
+    tungstenite::handshake::client::generate_key()
+}
+
+/// What a server answers to `key`.
+pub(super) fn accept(key: &str) -> String {
+    tungstenite::handshake::derive_accept_key(key.as_bytes())
 }
 
 /// A request that opens a WebSocket has no content.

@@ -78,7 +78,7 @@ async fn key_exchange_is_hybrid_and_sessions_are_resumed() {
 #[tokio::test]
 async fn a_protocol_of_the_other_listener_is_refused() {
     let edge = Running::start(&[Scheme::Https, Scheme::Mqtts], |_| {});
-    for (scheme, protocol) in [(Scheme::Https, &b"mqtt"[..]), (Scheme::Mqtts, b"http/1.1"), (Scheme::Https, b"h2")] {
+    for (scheme, protocol) in [(Scheme::Https, &b"mqtt"[..]), (Scheme::Mqtts, b"http/1.1"), (Scheme::Https, b"h3")] {
         let connector = client(&edge, &[protocol], BOTH);
         let name = ServerName::try_from("localhost").expect("it is a name");
         let connected = in_time(connector.connect(name, edge.connect(scheme).await)).await;

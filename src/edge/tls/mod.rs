@@ -131,6 +131,9 @@ impl Material {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::<Certificates>::clone(&self.certificates));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        if self.config.http2 && protocols.contains(&HTTP_1) {
+            config.alpn_protocols.insert(0, H2.to_vec());
+        }
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = self.config.tickets;
         if let Some(ticketer) = ticketer {
@@ -144,7 +147,8 @@ impl Material {
     /// All that a resumed handshake does not go through again. Certificates of the server are not among it: who has proven once to hold
     /// their keys has done so.
     fn ticket_basis(&self) -> [u8; 32] {
-        let TlsConfig { certificates: _, clients, version_min, key_exchange, tickets, ticket_rotation } = &self.config;
+        let TlsConfig { certificates: _, clients, version_min, key_exchange, tickets, ticket_rotation, http2: _ } =
+            &self.config;
         let mut digest = Sha256::new();
         digest.update(format!("{clients:?} {version_min:?} {key_exchange:?} {tickets} {ticket_rotation:?}"));
         if let Some(clients) = &self.clients {
@@ -158,6 +162,7 @@ impl Material {
         let mut digest = Sha256::new();
         digest.update(self.ticket_basis());
         digest.update(self.certificates.content());
+        digest.update([u8::from(self.config.http2)]);
         digest.finalize().into()
     }
 }
@@ -167,8 +172,8 @@ impl Material {
 /// A client that offers only others is refused, so that nothing meant for MQTT can be aimed at HTTP or the other way.
 fn protocols(listener: &ListenerConfig) -> Option<&'static [&'static [u8]]> {
     match (listener.scheme, listener.takes_mqtt) {
-        (Scheme::Https, false) => Some(&[b"http/1.1"]),
-        (Scheme::Https, true) => Some(&[b"http/1.1", MQTT]),
+        (Scheme::Https, false) => Some(&[HTTP_1]),
+        (Scheme::Https, true) => Some(&[HTTP_1, MQTT]),
         (Scheme::Mqtts, _) => Some(&[MQTT]),
         (Scheme::Http | Scheme::Mqtt, _) => None,
     }
@@ -176,6 +181,8 @@ fn protocols(listener: &ListenerConfig) -> Option<&'static [&'static [u8]]> {
 
 /// As IANA's registry "TLS Application-Layer Protocol Negotiation (ALPN) Protocol IDs" spells it.
 pub(crate) const MQTT: &[u8] = b"mqtt";
+const HTTP_1: &[u8] = b"http/1.1";
+pub(crate) const H2: &[u8] = b"h2";
 
 /// What holds for the handshakes of one listener.
 pub(crate) struct Terms {

@@ -91,6 +91,8 @@ struct Exchange<'a> {
     head: &'a request::Parts,
     uri: Uri,
     is_handshake: bool,
+    /// If the client shakes hands over HTTP/2, where there is no key: ours for the server, which speaks HTTP/1.1.
+    key: Option<String>,
     /// If it has content.
     progress: Option<Arc<Progress>>,
 }
@@ -156,7 +158,7 @@ impl Proxy {
         (path, prefix_len): (&RequestPath, usize),
         visit: &Visit,
     ) -> Reply {
-        if let Some(refused) = refused_method(request.method()) {
+        if let Some(refused) = refused_method(&request) {
             return refused;
         }
         EdgeCounters::add(&visit.counters.proxy_requests);
@@ -175,7 +177,8 @@ impl Proxy {
         };
         let _held = Held::new(&visit.timing);
         let is_handshake = handshake.is_some();
-        let exchange = Exchange { proxy: self, visit, head: &head, uri, is_handshake, progress };
+        let key = upgrade::is_extended_connect(&head.extensions).then(upgrade::new_key);
+        let exchange = Exchange { proxy: self, visit, head: &head, uri, is_handshake, key, progress };
         match exchange.run(upload).await {
             Ok((response, lease)) => exchange.reply(response, lease, handshake, is_last),
             Err(failure) => {
@@ -234,7 +237,11 @@ impl Proxy {
 
 /// CONNECT would make something else of the connection, TRACE tell a page what it may not know of itself; and what is no method in
 /// capital letters might pass for one with a server that does not look at the case.
-fn refused_method(method: &Method) -> Option<Reply> {
+fn refused_method(request: &Request<Incoming>) -> Option<Reply> {
+    let method = request.method();
+    if upgrade::is_extended_connect(request.extensions()) {
+        return None;
+    }
     if matches!(*method, Method::CONNECT | Method::TRACE) {
         return Some(Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, "This method is not passed on."));
     }
@@ -245,6 +252,9 @@ fn refused_method(method: &Method) -> Option<Reply> {
 /// The opening handshake of a WebSocket; a proxy looks no further into it.
 fn is_handshake(request: &Request<Incoming>) -> bool {
     let headers = request.headers();
+    if upgrade::is_extended_connect(request.extensions()) {
+        return true;
+    }
     request.method() == Method::GET
         && request.version() == Version::HTTP_11
         && upgrade::has_token(headers, header::UPGRADE, b"websocket")
@@ -308,7 +318,7 @@ impl Exchange<'_> {
             let sent = lease.sender.try_send_request(self.request(server, std::mem::take(upload)));
             let failure = match self.in_time(sent).await {
                 Some(Ok(response)) => {
-                    return match flaw(&response, self.is_handshake) {
+                    return match flaw(&response, self.is_handshake).or_else(|| self.unproven(&response)) {
                         None => Ok((response, lease)),
                         Some(flaw) => Err((Failure::Unsound(flaw), false)),
                     };
@@ -331,6 +341,17 @@ impl Exchange<'_> {
             };
             return Err(failure);
         }
+    }
+
+    /// What makes the answer to a handshake of our own none.
+    fn unproven(&self, response: &Response<Incoming>) -> Option<&'static str> {
+        let key = self.key.as_ref()?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // To the client it would say that the WebSocket is open.
+            return response.status().is_success().then_some("it opens no WebSocket");
+        }
+        let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+        (accept != Some(upgrade::accept(key).as_bytes())).then_some("it has not read the key of the WebSocket")
     }
 
     /// Waits for the answer as long as the request makes progress, and then for so long.
@@ -363,13 +384,16 @@ impl Exchange<'_> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
+        if let Some(key) = self.key.as_ref().and_then(|key| HeaderValue::from_str(key).ok()) {
+            headers.insert(header::SEC_WEBSOCKET_KEY, key);
+        }
         if self.head.headers.contains_key(header::TRANSFER_ENCODING) {
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         } else if let Some(length) = declared(&self.head.headers) {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         let mut request = Request::new(upload);
-        *request.method_mut() = self.head.method.clone();
+        *request.method_mut() = if self.key.is_some() { Method::GET } else { self.head.method.clone() };
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         request
@@ -407,6 +431,10 @@ impl Exchange<'_> {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             head.headers.remove(header::CONTENT_LENGTH);
+            if self.key.is_some() {
+                head.status = StatusCode::OK;
+                head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+            }
             let mut response = answer::empty(head.status);
             *response.headers_mut() = head.headers;
             let tunnel = Tunnel {

@@ -43,21 +43,35 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 impl Tunnel {
     /// Carries bytes until one side is done and the other one had its chance to answer, or nothing is said for too long, or `draining`
     /// says so.
-    pub(crate) async fn run(self, mut draining: watch::Receiver<Drain>) {
-        let Ok((client, upstream)) = tokio::try_join!(self.client, self.upstream) else { return };
-        let Ok(client) = client.downcast::<TokioIo<ExchangeStream>>() else { return };
+    pub(crate) async fn run(mut self, draining: watch::Receiver<Drain>) {
+        let Ok((client, upstream)) = tokio::try_join!(&mut self.client, &mut self.upstream) else { return };
         let Ok(upstream) = upstream.downcast::<TokioIo<Stream>>() else { return };
-        let Parts { io: client, read_buf: from_client, .. } = client;
         let Parts { io: upstream, read_buf: from_upstream, .. } = upstream;
-        let (mut client, mut upstream) = (client.into_inner().into_transport(), upstream.into_inner());
-        if let Transport::Plain(tcp) = &client {
-            keep_alive(tcp);
+        let upstream = upstream.into_inner();
+        match client.downcast::<TokioIo<ExchangeStream>>() {
+            Ok(Parts { io: client, read_buf: from_client, .. }) => {
+                let client = client.into_inner().into_transport();
+                if let Transport::Plain(tcp) = &client {
+                    keep_alive(tcp);
+                }
+                if let Transport::Tls(tls) = &client {
+                    keep_alive(tls.get_ref().0);
+                }
+                self.carry(client, upstream, Pump::new(&from_client, &from_upstream), draining).await;
+            }
+            // A stream of HTTP/2, whose connection is asked after.
+            Err(client) => {
+                let pump = Pump::new(&[], &from_upstream);
+                self.carry(TokioIo::new(client), upstream, pump, draining).await;
+            }
         }
-        if let Transport::Tls(tls) = &client {
-            keep_alive(tls.get_ref().0);
-        }
+    }
+
+    async fn carry<A>(&self, mut client: A, mut upstream: Stream, mut pump: Pump, mut draining: watch::Receiver<Drain>)
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+    {
         let _open = Open::new(&self.counters);
-        let mut pump = Pump::new(&from_client, &from_upstream);
         let deadline = tokio::time::sleep(self.idle_timeout);
         let mut deadline = std::pin::pin!(deadline);
         let ended = std::future::poll_fn(|cx| {

@@ -1,0 +1,13 @@
+//! HTTP/2, as curl, Chromium and those who mean harm speak it.
+//!
+//! | file | |
+//! |---|---|
+//! | [`pages`] | the same answers as over HTTP/1.1, and what servers behind see of it |
+//! | [`sockets`] | WebSockets on streams (RFC 8441), in Chromium and by hand |
+//! | [`floods`] | more than a client has reason to ask |
+//! | [`frames`] | a client that sends whatever a test wants |
+
+mod floods;
+mod frames;
+mod pages;
+mod sockets;
