@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 29] = [
+const PURE: [&str; 30] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -58,6 +58,7 @@ const PURE: [&str; 29] = [
     "connection/core",
     "connection/address.rs",
     "connection/penalty.rs",
+    "edge/acme/schedule.rs",
     "edge/address_limits.rs",
     "edge/forwarded.rs",
     "edge/networks.rs",

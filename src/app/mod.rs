@@ -96,8 +96,11 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
-    let reloader = Reloader::new(request, loaded, built, edge.certificates(), log_level, reload_counters);
-    let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
+    let (wanted, acme_wanted) = tokio::sync::watch::channel(config.edge.acme().cloned());
+    let (issued, certificates_issued) = mpsc::channel(1);
+    let acme = tokio::spawn(edge.acme().run(acme_wanted, issued));
+    let reloader = Reloader::new(request, loaded, built, edge.certificates(), wanted, log_level, reload_counters);
+    let reloader = tokio::spawn(reloader.run(hangup, reload_requests, certificates_issued));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
     let (stop, stopped) = oneshot::channel();
@@ -119,6 +122,7 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     }
     ticker.abort();
     reloader.abort();
+    acme.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }
