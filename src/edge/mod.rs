@@ -25,6 +25,7 @@ mod listener;
 pub mod networks;
 pub mod proxy_protocol;
 mod refusals;
+mod shedding;
 mod tls;
 mod transport;
 
@@ -46,6 +47,7 @@ pub use config::{
     TokenSources,
 };
 pub use counters::EdgeCounters;
+pub(crate) use http::is_sound_redirect;
 pub use inherited::Inherited;
 pub use networks::{Network, NotNetwork};
 
@@ -58,6 +60,7 @@ use self::listener::Listener;
 use self::refusals::Refusals;
 use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
+use crate::load::Load;
 
 /// Takes a connection whose handshakes are over. Called on the connection's task; returns at once.
 pub type Handoff = Arc<dyn Fn(Accepted) + Send + Sync>;
@@ -68,6 +71,7 @@ pub struct Edge {
     certificates: ListenerCertificates,
     development_ca: Option<PathBuf>,
     steps: Arc<Steps>,
+    load: Arc<Load>,
 }
 
 impl Edge {
@@ -111,7 +115,13 @@ impl Edge {
         let refusals = Refusals::default();
         let challenges = Arc::default();
         let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals, challenges });
-        Ok(Self { listeners, certificates, development_ca, steps })
+        Ok(Self { listeners, certificates, development_ca, steps, load: Arc::default() })
+    }
+
+    /// The same, turning newcomers away while `load` is too much.
+    #[must_use]
+    pub fn under(self, load: Arc<Load>) -> Self {
+        Self { load, ..self }
     }
 
     /// Reads what [`Edge::bind`] would read and builds what it would build, but binds nothing and makes no certificate.
@@ -164,7 +174,8 @@ impl Edge {
     pub async fn run(self, shutdown: impl Future<Output = Drain> + Send) {
         let (drain, draining) = watch::channel(Drain::Off);
         for (listener, shown) in self.listeners {
-            tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
+            let (steps, load) = (Arc::clone(&self.steps), Arc::clone(&self.load));
+            tokio::spawn(listener::accept(listener, shown, steps, load, draining.clone()));
         }
         drop(draining);
         let serving = async {
@@ -180,6 +191,7 @@ impl Edge {
         tokio::select! {
             () = serving => {}
             () = settling => {}
+            () = shedding::run(&self.steps, &self.load) => {}
         }
     }
 }

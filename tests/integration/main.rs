@@ -14,6 +14,7 @@
 //! | [`floods`] | who comes too often, and who guesses; behind nginx, and as fail2ban reads it |
 //! | [`front`] | the site that nginx would serve, beside nginx itself |
 //! | [`demo`] | what a newcomer opens first |
+//! | [`doctor`] | deployments with one mistake each, and whether the doctor finds it |
 //! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
@@ -25,6 +26,7 @@
 //! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
 //! | [`revoke`] | another policy under running connections: who loses what, and how they learn of it |
 //! | [`silent`] | clients that connect and say nothing |
+//! | [`slow`] | clients that do not read: what becomes of their messages, and that nobody else notices |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
 //! | [`sys_topics`] | what the server says of itself under `$SYS` |
@@ -51,6 +53,7 @@ mod clients;
 mod counters;
 mod demo;
 mod differential;
+mod doctor;
 mod drain;
 mod envelope;
 mod floods;
@@ -69,6 +72,7 @@ mod reload;
 mod restart;
 mod revoke;
 mod silent;
+mod slow;
 mod sys_topics;
 mod tls;
 mod tokens;

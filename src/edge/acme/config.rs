@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::store::Store;
 use crate::outgoing::Url;
 
 /// Which certificate to have, from whom, and how to prove that its names are ours.
@@ -24,6 +25,14 @@ pub struct AcmeConfig {
     pub renew_before: Duration,
     /// How long to wait after a failure; doubled with each further one.
     pub retry: Duration,
+}
+
+impl AcmeConfig {
+    /// Where the certificate lies, with its key, once one is issued.
+    #[must_use]
+    pub fn certificate_file(&self) -> PathBuf {
+        Store::new(self).certificate()
+    }
 }
 
 /// How it is proven that a name leads here.

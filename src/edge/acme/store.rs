@@ -24,7 +24,7 @@ use crate::edge::development_certificate;
 
 /// The folder of one directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Store {
+pub(super) struct Store {
     folder: PathBuf,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Store {
 pub(super) struct Lock(#[expect(dead_code, reason = "closing it unlocks it")] File);
 
 impl Store {
-    pub(crate) fn new(config: &AcmeConfig) -> Self {
+    pub(super) fn new(config: &AcmeConfig) -> Self {
         let target = config.directory.target().map_or("", |target| target.path());
         let name = format!("{}{target}", config.directory.authority()).to_ascii_lowercase();
         let is_kept = |byte: char| byte.is_ascii_alphanumeric() || byte == '.';
@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// The file with the certificate's key and chain, whether it is there or not.
-    pub(crate) fn certificate(&self) -> PathBuf {
+    pub(super) fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
 

@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::staple::Staple;
 use super::{days, fault, unix_s};
-use crate::edge::acme::{AcmeConfig, Store};
+use crate::edge::acme::AcmeConfig;
 use crate::edge::config::CertificateFiles;
 use crate::fault::Fault;
 
@@ -76,7 +76,7 @@ pub(super) fn load_all(
 /// What an authority has issued, or, where there is nothing good of it, a certificate that nobody has signed: it lets clients that look at
 /// none come in, and lets others see what is amiss.
 pub(super) fn issued(acme: &AcmeConfig, key: &str, now: SystemTime) -> Result<Vec<Arc<Pair>>, Fault> {
-    let file = Store::new(acme).certificate();
+    let file = acme.certificate_file();
     let files = CertificateFiles { certificate: file.clone(), key: file, ocsp: None };
     let pair = match load_pair(&files, key, now, &mut Vec::new()) {
         Ok(pair) => pair,
