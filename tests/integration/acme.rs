@@ -47,7 +47,9 @@ fn a_certificate_comes_by_either_challenge_while_everybody_is_served() {
     for (challenge, scheme) in [("tls-alpn-01", "https"), ("http-01", "http")] {
         let authority = Authority::start();
         authority.behave(|behaviour| behaviour.bad_nonces = 1);
-        let server = setup(&authority, &format!("challenge: {challenge}")).start();
+        // Every path leads elsewhere but that of a proof.
+        let routes = "[{ path: /mqtt, serve: mqtt }, { path: /, redirect: \"https://elsewhere.example/\" }]";
+        let server = setup(&authority, &format!("challenge: {challenge}")).section("routes", routes).start();
         // Before there is any: who does not look at the certificate is served, over plain TCP as well.
         assert_eq!(shown(&server, "https").len(), 1);
         assert_eq!(shown(&server, "mqtts").len(), 1);
@@ -229,4 +231,44 @@ fn other_names_are_had_on_reload() {
     wait_for_certificate(&server, |chain| is_issued(chain) && chain[0] != first[0]);
     let proven: Vec<String> = authority.seen().proofs.into_iter().map(|(domain, _)| domain).collect();
     assert!(proven.contains(&"mqtt.example".to_owned()), "{proven:?}");
+}
+
+#[test]
+fn of_two_processes_with_one_storage_one_orders_and_both_show() {
+    let authority = Authority::start();
+    let shared = tempfile::tempdir().expect("a folder");
+    let start = || {
+        let setup = setup(&authority, "");
+        let tls = setup.yaml();
+        let tls = tls.lines().find_map(|line| line.strip_prefix("tls: ")).expect("a tls section").to_owned();
+        setup.section("tls", &tls.replace("storage: acme", &format!("storage: {}", shared.path().display()))).start()
+    };
+    let first = start();
+    authority.wait(|seen| seen.orders == 1);
+    // It waits for the validator, and has the lock.
+    let second = start();
+    second.wait_for_line("Another process orders a certificate");
+    authority.validate_at(first.address("https"));
+    let chain = wait_for_certificate(&first, is_issued);
+    assert_eq!(wait_for_certificate(&second, is_issued), chain);
+    assert_eq!(authority.seen().orders, 1);
+}
+
+#[test]
+fn what_could_never_work_is_a_fault_beforehand() {
+    let authority = Authority::start();
+    let setup = setup(&authority, "eab: { kid: k, key_file: certs/server.pem }").file("other.pem", "nothing");
+    let yaml = setup.yaml().replace("storage: acme", "storage: /dev/null/acme");
+    let yaml = yaml.replace("ca: certs/authority.pem", "ca: other.pem");
+    let setup = setup.file("faulty.yaml", yaml);
+    let file = setup.directory().join("faulty.yaml");
+    let output = crate::harness::server::tidegate().arg("check").arg("-c").arg(file).output().expect("the binary");
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    for key in
+        ["tls.acme.storage: cannot be written", "tls.acme.ca: no certificate in it", "tls.acme.eab.key_file: no key"]
+    {
+        assert!(told.contains(key), "{key} is missing in\n{told}");
+    }
+    assert_eq!(authority.seen().accounts, 0);
 }
