@@ -64,7 +64,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 30] = [
+const PURE: [&str; 31] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
@@ -85,6 +85,7 @@ const PURE: [&str; 30] = [
     "connection/core",
     "connection/address.rs",
     "connection/penalty.rs",
+    "edge/acme/schedule.rs",
     "edge/address_limits.rs",
     "edge/forwarded.rs",
     "edge/networks.rs",

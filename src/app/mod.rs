@@ -102,11 +102,14 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
+    let (wanted, acme_wanted) = tokio::sync::watch::channel(config.edge.acme().cloned());
+    let (issued, certificates_issued) = mpsc::channel(1);
+    let acme = tokio::spawn(edge.acme().run(acme_wanted, issued));
+    let shown = Shown { certificates: edge.certificates(), sites: edge.sites() };
+    let reloader = Reloader::new(request, loaded, built, shown, wanted, log_level, reload_counters);
+    let reloader = tokio::spawn(reloader.run(hangup, reload_requests, certificates_issued));
     let watch = Watch::new(Limits { memory_max: load.memory().max(), lag_max: config.load.lag_max });
     let watching = tokio::spawn(overload::watch(load, watch, connections.clone(), readiness.clone()));
-    let shown = Shown { certificates: edge.certificates(), sites: edge.sites() };
-    let reloader = Reloader::new(request, loaded, built, shown, log_level, reload_counters);
-    let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let (close_admin, admin_closed) = oneshot::channel::<()>();
     let admin = admin.map(|admin| tokio::spawn(admin.run(async { drop(admin_closed.await) })));
@@ -131,6 +134,7 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     ticker.abort();
     watching.abort();
     reloader.abort();
+    acme.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::files::Files;
@@ -25,7 +25,7 @@ use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
 use crate::connection::Connections;
-use crate::edge::{ListenerCertificates, ListenerSites, NewSites, Renewal};
+use crate::edge::{AcmeConfig, ListenerCertificates, ListenerSites, NewSites, Renewal};
 use crate::fault::{Fault, Faults};
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
@@ -43,6 +43,8 @@ pub(super) struct Reloader {
     policy_files: Vec<PathBuf>,
     connections: Connections,
     shown: Shown,
+    /// What an authority is to issue.
+    acme: watch::Sender<Option<AcmeConfig>>,
     admin_token: Arc<AdminToken>,
     log_level: Level,
     counters: Arc<ReloadCounters>,
@@ -77,6 +79,7 @@ impl Reloader {
         running: Loaded,
         built: Built,
         shown: Shown,
+        acme: watch::Sender<Option<AcmeConfig>>,
         log_level: Level,
         counters: Arc<ReloadCounters>,
     ) -> Self {
@@ -92,6 +95,7 @@ impl Reloader {
             policy_files: built.policy_files,
             connections: built.connections,
             shown,
+            acme,
             admin_token: built.admin_token,
             log_level,
             counters,
@@ -103,7 +107,12 @@ impl Reloader {
     }
 
     /// Reloads whenever something asks for it, for ever.
-    pub(super) async fn run(mut self, mut hangup: Signal, mut requests: mpsc::Receiver<ReloadRequest>) {
+    pub(super) async fn run(
+        mut self,
+        mut hangup: Signal,
+        mut requests: mpsc::Receiver<ReloadRequest>,
+        mut issued: mpsc::Receiver<()>,
+    ) {
         // What changed while everything was built has stirred no folder that was watched.
         if self.watch.is_some() {
             self.look().await;
@@ -116,8 +125,26 @@ impl Reloader {
                     // Whoever asked may have gone; it is done all the same.
                     let _ = request.answer.send(outcome);
                 }
+                Some(()) = issued.recv() => self.show_issued().await,
                 () = settled(self.watch.as_mut()) => self.look().await,
             }
+        }
+    }
+
+    /// Shows the certificate that an authority has issued, whatever has become of other files since they were taken.
+    async fn show_issued(&self) {
+        let (running, certificates) = (Arc::clone(&self.running), self.shown.certificates.clone());
+        let reading = tokio::task::spawn_blocking(move || certificates.read_again(&running.config.edge));
+        match reading.await {
+            Ok(Ok(renewal)) => {
+                let listeners_changed = renewal.show();
+                tracing::debug!(listeners_changed, "certificate of the authority");
+            }
+            Ok(Err(faults)) => {
+                let faults = Faults(faults).to_string();
+                tracing::error!(%faults, "The authority's certificate is not shown: all stays as it was");
+            }
+            Err(panic) => tracing::error!(%panic, "The authority's certificate is not shown"),
         }
     }
 
@@ -176,6 +203,10 @@ impl Reloader {
         self.connections.replace_authenticator(Arc::clone(&authenticator));
         let listeners_changed = certificates.show();
         sites.show();
+        self.acme.send_if_modified(|wanted| {
+            let was = std::mem::replace(wanted, loaded.config.edge.acme().cloned());
+            was != *wanted
+        });
         tracing::debug!(listeners_changed, "certificates");
         std::mem::replace(&mut self.key_watcher, watch_keys(authenticator)).abort();
         if policy_files != self.policy_files || reloaded.has_other_policy {

@@ -77,6 +77,9 @@ fn certificates(edge: &EdgeConfig) -> Vec<String> {
 fn certificates_of(tls: &TlsConfig) -> Vec<(&'static str, String)> {
     let shown = match &tls.certificates {
         CertificateSource::Development { directory } => format!("for development, in {}", directory.display()),
+        CertificateSource::Acme(acme) => {
+            format!("for {}, issued by {} ({})", acme.domains.join(", "), acme.directory, acme.challenge.name())
+        }
         CertificateSource::Files(pairs) => {
             pairs.iter().map(|pair| pair.certificate.display().to_string()).collect::<Vec<_>>().join(", ")
         }

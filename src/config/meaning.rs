@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::acme;
 use super::identity;
 use super::listen::{self, is_loopback};
 use super::meant::{Config, LoadConfig, ReloadConfig};
@@ -26,6 +27,7 @@ use crate::telemetry::{LogConfig, LogFormat};
 /// The result holds only if `faults` is still empty.
 pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     let edge = edge(root, faults);
+    acme::listeners(root, &edge, faults);
     let admin = AdminConfig {
         listen: listen::admin(section(root, "admin"), faults),
         token_file: section(root, "admin").path("token_file"),
@@ -417,7 +419,7 @@ fn exposure(root: &Written, takes_certificates: bool, edge: &EdgeConfig, faults:
     };
     if let Some((listener, written)) = exposed.iter().find(|(listener, _)| untrusted(listener)) {
         let found = format!("{} is not loopback, and the development certificate is for localhost", listener.url);
-        faults.push(written.fault(found, "tls.cert and tls.key, or a loopback address"));
+        faults.push(written.fault(found, "tls.cert and tls.key, or tls.acme, or a loopback address"));
     }
     if let Some(written) = section(root, "auth").get("anonymous")
         && written.typed == Typed::Flag(false)

@@ -14,6 +14,7 @@
 //! Invariants: nobody but `cli` and `app` imports this module; a [`Config`] holds nothing unchecked; no key that was written is
 //! silently without effect.
 
+mod acme;
 mod changes;
 pub mod environment;
 mod identity;

@@ -1,5 +1,6 @@
 //! What TLS is written as: certificates, whose certificates are believed, and the settings of handshakes.
 
+use super::acme;
 use super::written::{Typed, Written};
 use crate::edge::{CertificateFiles, CertificateSource, ClientAuthConfig, KeyExchange, TlsConfig, TlsVersion};
 use crate::fault::Fault;
@@ -117,7 +118,13 @@ impl<'a> Layers<'a> {
 }
 
 fn certificates(tls: &Written, faults: &mut Vec<Fault>) -> Option<CertificateSource> {
+    let acme = tls.get("acme").and_then(|acme| acme::wanted(acme, tls.get("cert"), faults));
     match (tls.get("cert"), tls.get("key")) {
+        (None, None) if acme.is_some() => {
+            let without = |written: &Written| written.fault("an authority issues the certificate", "leave it out");
+            faults.extend(tls.get("ocsp").map(without));
+            acme.and_then(|section| acme::acme(section, faults)).map(|acme| CertificateSource::Acme(Box::new(acme)))
+        }
         (None, None) => {
             let without = |written: &Written| written.fault("no cert beside it", "cert and key as well");
             faults.extend(tls.get("ocsp").map(without));

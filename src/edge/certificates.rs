@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use super::EdgeCounters;
 use super::config::{CertificateSource, EdgeConfig, ListenerConfig, TlsConfig};
 use super::tls::{Material, Shared, Terms};
+use super::{EdgeCounters, acme};
 use crate::fault::Fault;
 
 /// What every listener shows, read from files; nothing is shown yet.
@@ -38,7 +38,7 @@ impl Loaded {
         };
         let shares = |listener: &ListenerConfig| listener.scheme.is_tls() && listener.tls.is_none();
         // Files that are named must be sound even while no listener shows them.
-        let is_named = matches!(config.tls.certificates, CertificateSource::Files(_));
+        let is_named = !matches!(config.tls.certificates, CertificateSource::Development { .. });
         let is_needed = config.listeners.iter().any(shares) || is_named;
         let shared = if is_needed { load(&config.tls, "tls") } else { None };
         let own = config.listeners.iter().enumerate().map(|(index, listener)| {
@@ -46,6 +46,7 @@ impl Loaded {
             load(own, &format!("listen[{index}].tls"))
         });
         let own = own.collect();
+        faults.extend(config.acme().map(acme::faults).unwrap_or_default());
         if faults.is_empty() { Ok(Self { shared, own }) } else { Err(each_once(faults)) }
     }
 

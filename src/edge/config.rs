@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::acme::{AcmeChallenge, AcmeConfig, ExternalAccount};
 pub use super::address_limits::AddressLimits;
 use super::networks::Network;
 use crate::connection::DuplicateClientId;
@@ -69,6 +70,15 @@ impl EdgeConfig {
     #[must_use]
     pub fn tls_of<'a>(&'a self, listener: &'a ListenerConfig) -> Option<&'a TlsConfig> {
         listener.scheme.is_tls().then(|| listener.tls.as_ref().unwrap_or(&self.tls))
+    }
+
+    /// What an authority is to issue, if anything.
+    #[must_use]
+    pub fn acme(&self) -> Option<&AcmeConfig> {
+        match &self.tls.certificates {
+            CertificateSource::Acme(acme) => Some(acme),
+            CertificateSource::Development { .. } | CertificateSource::Files(_) => None,
+        }
     }
 
     /// Every file that a reload of the certificates reads: what to watch for changes.
@@ -193,7 +203,8 @@ impl TlsConfig {
     pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let pairs = match &self.certificates {
             CertificateSource::Files(pairs) => pairs.as_slice(),
-            CertificateSource::Development { .. } => &[],
+            // What is issued is looked at by whoever has it issued.
+            CertificateSource::Development { .. } | CertificateSource::Acme(_) => &[],
         };
         let of_pairs = pairs.iter().flat_map(|pair| [&pair.certificate, &pair.key].into_iter().chain(&pair.ocsp));
         of_pairs.chain(self.clients.iter().flat_map(|clients| [&clients.authorities].into_iter().chain(&clients.crls)))
@@ -263,6 +274,8 @@ pub enum CertificateSource {
     Development { directory: PathBuf },
     /// The operator's own; the client's server name (SNI) chooses, the first one serves all that fit no other.
     Files(Vec<CertificateFiles>),
+    /// What an authority issues. As long as there is none yet, a certificate that nobody has signed stands in for it.
+    Acme(Box<AcmeConfig>),
 }
 
 /// A certificate chain and its private key, both PEM.

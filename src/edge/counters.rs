@@ -52,6 +52,14 @@ pub struct EdgeCounters {
     pub certificate_not_after_s: AtomicU64,
     /// Gauge: when the first revocation list of client certificates is to be replaced, since 1970; zero without any.
     pub crl_next_update_s: AtomicU64,
+    /// Certificates that an authority has issued to this process.
+    pub acme_issued: AtomicU64,
+    /// Attempts to have a certificate issued that failed.
+    pub acme_failed: AtomicU64,
+    /// Proofs that somebody has come for, by a handshake or a page.
+    pub acme_proofs: AtomicU64,
+    /// Gauge: when the certificate that an authority has issued expires, since 1970; zero without one.
+    pub acme_not_after_s: AtomicU64,
     /// TLS handshakes that took longer than `tls_handshake_timeout`.
     pub tls_handshakes_timed_out: AtomicU64,
     /// HTTP requests whose head was whole and sound.

@@ -130,7 +130,7 @@ fn params(common_name: &str, now: SystemTime) -> CertificateParams {
 }
 
 /// Writes a file whole or not at all, readable for whom `mode` says from the start.
-fn write(path: &Path, content: &str, mode: u32) -> io::Result<()> {
+pub(super) fn write(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     let mut temporary = path.to_path_buf();
     temporary.add_extension("new");
     match fs::remove_file(&temporary) {
@@ -146,7 +146,12 @@ fn write(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     let mut file = options.open(&temporary)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        // What was renamed is so for good once its folder is written.
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use super::acme::Challenges;
 use super::address_limits::{Addresses, Admitted, Answer, TooMany};
 use super::config::{EdgeLimits, ProxyProtocol, Scheme};
 use super::dispatch::{self, MQTT_CONNECT, Spoken};
@@ -30,6 +35,7 @@ pub(crate) struct Steps {
     pub(crate) handoff: Handoff,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) refusals: Refusals,
+    pub(crate) challenges: Arc<Challenges>,
 }
 
 impl Steps {
@@ -161,7 +167,10 @@ async fn secure(
     let acceptor = TlsAcceptor::from(terms.config());
     let accepting = async {
         refuse_plaintext(&stream).await?;
-        acceptor.accept(stream).await
+        if steps.challenges.is_pending() {
+            return accept_or_prove(stream, terms.config(), &steps.challenges).await;
+        }
+        acceptor.accept(stream).await.map(Some)
     };
     let accepting = tokio::time::timeout(steps.limits.tls_handshake_timeout, accepting);
     let counters = &steps.counters;
@@ -171,7 +180,11 @@ async fn secure(
         accepted = accepting => accepted,
     };
     match accepted {
-        Ok(Ok(stream)) => {
+        Ok(Ok(None)) => {
+            EdgeCounters::add(&counters.acme_proofs);
+            None
+        }
+        Ok(Ok(Some(stream))) => {
             let certificate = match terms.client(stream.get_ref().1) {
                 Ok(certificate) => certificate,
                 Err(error) => {
@@ -201,6 +214,22 @@ async fn secure(
             EdgeCounters::add(&counters.tls_handshakes_timed_out);
             steps.refusals.log(peer.ip(), "tls", &"no handshake in time");
             None
+        }
+    }
+}
+
+/// The TLS handshake while an authority may come to look for a proof; `None`: it was the authority, and the connection is closed.
+async fn accept_or_prove(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    challenges: &Challenges,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    match challenges.handshake(&begun.client_hello()) {
+        None => begun.into_stream(config).await.map(Some),
+        Some(proof) => {
+            begun.into_stream(proof).await?.shutdown().await?;
+            Ok(None)
         }
     }
 }

@@ -9,6 +9,7 @@
 //! bounded by [`EdgeLimits`] whatever peers claim; no header value is trusted to be text; nobody speaks
 //! for another's address but [`EdgeConfig::trusted_proxies`]; after the hand-over nothing of HTTP is left.
 
+pub mod acme;
 mod address_limits;
 mod certificates;
 pub mod config;
@@ -38,11 +39,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+pub use acme::Acme;
 pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
-    AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig, CorsConfig, EdgeConfig, EdgeLimits,
-    ForwardedField, HostSent, Http2Limits, KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig,
-    ProxyProtocol, RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
+    AcmeChallenge, AcmeConfig, AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig,
+    CorsConfig, EdgeConfig, EdgeLimits, ExternalAccount, ForwardedField, HostSent, Http2Limits, KeyExchange,
+    ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig, Scheme, TlsConfig,
+    TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub(crate) use http::is_sound_redirect;
@@ -113,7 +116,8 @@ impl Edge {
         let addresses = Addresses::new(limits.addresses.clone(), exempt, now, &hasher);
         let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
         let refusals = Refusals::default();
-        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
+        let challenges = Arc::default();
+        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals, challenges });
         Ok(Self { listeners, certificates, sites, development_ca, steps, load: Arc::default() })
     }
 
@@ -158,6 +162,12 @@ impl Edge {
     #[must_use]
     pub fn sites(&self) -> ListenerSites {
         self.sites.clone()
+    }
+
+    /// What has certificates issued for the listeners here, and proves to authorities that names lead to them.
+    #[must_use]
+    pub fn acme(&self) -> Acme {
+        Acme { challenges: Arc::clone(&self.steps.challenges), counters: Arc::clone(&self.steps.counters) }
     }
 
     /// The certificate to trust, where a development certificate is in use.

@@ -87,6 +87,20 @@ impl Client {
         self.exchange(Method::POST, Some(json)).await
     }
 
+    /// Sends any request. Its URI is one of the server that this is a client of: others are not asked.
+    ///
+    /// # Errors
+    /// There is no whole answer. An answer of any status is one.
+    pub async fn request(&self, request: Request<Bytes>) -> Result<Response<Bytes>, OutgoingError> {
+        let asked = async {
+            let response = self.inner.request(request.map(Full::new)).await.map_err(of_client)?;
+            let (parts, body) = response.into_parts();
+            Ok(Response::from_parts(parts, self.read(body).await?))
+        };
+        let timeout = self.limits.timeout;
+        tokio::time::timeout(timeout, asked).await.unwrap_or(Err(OutgoingError::Timeout(timeout)))
+    }
+
     async fn exchange(&self, method: Method, json: Option<Bytes>) -> Result<Answer, OutgoingError> {
         let asked = async {
             let response = match self.send(&method, json.clone()).await {

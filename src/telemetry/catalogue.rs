@@ -99,6 +99,10 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_client_certificates" = client_certificates, "TLS handshakes that brought a verified client certificate.";
         gauge "edge_tls_certificate_not_after_seconds" = certificate_not_after_s, "When the first of the server's certificates expires, in seconds since 1970.";
         gauge "edge_tls_crl_next_update_seconds" = crl_next_update_s, "When the first revocation list of client certificates is overdue, in seconds since 1970.";
+        counter "edge_acme_issued" = acme_issued, "Certificates that an authority has issued to this process.";
+        counter "edge_acme_failed" = acme_failed, "Attempts to have a certificate issued that failed.";
+        counter "edge_acme_proofs" = acme_proofs, "Handshakes and pages by which somebody looked for the proof that a name leads here.";
+        gauge "edge_acme_certificate_not_after_seconds" = acme_not_after_s, "When the certificate that an authority has issued expires, in seconds since 1970; 0: there is none.";
         counter "edge_http_requests" = http_requests, "HTTP requests whose head was whole and sound.";
         counter "edge_http_malformed" = http_malformed, "HTTP connections closed for a head that was malformed or too large.";
         counter "edge_http_head_timed_out" = http_head_timed_out, "HTTP connections closed as a head did not come in time.";

@@ -2,6 +2,7 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | [`acme`] | certificates from an authority, by a real proof, or not at all |
 //! | [`admin`] | what an operator asks a running server, and who may not |
 //! | [`article_one`] | Eclipse paho in a browser, Python paho behind it |
 //! | [`article_two`] | the page of 2018 and its JSON Actions, through a crash of the server |
@@ -44,6 +45,7 @@
 
 mod harness;
 
+mod acme;
 mod admin;
 mod article_one;
 mod article_two;

@@ -180,6 +180,14 @@ const TLS: &[Key] = &[
         doc: "Where a certificate for localhost is made, and found again, as long as `cert` is unset. Loopback listeners only.",
     },
     OCSP,
+    Key {
+        name: "acme",
+        kind: Kind::Section(ACME),
+        default: None,
+        example: None,
+        doc: "A certificate that an authority such as Let's Encrypt issues and renews, instead of `cert`. Until there is one, a self-signed \
+              certificate is shown. What fails is logged, counted and tried again; what is open is never touched.",
+    },
     CLIENT_CA,
     CLIENT_AUTH,
     CRL,
@@ -205,6 +213,100 @@ const TLS_OF_LISTENER: &[Key] = &[
     TICKETS,
     TICKET_ROTATION,
     HTTP2,
+];
+
+const ACME: &[Key] = &[
+    Key {
+        name: "domains",
+        kind: Kind::List(&Kind::Text("a host name such as app.example")),
+        default: None,
+        example: Some("[app.example, mqtt.app.example]"),
+        doc: "The names that the certificate is for, all of which lead to this server. No wildcards: those are proven by DNS only, which is not \
+              done here.",
+    },
+    Key {
+        name: "agree_to_terms",
+        kind: Kind::Flag,
+        default: Some("false"),
+        example: None,
+        doc: "Whether you agree to the authority's terms of service. It issues nothing otherwise.",
+    },
+    Key {
+        name: "contact",
+        kind: Kind::List(&Kind::Text("a URL such as mailto:ops@app.example")),
+        default: None,
+        example: Some("[\"mailto:ops@app.example\"]"),
+        doc: "Where the authority may write to.",
+    },
+    Key {
+        name: "directory",
+        kind: Kind::Text("an https URL such as https://acme-v02.api.letsencrypt.org/directory"),
+        default: Some("https://acme-v02.api.letsencrypt.org/directory"),
+        example: None,
+        doc: "The authority's directory. Authorities bound failures: try things with a staging one first, such as \
+              https://acme-staging-v02.api.letsencrypt.org/directory.",
+    },
+    Key {
+        name: "challenge",
+        kind: Kind::Word(&["tls-alpn-01", "http-01"]),
+        default: Some("tls-alpn-01"),
+        example: None,
+        doc: "How it is proven that the names lead here: tls-alpn-01 by a handshake on port 443, with an https listener behind it; http-01 by a page on \
+              port 80, with an http listener behind it.",
+    },
+    Key {
+        name: "storage",
+        kind: Kind::Path,
+        default: Some("certs/acme"),
+        example: Some("../certs/acme"),
+        doc: "The folder in which account, certificate and keys are kept, readable for this process' user alone. Without it each start would \
+              order another one.",
+    },
+    Key {
+        name: "ca",
+        kind: Kind::Path,
+        default: None,
+        example: Some("../certs/authority.pem"),
+        doc: "Whose certificates are believed of the directory's own server, PEM. Unset, the system's authorities.",
+    },
+    Key {
+        name: "eab",
+        kind: Kind::Section(EAB),
+        default: None,
+        example: None,
+        doc: "The account that you have with the authority otherwise (External Account Binding), where it wants one.",
+    },
+    Key {
+        name: "renew_before",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24 * 365) },
+        default: Some("30d"),
+        example: None,
+        doc: "How long before its end a certificate is renewed; one of a short life when a third of it is left.",
+    },
+    Key {
+        name: "retry",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: hours(24) },
+        default: Some("5m"),
+        example: None,
+        doc: "How long to wait after a failure; twice as long after each further one, up to 6h, and never shorter than the authority asks.",
+    },
+];
+
+const EAB: &[Key] = &[
+    Key {
+        name: "kid",
+        kind: Kind::Text("the key identifier that the authority has given"),
+        default: None,
+        example: Some("kid-1"),
+        doc: "The key identifier.",
+    },
+    Key {
+        name: "key_file",
+        kind: Kind::Path,
+        default: None,
+        example: Some("eab.key"),
+        doc: "The file with the MAC key, in base64url as the authority has given it.",
+    },
 ];
 
 const CERT: Key = Key {

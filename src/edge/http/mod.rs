@@ -114,6 +114,7 @@ pub(crate) async fn serve(
             timing: Arc::clone(&timing),
         });
         let (site, upgrade) = (service.site.load_full(), Arc::clone(&upgrade));
+        let proof = service.steps.challenges.page(request.uri().path());
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
             if visit.timing.lock().is_last {
@@ -123,6 +124,11 @@ pub(crate) async fn serve(
                 visit.timing.lock().is_last = true;
                 return Ok(too_many_requests());
             };
+            if let Some(proof) = proof {
+                EdgeCounters::add(&visit.counters.acme_proofs);
+                visit.timing.lock().is_last = true;
+                return Ok(page_of_proof(proof));
+            }
             let answer = site.answer(request, &visit).await;
             let mut timing = visit.timing.lock();
             timing.answered |= answer.upgrade.is_none();
@@ -155,6 +161,13 @@ pub(crate) async fn serve(
 fn too_many_requests() -> Response<Body> {
     let mut response = answer::text(StatusCode::TOO_MANY_REQUESTS, "Too many connections from your address.");
     answer::set(&mut response, header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer::close_after(&mut response);
+    response
+}
+
+/// What an authority of certificates has come for (RFC 8555 §8.3), whatever else lies under the path.
+fn page_of_proof(proof: String) -> Response<Body> {
+    let mut response = answer::with_content(StatusCode::OK, "application/octet-stream", proof);
     answer::close_after(&mut response);
     response
 }

@@ -52,13 +52,17 @@ impl Material {
     pub(crate) fn load(config: &TlsConfig, key: &str, now: SystemTime) -> Result<Self, Vec<Fault>> {
         let (files, development_ca) = match &config.certificates {
             CertificateSource::Files(files) => (files.clone(), None),
+            CertificateSource::Acme(_) => (Vec::new(), None),
             CertificateSource::Development { directory } => {
                 let made = development_certificate::ensure(directory).map_err(|fault| vec![fault])?;
                 (vec![made.files], Some(made.ca))
             }
         };
         let mut warnings = Vec::new();
-        let pairs = pairs::load_all(&files, key, now, &mut warnings);
+        let pairs = match &config.certificates {
+            CertificateSource::Acme(acme) => pairs::issued(acme, key, now).map_err(|fault| vec![fault]),
+            _ => pairs::load_all(&files, key, now, &mut warnings),
+        };
         let clients =
             config.clients.as_ref().map(|clients| Clients::load(clients, key, now, &mut warnings)).transpose();
         match (pairs, clients) {

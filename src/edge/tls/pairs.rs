@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
@@ -16,6 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::staple::Staple;
 use super::{days, fault, unix_s};
+use crate::edge::acme::AcmeConfig;
 use crate::edge::config::CertificateFiles;
 use crate::fault::Fault;
 
@@ -69,6 +71,36 @@ pub(super) fn load_all(
         faults.push(Fault::new("", format!("{key}.cert"), "no certificate", "at least one certificate and its key"));
     }
     if faults.is_empty() { Ok(pairs) } else { Err(faults) }
+}
+
+/// What an authority has issued, or, where there is nothing good of it, a certificate that nobody has signed: it lets clients that look at
+/// none come in, and lets others see what is amiss.
+pub(super) fn issued(acme: &AcmeConfig, key: &str, now: SystemTime) -> Result<Vec<Arc<Pair>>, Fault> {
+    let file = acme.certificate_file();
+    let files = CertificateFiles { certificate: file.clone(), key: file, ocsp: None };
+    let pair = match load_pair(&files, key, now, &mut Vec::new()) {
+        Ok(pair) => pair,
+        Err(_) => placeholder(&acme.domains).map_err(|found| {
+            Fault::new(
+                "",
+                format!("{key}.acme"),
+                found,
+                "names that a certificate can be for, and working cryptography",
+            )
+        })?,
+    };
+    Ok(vec![Arc::new(pair)])
+}
+
+fn placeholder(domains: &[String]) -> Result<Pair, String> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
+    let params = CertificateParams::new(domains).map_err(|error| error.to_string())?;
+    let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|error| error.to_string())?;
+    let bare = CertifiedKey::new(vec![certificate.der().clone()], key);
+    // As for the time until which it is good, there is no certificate.
+    Ok(Pair { bare: Arc::new(bare), stapled: None, not_after_s: 0 })
 }
 
 fn load_pair(

@@ -2,6 +2,7 @@
 //!
 //! Not here: anything that a single theme needs.
 
+pub mod authority;
 pub mod backend;
 pub mod certificates;
 pub mod cutter;

@@ -79,11 +79,12 @@ fn all_tls(config: &Config) -> impl Iterator<Item = &TlsConfig> {
 }
 
 fn certificates(config: &Config) -> Vec<PathBuf> {
-    let files = all_tls(config).filter_map(|tls| match &tls.certificates {
-        CertificateSource::Files(pairs) => Some(pairs),
-        CertificateSource::Development { .. } => None,
+    let files = all_tls(config).flat_map(|tls| match &tls.certificates {
+        CertificateSource::Files(pairs) => pairs.iter().map(|pair| pair.certificate.clone()).collect(),
+        CertificateSource::Acme(acme) => vec![acme.certificate_file()],
+        CertificateSource::Development { .. } => Vec::new(),
     });
-    let mut paths: Vec<_> = files.flatten().map(|pair| pair.certificate.clone()).collect();
+    let mut paths: Vec<_> = files.collect();
     paths.sort();
     paths.dedup();
     paths

@@ -217,7 +217,8 @@ fn open(turning: Turning, host: Arc<Host>) {
         }
         Opening::Tunnel(tunnel) => {
             tokio::spawn(async move {
-                let _held = (place, admitted);
+                // As with HTTP/1.1, what its address holds of connections it holds as long as the tunnel lives.
+                let _held = (place, admitted.map(|admitted| admitted.open));
                 tunnel.run(host.draining.clone()).await;
             });
         }
