@@ -266,6 +266,8 @@ fn connection(surveyed: &Surveyed) -> Value {
         "version": peer.map(|peer| version(peer.version)),
         "since": peer.map(|peer| unix_s(peer.since)),
         "subscriptions": surveyed.subscriptions_count,
+        "unread_bytes": peer.map(|peer| peer.unread_bytes),
+        "queued_bytes": surveyed.queued_bytes,
     })
 }
 
@@ -275,6 +277,7 @@ fn session(surveyed: &Surveyed) -> Value {
         "username": surveyed.owner.name(),
         "connected": surveyed.is_connected,
         "subscriptions": surveyed.subscriptions_count,
+        "queued_bytes": surveyed.queued_bytes,
         "will": surveyed.will.as_ref().map(|will| will.topic()),
     })
 }

@@ -6,6 +6,7 @@
 
 mod files;
 mod handover;
+mod overload;
 mod reload;
 mod watch;
 
@@ -30,6 +31,7 @@ use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
 use crate::edge::{Drain, Edge, EdgeCounters, Handoff, Inherited, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
+use crate::load::{Account, Limits, Load, Watch};
 use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
@@ -75,10 +77,13 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
         Arc::new(move |accepted| connections.serve(accepted))
     };
     let edge_counters = Arc::new(EdgeCounters::default());
+    let load = Arc::new(Load::new(Arc::clone(connections.environment().engine.memory())));
     let edge = Edge::bind(config.edge.clone(), inherited, handoff, Arc::clone(&edge_counters)).map_err(Faults)?;
+    let edge = edge.under(Arc::clone(&load));
     let readiness = Readiness::default();
     let reload_counters = Arc::new(ReloadCounters::default());
-    let metrics = Exposition::new(metrics(&connections, Arc::clone(&edge_counters), Arc::clone(&reload_counters)));
+    let metrics = metrics(&connections, Arc::clone(&load), Arc::clone(&edge_counters), Arc::clone(&reload_counters));
+    let metrics = Exposition::new(metrics);
     let (reloads, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
     let (drains, drain_requests) = mpsc::channel(1);
     let api = Api::new(connections.clone(), reloads, drains, Arc::clone(&built.admin_token));
@@ -97,6 +102,8 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
+    let watch = Watch::new(Limits { memory_max: load.memory().max(), lag_max: config.load.lag_max });
+    let watching = tokio::spawn(overload::watch(load, watch, connections.clone(), readiness.clone()));
     let shown = Shown { certificates: edge.certificates(), sites: edge.sites() };
     let reloader = Reloader::new(request, loaded, built, shown, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
@@ -122,6 +129,7 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
         signal = stop.signalled() => tracing::info!(signal, "Stopping at once"),
     }
     ticker.abort();
+    watching.abort();
     reloader.abort();
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
@@ -215,10 +223,16 @@ async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover, 
     }
 }
 
-fn metrics(connections: &Connections, edge: Arc<EdgeCounters>, reload: Arc<ReloadCounters>) -> Metrics {
+fn metrics(
+    connections: &Connections,
+    load: Arc<Load>,
+    edge: Arc<EdgeCounters>,
+    reload: Arc<ReloadCounters>,
+) -> Metrics {
     let environment = connections.environment();
     let mut metrics = Metrics::default();
     catalogue::process(&mut metrics);
+    catalogue::load(&mut metrics, load);
     catalogue::edge(&mut metrics, edge);
     catalogue::connection(&mut metrics, Arc::clone(&environment.counters));
     catalogue::auth(&mut metrics, connections.authenticator().counters());
@@ -251,8 +265,9 @@ fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
     let admin_token = Arc::new(AdminToken::default());
     admin_token.set(token);
     let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
+    let memory = Account::new(overload::memory_max(config.load));
     let environment = Environment {
-        engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new())),
+        engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new()).with_memory(Arc::new(memory))),
         policy: Policies::new(policy),
         config: config.connection.clone(),
         counters: Default::default(),
@@ -350,7 +365,8 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
         publishes_dropped: read(&engine.dropped_outbox_full)
             + read(&engine.dropped_queue_full_qos_0)
             + read(&engine.dropped_queue_full)
-            + read(&engine.dropped_conflated),
+            + read(&engine.dropped_conflated)
+            + read(&engine.dropped_memory),
         publish_bytes_received: read(&connection.publish_bytes_received),
         publish_bytes_sent: read(&engine.delivered_bytes),
         bytes_received: read(&connection.received_bytes),

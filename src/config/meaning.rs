@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::identity;
 use super::listen::{self, is_loopback};
-use super::meant::{Config, ReloadConfig};
+use super::meant::{Config, LoadConfig, ReloadConfig};
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::tls;
@@ -44,6 +44,10 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
         engine: EngineConfig {
             slow_clients: slow_clients(section(root, "slow_clients"), faults),
             ..engine(section(root, "engine"))
+        },
+        load: LoadConfig {
+            memory_max: section(root, "limits").size("memory_max"),
+            lag_max: duration(section(root, "limits"), "lag_max"),
         },
         auth,
         policy: root.path("policy"),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use super::written::{Typed, Written};
-use crate::edge::{Balance, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig};
+use crate::edge::{
+    Balance, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig, is_sound_redirect,
+};
 use crate::fault::Fault;
 use crate::outgoing::Url;
 use crate::outgoing::url::URL_FORM;
@@ -12,6 +14,7 @@ use crate::outgoing::url::URL_FORM;
 const ORIGIN_ALLOWED: &str =
     "same, any, or scheme://host with a port if it is not the usual one, such as https://app.example";
 const HOST_ALLOWED: &str = "a host name without port, such as app.example, or *. and one";
+const REDIRECT_ALLOWED: &str = "a path that begins with /, or an http(s) URL, without spaces; ${host}, and behind a host ${target}, for what was asked";
 const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Reads the list `routes` of `section`.
@@ -300,8 +303,8 @@ fn server(item: &Written, faults: &mut Vec<Fault>) -> Option<Url> {
 fn redirect(item: &Written, to: &Written, faults: &mut Vec<Fault>) -> Option<RouteAction> {
     let text = to.as_text()?;
     let is_target = text.starts_with('/') || text.starts_with("https://") || text.starts_with("http://");
-    if !is_target || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        faults.push(to.fault(format!("{text:?}"), "a path that begins with /, or an http(s) URL, without spaces"));
+    if !is_target || !text.bytes().all(|byte| byte.is_ascii_graphic()) || !is_sound_redirect(text) {
+        faults.push(to.fault(format!("{text:?}"), REDIRECT_ALLOWED));
         return None;
     }
     let status = item.count("status").unwrap_or(301);

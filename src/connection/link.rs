@@ -45,6 +45,8 @@ struct State {
     phase: Phase,
     wire: Wire,
     outbox: Outbox,
+    /// What of the outbox is booked: nothing as long as the client reads.
+    booked: usize,
     tls: Option<Box<TlsStream>>,
     /// Of the connection's own task.
     waker: Option<Waker>,
@@ -138,6 +140,7 @@ impl Link {
                 // Until a CONNECT says otherwise, only a refusal is ever spelled.
                 wire: Wire::new(protocol, Version::V4),
                 outbox: Outbox::default(),
+                booked: 0,
                 tls,
                 waker: None,
                 noted: Noted::Not,
@@ -247,7 +250,7 @@ impl Link {
         state.noted = Noted::Not;
         state.is_busy = false;
         if state.is_blocked || state.is_broken {
-            return;
+            return self.book(state);
         }
         self.send(state);
         if state.is_blocked || state.is_broken || state.is_starved {
@@ -262,11 +265,38 @@ impl Link {
             Err(_) => {
                 state.is_broken = true;
                 state.outbox.clear();
-                return;
+                return self.book(state);
             }
         }
+        self.book(state);
         let sent = waiting - state.outbox.len();
         self.shared.environment.counters.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+
+    /// Books what waits after a flush.
+    fn book(&self, state: &mut State) {
+        self.shared.environment.engine.memory().settle(&mut state.booked, state.outbox.len());
+    }
+
+    /// How much may wait for this client.
+    fn outbox_limit(&self, state: &State) -> usize {
+        let environment = &self.shared.environment;
+        let limit = environment.config.outbox_bytes_max;
+        // Who takes what it is sent has nothing to give.
+        if state.is_blocked { environment.engine.memory().outbox_limit(limit) } else { limit }
+    }
+
+    /// Bytes that wait for a client that does not take them.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.state.lock().unread_bytes()
+    }
+
+    /// Cuts the connection for the memory that it holds. Its client does not read, and would not read a goodbye.
+    pub(super) fn cut_for_memory(&self) {
+        let ip = self.peer.ip();
+        tracing::warn!(%ip, unread_bytes = self.unread_bytes(), reason = "memory", "reader_cut");
+        ConnectionCounters::count(&self.shared.environment.counters.readers_cut);
+        self.cut();
     }
 
     /// Reads what the socket has into `wire_bytes`, and what it says in plain into `plaintext`, which is empty before.
@@ -403,6 +433,13 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        let booked = self.state.get_mut().booked;
+        self.shared.environment.engine.memory().rebook(booked, 0);
+    }
+}
+
 impl State {
     fn note(&mut self) -> Delivered {
         let is_late = self.noted == Noted::Late && self.outbox.len() >= GATHERED_BYTES_MAX;
@@ -423,6 +460,10 @@ impl State {
         self.note()
     }
 
+    fn unread_bytes(&self) -> usize {
+        if self.is_blocked && !self.is_broken { self.outbox.len() } else { 0 }
+    }
+
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
@@ -440,7 +481,8 @@ impl Outlet for Link {
             Phase::Closing => return Delivered::Closed,
             Phase::Open => {}
         }
-        match state.wire.append_publish(now, delivery, &mut state.outbox, environment.config.outbox_bytes_max) {
+        let limit = self.outbox_limit(state);
+        match state.wire.append_publish(now, delivery, &mut state.outbox, limit) {
             Ok(appended) => {
                 if appended.is_alias_remapped {
                     ConnectionCounters::count(&environment.counters.topic_aliases_remapped);
@@ -487,8 +529,9 @@ impl Outlet for Link {
     }
 
     fn peer(&self) -> Option<Peer> {
-        let (dialect, version) = self.state.lock().wire.dialect();
-        Some(Peer { address: self.peer, dialect, version, since: self.since })
+        let state = self.state.lock();
+        let (dialect, version) = state.wire.dialect();
+        Some(Peer { address: self.peer, dialect, version, since: self.since, unread_bytes: state.unread_bytes() })
     }
 
     fn close(&self, reason: ReasonCode) {

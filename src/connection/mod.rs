@@ -147,6 +147,17 @@ impl Connections {
         self.0.environment.engine.dismiss(client_id, reason)
     }
 
+    /// Cuts the connection for which most waits that its client does not read. `false`: everybody reads.
+    pub fn cut_largest_reader(&self) -> bool {
+        let links = self.0.links.all().into_iter().filter_map(|link| link.upgrade());
+        let readers = links.map(|link| (link.unread_bytes(), link)).filter(|(bytes, _)| *bytes > 0);
+        let largest = readers.max_by_key(|(bytes, _)| *bytes);
+        if let Some((_, link)) = &largest {
+            link.cut_for_memory();
+        }
+        largest.is_some()
+    }
+
     /// Connections that have not come to their end.
     #[must_use]
     pub fn count(&self) -> u64 {

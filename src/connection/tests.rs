@@ -55,7 +55,10 @@ impl House {
     async fn connect(&self, protocol: Protocol, version: Version, keep_alive_s: u16) -> Client {
         let socket = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
         let (accepted, peer) = self.listener.accept().await.unwrap();
-        let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start) else { panic!("no seat") };
+        let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start, std::net::Ipv4Addr::LOCALHOST.into())
+        else {
+            panic!("no seat")
+        };
         let place = Place::take(&Arc::default(), 1).unwrap();
         let stream = Stream::Plain(accepted);
         self.connections.serve(Accepted {

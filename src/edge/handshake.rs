@@ -87,6 +87,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     if visitor.address.ip() != peer.ip().to_canonical() {
         let Ok(admitted) = steps.admit(visitor.address.ip()) else { return reset(&stream) };
         (place, handshake) = hold(admitted, place, handshake);
+        handshake.speak_for(visitor.address.ip());
     }
     let (mut transport, certificate) = match shown.tls {
         None => (Transport::Plain(stream), None),
@@ -113,7 +114,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         let seat = match upgraded.handshake {
             Some(handshake) => handshake,
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
-            None => listener::take_seat(&steps).await,
+            None => listener::take_seat(&steps, visitor.address.ip()).await,
         };
         let handshake;
         (place, handshake) = hold(upgraded.admitted, place, seat);

@@ -24,6 +24,7 @@ mod listener;
 pub mod networks;
 pub mod proxy_protocol;
 mod refusals;
+mod shedding;
 mod sites;
 mod tls;
 mod transport;
@@ -44,6 +45,7 @@ pub use config::{
     RouteAction, RouteConfig, Scheme, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
+pub(crate) use http::is_sound_redirect;
 pub use inherited::Inherited;
 pub use networks::{Network, NotNetwork};
 pub use sites::{ListenerSites, NewSites};
@@ -58,6 +60,7 @@ use self::refusals::Refusals;
 use self::sites::SharedSite;
 use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
+use crate::load::Load;
 
 /// Takes a connection whose handshakes are over. Called on the connection's task; returns at once.
 pub type Handoff = Arc<dyn Fn(Accepted) + Send + Sync>;
@@ -69,6 +72,7 @@ pub struct Edge {
     sites: ListenerSites,
     development_ca: Option<PathBuf>,
     steps: Arc<Steps>,
+    load: Arc<Load>,
 }
 
 impl Edge {
@@ -110,7 +114,13 @@ impl Edge {
         let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
         let refusals = Refusals::default();
         let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
-        Ok(Self { listeners, certificates, sites, development_ca, steps })
+        Ok(Self { listeners, certificates, sites, development_ca, steps, load: Arc::default() })
+    }
+
+    /// The same, turning newcomers away while `load` is too much.
+    #[must_use]
+    pub fn under(self, load: Arc<Load>) -> Self {
+        Self { load, ..self }
     }
 
     /// Reads what [`Edge::bind`] would read and builds what it would build, but binds nothing and makes no certificate.
@@ -163,7 +173,8 @@ impl Edge {
     pub async fn run(self, shutdown: impl Future<Output = Drain> + Send) {
         let (drain, draining) = watch::channel(Drain::Off);
         for (listener, shown) in self.listeners {
-            tokio::spawn(listener::accept(listener, shown, Arc::clone(&self.steps), draining.clone()));
+            let (steps, load) = (Arc::clone(&self.steps), Arc::clone(&self.load));
+            tokio::spawn(listener::accept(listener, shown, steps, load, draining.clone()));
         }
         drop(draining);
         let serving = async {
@@ -179,6 +190,7 @@ impl Edge {
         tokio::select! {
             () = serving => {}
             () = settling => {}
+            () = shedding::run(&self.steps, &self.load) => {}
         }
     }
 }

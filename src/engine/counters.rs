@@ -27,6 +27,8 @@ pub struct EngineCounters {
     pub dropped_queue_full: AtomicU64,
     /// Messages whose place in a queue a newer one of their topic took.
     pub dropped_conflated: AtomicU64,
+    /// Messages that a queue lost as it was not to grow, for want of memory.
+    pub dropped_memory: AtomicU64,
     /// Network Connections closed as their client was too slow for a message that is not to be lost.
     pub slow_disconnected: AtomicU64,
     /// Messages larger than their receiver accepts.

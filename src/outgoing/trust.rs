@@ -35,14 +35,7 @@ impl Trust {
     /// # Errors
     /// The file cannot be read, or there is no authority to believe; `key` is what the configuration calls it.
     pub fn load(ca: Option<&Path>, protocols: &[&[u8]], key: &str) -> Result<Self, Fault> {
-        let roots = match ca {
-            Some(path) => authorities(path).map_err(|found| fault(path, key, found))?,
-            None => system_authorities().map_err(|found| {
-                let allowed = "certificates of authorities on this system, or a file of them as `ca`";
-                Fault::new("", key, found, allowed)
-            })?,
-        };
-        let roots = Arc::new(roots);
+        let roots = Arc::new(roots(ca, key)?);
         let unusable = |error: rustls::Error| Fault::new("", key, error.to_string(), "a working cryptography provider");
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -55,6 +48,20 @@ impl Trust {
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
+    }
+}
+
+/// The authorities in the file `ca`, or those that the system believes.
+///
+/// # Errors
+/// As [`Trust::load`].
+pub fn roots(ca: Option<&Path>, key: &str) -> Result<RootCertStore, Fault> {
+    match ca {
+        Some(path) => authorities(path).map_err(|found| fault(path, key, found)),
+        None => system_authorities().map_err(|found| {
+            let allowed = "certificates of authorities on this system, or a file of them as `ca`";
+            Fault::new("", key, found, allowed)
+        }),
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`floods`] | who comes too often, and who guesses; behind nginx, and as fail2ban reads it |
 //! | [`front`] | the site that nginx would serve, beside nginx itself |
 //! | [`demo`] | what a newcomer opens first |
+//! | [`doctor`] | deployments with one mistake each, and whether the doctor finds it |
 //! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
@@ -54,6 +55,7 @@ mod counters;
 mod crowd;
 mod demo;
 mod differential;
+mod doctor;
 mod drain;
 mod envelope;
 mod floods;

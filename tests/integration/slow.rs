@@ -1,10 +1,10 @@
 //! Clients that do not read: what becomes of their messages, and that nobody else notices.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
-use crate::harness::transport::Ending;
-use crate::harness::{Client, JsonClient, Over, Server, Setup};
+use crate::harness::transport::{BINARY, Ending, frame};
+use crate::harness::{Client, JsonClient, Over, Server, Setup, Transport, http, mqtt};
 
 const FULL: &str = "tidegate_connection_outbox_full_total";
 
@@ -128,6 +128,12 @@ fn drop_oldest_keeps_what_came_last() {
     let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
     let dropped = "tidegate_engine_dropped_total{reason=\"queue_full_qos_0\"}";
     let count = flood(&server, &mut publisher, "news", dropped, 40);
+    let listed = http::get(server.address("admin"), "/api/v1/connections").body;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let waiting = |at: usize| ["unread_bytes", "queued_bytes"].map(|key| listed["connections"][at][key].as_u64());
+    let [unread, queued] = waiting(0).map(|bytes| bytes.expect("a number"));
+    assert!((1..=64 * 1024).contains(&unread) && (200_000..=256 * 1024).contains(&queued), "{listed}");
+    assert_eq!(waiting(1), [Some(0); 2], "the publisher reads: {listed}");
     let mut last = stalled.receive_publish();
     let mut received = 1;
     let mut gaps = 0;
@@ -179,3 +185,80 @@ fn who_must_not_miss_anything_is_closed() {
     assert_eq!(server.metric(closed), 2.0);
     assert_eq!(server.metric("tidegate_connection_closed_total{reason=\"Quota exceeded\"}"), 2.0);
 }
+
+/// Idle clients arrive through a load balancer that says whence they are, so that the log can be told who was shed.
+#[test]
+fn when_memory_is_used_up_newcomers_go_and_who_is_in_stays() {
+    let server = Setup::new()
+        .section("limits", "{ memory_max: 4MiB, outbox_bytes_max: 4MiB }")
+        .section("trusted_proxies", "[127.0.0.1/32]")
+        .listeners(["http://127.0.0.1:0", "{ url: \"mqtt://127.0.0.1:0\", proxy_protocol: required }"])
+        .start();
+    let connect = |name: &str| Client::connect(&server, Over::Ws, Version::V5, name);
+    let mut publisher = connect("publisher");
+    let mut healthy = connect("healthy");
+    healthy.subscribe("news", QoS::AtMostOnce);
+    let mut stalled: Vec<Client> = (0..4).map(|at| connect(&format!("stalled-{at}"))).collect();
+    stalled.iter_mut().for_each(|client| assert_eq!(client.subscribe("#", QoS::AtMostOnce), ReasonCode::Success));
+    let mut publish = |number: usize| {
+        let payload = numbered(number, LARGE);
+        publisher.publish("news", &payload, QoS::AtLeastOnce, false);
+        healthy.expect_message("news", &payload);
+    };
+    // Outboxes of those who do not read take three quarters, and hardly more, however much comes.
+    let mut count = 0;
+    while server.metric(BOOKED) < 3.0 * MIB || count % 256 != 0 {
+        (0..64).for_each(|at| publish(count + at));
+        count += 64;
+    }
+    assert!(server.metric(BOOKED) < 3.6 * MIB, "{}", server.metric(BOOKED));
+    assert_eq!(server.metric(OVERLOADED), 0.0);
+
+    let idle: Vec<Transport> = (1..=3)
+        .map(|last| {
+            let mut transport = Transport::tcp(server.address("mqtt"));
+            transport.write(format!("PROXY TCP4 203.0.113.{last} 192.0.2.1 40000 1883\r\n").as_bytes());
+            let accepted = "tidegate_edge_proxy_headers_accepted_total";
+            server.wait_for_metric(accepted, |value| value == f64::from(last));
+            transport
+        })
+        .collect();
+    // Four messages that do not come to their end are more than the rest, and hold on however many readers are cut.
+    let mut uploaders: Vec<Client> = (0..4).map(|at| connect(&format!("uploader-{at}"))).collect();
+    for uploader in &mut uploaders {
+        let upload = mqtt::publish("upload", &[0; 3 << 19], QoS::AtMostOnce, false, 0);
+        let upload = frame(true, BINARY, &mqtt::bytes(&Packet::Publish(upload), Version::V5));
+        uploader.transport.write(&upload[..upload.len() - 1]);
+    }
+    server.wait_for_metric(OVERLOADED, |value| value == 1.0);
+    let shed =
+        [3, 2, 1].map(|last| server.wait_for_line(&format!("connect_refused ip=203.0.113.{last} reason=memory ")));
+    let printed = server.printed();
+    let places = shed.map(|line| printed.find(&line).expect("it was printed"));
+    assert!(places.is_sorted(), "the newest first");
+    drop(idle);
+    assert_eq!(server.metric("tidegate_edge_overload_shed_total{reason=\"memory\"}"), 3.0);
+    let (_, ending) = Transport::tcp(server.address("http")).read_to_end();
+    assert_eq!(ending, Ending::Cut);
+    server.wait_for_line("connect_refused ip=127.0.0.1 reason=memory ");
+    assert!(server.metric("tidegate_edge_overload_refused_total{reason=\"memory\"}") >= 1.0);
+    let readiness = http::get(server.address("admin"), "/readyz");
+    assert_eq!((readiness.status, readiness.body.as_str()), (503, "overloaded\n"));
+
+    // Who does not read goes when that does not help; everybody else is served.
+    server.wait_for_metric("tidegate_connection_readers_cut_total", |value| value == 4.0);
+    publish(count);
+    for uploader in &mut uploaders {
+        uploader.transport.write(&[0]);
+        uploader.expect_nothing();
+    }
+    server.wait_for_metric(OVERLOADED, |value| value == 0.0);
+    connect("newcomer").disconnect(ReasonCode::Success);
+    assert_eq!(http::get(server.address("admin"), "/readyz").status, 200);
+    drop(stalled);
+    server.wait_for_metric(BOOKED, |value| value == 0.0);
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+const BOOKED: &str = "tidegate_memory_booked_bytes";
+const OVERLOADED: &str = "tidegate_overloaded";

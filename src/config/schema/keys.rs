@@ -343,7 +343,7 @@ const ROUTE: &[Key] = &[
         kind: Kind::Text("a path or an http(s) URL"),
         default: None,
         example: None,
-        doc: "Redirects there.",
+        doc: "Redirects there. `https://${host}${target}` stands for the host that was asked for, and for its path and query.",
     },
     Key {
         name: "respond",
@@ -1099,6 +1099,26 @@ const LIMITS: &[Key] = &[
         default: Some("10000"),
         example: None,
         doc: "Client Identifiers of which it is remembered how often they changed hands, at about 150 bytes. Those beyond may do so as often as they like.",
+    },
+    Key {
+        name: "memory_max",
+        kind: Kind::Size { min: 0, max: 1 << 50 },
+        default: None,
+        example: Some("1GiB"),
+        doc: "Memory that clients make the server hold, all together: what waits for those who do not read, what waits in queues and is in \
+              flight, packets that are not whole. Retained messages have `engine.retained_bytes_max`. Before it is reached others give way, \
+              each losing by its own rule: from 75% on outboxes of clients that do not read, the largest first; from 85% on the queues of sessions \
+              that are away, from 90% on all queues grow no more. Beyond it new connections are refused, and those not let in yet are closed, \
+              the newest first, until 5% of it are free; if that takes longer than a second, connections that do not read are cut, the largest \
+              first. Unset: half of the memory of the machine, or of its control group. 0B: no limit.",
+    },
+    Key {
+        name: "lag_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(60) },
+        default: Some("500ms"),
+        example: None,
+        doc: "How late the server's tasks may run. Three measurements in a row beyond it (one each 100 ms, and as late itself), and new connections are \
+              refused and those not let in yet closed, the newest first, until three in a row are below half of it. 0s: never.",
     },
     Key {
         name: "handshaking_max",

@@ -18,6 +18,7 @@ use super::files::Files;
 use super::origin::{Origin, Origins};
 use super::path::RequestPath;
 use super::proxy::{Kept, Proxy, Reply, Server, Tunnel, Visit};
+use super::redirect::Destination;
 use super::request::{self as sound, Target};
 use super::routes::{Found, Routes};
 use super::token;
@@ -65,7 +66,7 @@ enum Action {
     /// To the same path with a slash behind it.
     AddSlash,
     Redirect {
-        to: HeaderValue,
+        to: Destination,
         status: StatusCode,
     },
     Respond {
@@ -332,7 +333,7 @@ impl Route {
         }
         Decision::Answer(match content_refused(head) {
             Some(refused) => refused,
-            None => self.action.answer(head, place).await,
+            None => self.action.answer(head, target, place).await,
         })
     }
 
@@ -384,8 +385,9 @@ impl Action {
                 Self::Files { files: Files::new(root, path_text, fallback.as_deref()), ends_in_slash }
             }
             RouteAction::Redirect { to, status } => {
-                let Ok(to) = HeaderValue::from_str(to) else {
-                    return Err(("redirect", format!("`{to}`"), "a path or an address, without control characters"));
+                let Some(to) = Destination::parse(to) else {
+                    let allowed = "a path or an address without control characters, with ${host} and ${target} for what was asked";
+                    return Err(("redirect", format!("`{to}`"), allowed));
                 };
                 let allowed = [301, 302, 303, 307, 308];
                 let status = StatusCode::from_u16(*status).ok().filter(|status| allowed.contains(&status.as_u16()));
@@ -400,9 +402,14 @@ impl Action {
         })
     }
 
-    async fn answer(&self, head: &request::Parts, place: Place<'_>) -> Response<Body> {
+    async fn answer(&self, head: &request::Parts, target: &Target, place: Place<'_>) -> Response<Body> {
         match self {
-            Self::Redirect { to, status } => return redirect(to.clone(), *status),
+            Self::Redirect { to, status } => {
+                return match to.of(target.origin.as_ref().map(Origin::host), &head.uri) {
+                    Some(to) => redirect(to, *status),
+                    None => answer::text(StatusCode::BAD_REQUEST, "The request names no host."),
+                };
+            }
             Self::Respond { text, status } => return respond(text, *status),
             Self::AddSlash => return add_slash(&head.uri),
             _ => {}

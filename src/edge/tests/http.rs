@@ -71,8 +71,12 @@ async fn redirects_lead_where_they_say() {
         config.routes = vec![
             RouteConfig::new(PathMatch::Exact("/old".into()), RouteAction::Redirect { to: "/new".into(), status: 308 }),
             route("/demo", RouteAction::Demo),
+            route("/away", RouteAction::Redirect { to: "https://${host}${target}".into(), status: 301 }),
         ];
     });
+    let answer = edge.ask(get("/away%20x?a=b")).await;
+    assert!(answer.contains("location: https://localhost/away%20x?a=b\r\n"), "{answer}");
+    assert_status(&edge.ask("GET /away HTTP/1.0\r\n\r\n").await, "400");
     let answer = edge.ask(get("/old?x=1")).await;
     assert_status(&answer, "308");
     assert!(answer.contains("location: /new\r\n"), "{answer}");

@@ -6,12 +6,14 @@ use std::time::Instant;
 use crate::engine::config::{EngineConfig, WhenFull};
 use crate::engine::counters::EngineCounters;
 use crate::engine::message::{Message, Round};
+use crate::load::Account;
 
 /// The time, the limits, the outlets touched, and what is to be counted.
 #[derive(Debug)]
 pub(crate) struct Flow<'a> {
     pub(crate) now: Instant,
     pub(crate) config: &'a EngineConfig,
+    pub(crate) memory: &'a Arc<Account>,
     pub(crate) round: &'a mut Round,
     pub(crate) tally: Tally,
     /// What was looked up last: of one message all slow receivers ask the same.
@@ -31,6 +33,7 @@ pub(crate) struct Tally {
     pub(crate) dropped_queue_full_qos_0: u64,
     pub(crate) dropped_queue_full: u64,
     pub(crate) dropped_conflated: u64,
+    pub(crate) dropped_memory: u64,
     pub(crate) slow_disconnected: u64,
     pub(crate) dropped_too_large: u64,
     pub(crate) dropped_expired: u64,
@@ -40,8 +43,8 @@ pub(crate) struct Tally {
 }
 
 impl<'a> Flow<'a> {
-    pub(crate) fn new(now: Instant, config: &'a EngineConfig, round: &'a mut Round) -> Self {
-        Self { now, config, round, tally: Tally::default(), ruled: None }
+    pub(crate) fn new(now: Instant, config: &'a EngineConfig, memory: &'a Arc<Account>, round: &'a mut Round) -> Self {
+        Self { now, config, memory, round, tally: Tally::default(), ruled: None }
     }
 
     /// What becomes of `message` for a client whose outbox is full.
@@ -87,6 +90,7 @@ impl Tally {
             (&counters.dropped_queue_full_qos_0, self.dropped_queue_full_qos_0),
             (&counters.dropped_queue_full, self.dropped_queue_full),
             (&counters.dropped_conflated, self.dropped_conflated),
+            (&counters.dropped_memory, self.dropped_memory),
             (&counters.slow_disconnected, self.slow_disconnected),
             (&counters.dropped_too_large, self.dropped_too_large),
             (&counters.dropped_expired, self.dropped_expired),

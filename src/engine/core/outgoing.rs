@@ -18,6 +18,7 @@ use super::router::Leftover;
 use super::subscriptions::Membership;
 use crate::engine::config::{QueueFull, WhenFull};
 use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Grant, Message, Outlet};
+use crate::load::{Account, Charge, Pressure};
 use crate::mqtt::{PacketId, QoS, TopicFilter};
 
 /// A message as one receiver is to see it.
@@ -87,6 +88,8 @@ pub(crate) struct Pending {
     /// There only while something waits.
     pub(crate) queue: Option<Box<Queue>>,
     pub(crate) backlog: VecDeque<Backlog>,
+    /// What is booked of queue and in-flight messages; absent until that is worth it.
+    charge: Option<Charge>,
 }
 
 /// The retained messages of one new Subscription that are still to be sent.
@@ -127,7 +130,11 @@ impl Left {
 
 impl Pending {
     fn new() -> Self {
-        Self { in_flight: InFlight::new(), receiving: Vec::new(), queue: None, backlog: VecDeque::new() }
+        Self { in_flight: InFlight::new(), receiving: Vec::new(), queue: None, backlog: VecDeque::new(), charge: None }
+    }
+
+    fn bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes()) + self.in_flight.bytes()
     }
 
     /// Parts what ends with the session from what other members of Shared Subscriptions are to have: what was not yet sent, and what was
@@ -148,6 +155,26 @@ impl Pending {
 impl Outgoing {
     pub(crate) fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_with(|| Box::new(Pending::new()))
+    }
+
+    /// Books what waits and what is in flight. To be called after whatever may have changed that.
+    pub(crate) fn book(&mut self, memory: &Arc<Account>) {
+        let Some(pending) = &mut self.pending else { return };
+        let bytes = pending.bytes();
+        match &mut pending.charge {
+            Some(charge) => charge.set(bytes),
+            None if bytes < BOOKED_MIN => {}
+            None => pending.charge.insert(Charge::new(memory)).set(bytes),
+        }
+    }
+
+    /// The same where it can only have become less.
+    fn book_less(&mut self) {
+        let Some(pending) = &mut self.pending else { return };
+        let bytes = pending.bytes();
+        if let Some(charge) = &mut pending.charge {
+            charge.set(bytes);
+        }
     }
 
     /// Sends `offer`, lets it wait, or drops it.
@@ -256,13 +283,18 @@ impl Outgoing {
 
     fn enqueue(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
         let when_full = flow.when_full(offer.message);
-        let bytes_max = flow.config.queue_bytes_max;
+        let may_grow = match flow.memory.pressure() {
+            Pressure::None | Pressure::Readers => true,
+            Pressure::Away => self.outlet.is_some(),
+            Pressure::Queues | Pressure::Newcomers => false,
+        };
         let rule = match (when_full, offer.qos) {
             (WhenFull::DropOldest | WhenFull::Conflate, QoS::AtMostOnce) => QueueFull::DropOldest,
             _ => flow.config.queue_full,
         };
         let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new()));
         let queue = pending.queue.get_or_insert_default();
+        let bytes_max = if may_grow { flow.config.queue_bytes_max } else { queue.bytes() };
         if !queue.has_room(offer.message, bytes_max) {
             flow.tally.dropped_expired += queue.drop_expired(flow.now);
         }
@@ -282,13 +314,17 @@ impl Outgoing {
         if queue.is_empty() {
             pending.queue = None;
         }
-        flow.tally.dropped_queue_full_qos_0 += pushed.best_effort_given_up;
-        flow.tally.dropped_queue_full += pushed.promised_given_up;
+        flow.tally.queued += u64::from(pushed.is_kept);
         flow.tally.dropped_conflated += u64::from(pushed.is_conflated);
-        match (pushed.is_kept, offer.qos) {
-            (true, _) => flow.tally.queued += 1,
-            (false, QoS::AtMostOnce) => flow.tally.dropped_queue_full_qos_0 += 1,
-            (false, _) => flow.tally.dropped_queue_full += 1,
+        let is_refused_at =
+            |is_best_effort: bool| u64::from(!pushed.is_kept && (offer.qos == QoS::AtMostOnce) == is_best_effort);
+        let best_effort_lost = pushed.best_effort_given_up + is_refused_at(true);
+        let promised_lost = pushed.promised_given_up + is_refused_at(false);
+        if may_grow {
+            flow.tally.dropped_queue_full_qos_0 += best_effort_lost;
+            flow.tally.dropped_queue_full += promised_lost;
+        } else {
+            flow.tally.dropped_memory += best_effort_lost + promised_lost;
         }
         if is_too_slow || (!pushed.is_kept && when_full == WhenFull::Disconnect) {
             self.close_as_too_slow(flow);
@@ -480,6 +516,7 @@ impl Outgoing {
                 self.pending = None;
             }
         }
+        self.book_less();
         (self.outlet.take(), left)
     }
 
@@ -500,6 +537,7 @@ impl Outgoing {
         if queue.is_empty() {
             pending.queue = None;
         }
+        self.book_less();
         taken
     }
 
@@ -529,6 +567,7 @@ impl Outgoing {
         if pending.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
             pending.queue = None;
         }
+        self.book_less();
         let mut left = Left::default();
         for (group, message) in withdrawn {
             let leftover = Leftover { group, message };
@@ -561,6 +600,12 @@ impl Outgoing {
         queue.is_some_and(|queue| queue.iter().any(|waiting| waiting.group != 0))
     }
 
+    /// Bytes that wait in the queue.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let queue = self.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+        queue.map_or(0, |queue| queue.bytes())
+    }
+
     /// Whether something is before a message that arrives.
     fn must_wait(&self) -> bool {
         self.is_held
@@ -575,6 +620,9 @@ impl Outgoing {
         self.pending.as_ref().is_some_and(|pending| !pending.backlog.is_empty())
     }
 }
+
+/// Less than this is not worth being booked.
+const BOOKED_MIN: usize = 1024;
 
 /// Retained messages taken from the store at once, so that its lock is held briefly.
 const RETAINED_AT_ONCE: usize = 64;

@@ -448,6 +448,7 @@ impl<C: Choices> Trial<C> {
             &counters.dropped_queue_full,
             &counters.dropped_queue_full_qos_0,
             &counters.dropped_conflated,
+            &counters.dropped_memory,
             &counters.dropped_too_large,
             &counters.dropped_expired,
             &counters.dropped_session_ended,

@@ -1,10 +1,12 @@
 //! What becomes of messages for a client that does not read.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::engine::message::Acknowledgement::PubAck;
 use crate::engine::tests::world::{Client, Mailbox, World, filter};
-use crate::engine::{EngineConfig, SlowClients, WhenFull};
+use crate::engine::{Engine, EngineConfig, SlowClients, WhenFull};
+use crate::load::Account;
 use crate::mqtt::QoS::{AtLeastOnce, AtMostOnce};
 use crate::mqtt::{QoS, ReasonCode};
 
@@ -229,4 +231,74 @@ fn the_first_filter_that_matches_decides() {
     assert_eq!(closed_with(&client.mailbox), None);
     assert_eq!(drained(&mut world, &client), "p/x=2");
     assert_eq!(dropped(&world), [2, 0, 0, 1]);
+}
+
+/// A world whose sessions book what waits for them in an account of 1,000,000 bytes.
+fn booked_world(slow_clients: SlowClients) -> (World, Arc<Account>) {
+    let account = Arc::new(Account::new(Some(1_000_000)));
+    let config = EngineConfig { slow_clients, ..EngineConfig::default() };
+    let mut world = World::with(config.clone());
+    let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    world.engine = Engine::new(config, hasher).with_memory(Arc::clone(&account));
+    (world, account)
+}
+
+#[test]
+fn what_waits_and_what_is_in_flight_is_booked() {
+    let (mut world, account) = booked_world(SlowClients::default());
+    let client = world.connect_kept("c");
+    world.subscribe(&client, "#", AtLeastOnce);
+    let payload = "x".repeat(10_000);
+    publish(&mut world, &format!("a={payload}"), AtMostOnce);
+    assert_eq!(account.used(), 0, "it reads");
+    publish(&mut world, &format!("a={payload}"), AtLeastOnce);
+    assert_eq!(account.used(), 10_065, "in flight");
+    client.mailbox.set_room(0);
+    publish(&mut world, &format!("a={payload} b={payload}"), AtLeastOnce);
+    assert_eq!(account.used(), 3 * 10_065, "waiting");
+    drained(&mut world, &client);
+    assert!(world.acknowledge(&client, 1, PubAck));
+    assert_eq!(account.used(), 2 * 10_065);
+    world.lose(client);
+    assert_eq!(account.used(), 2 * 10_065, "kept");
+    let client = world.connect("c");
+    assert_eq!(account.used(), 0, "a clean start");
+    world.lose(client);
+}
+
+#[test]
+fn queues_grow_no_more_when_memory_is_short_those_of_who_is_away_first() {
+    let (mut world, account) = booked_world(SlowClients::default());
+    let away = world.connect_kept("away");
+    world.subscribe(&away, "#", AtLeastOnce);
+    world.lose(away);
+    let there = stalled(&mut world, AtLeastOnce);
+    let lost = |world: &World| world.engine.counters().dropped_memory.load(Relaxed);
+    // What waits of so few bytes is not booked itself.
+    account.rebook(0, 849_999);
+    publish(&mut world, "a=1", AtLeastOnce);
+    assert_eq!(lost(&world), 0);
+    account.rebook(0, 1);
+    publish(&mut world, "a=2", AtLeastOnce);
+    assert_eq!(lost(&world), 1, "for the one who is away");
+    account.rebook(0, 50_000);
+    publish(&mut world, "a=3", AtLeastOnce);
+    assert_eq!(lost(&world), 3);
+    account.rebook(50_001, 0);
+    publish(&mut world, "a=4", AtLeastOnce);
+    assert_eq!(drained(&mut world, &there), "a=1 a=2 a=4");
+    let away = world.connect_kept("away");
+    assert_eq!(away.mailbox.payloads(), ["a=1", "a=4"]);
+    assert_eq!(dropped(&world), [0; 4], "each loss has one reason");
+}
+
+#[test]
+fn what_conflates_goes_on_when_memory_is_short() {
+    let (mut world, account) = booked_world(SlowClients { when_full: WhenFull::Conflate, ..SlowClients::default() });
+    let client = stalled(&mut world, AtMostOnce);
+    publish(&mut world, "a=1 b=1", AtMostOnce);
+    account.rebook(0, 1_000_000);
+    publish(&mut world, "a=2 c=1 a=3", AtMostOnce);
+    // There is no more room than there was, so that the oldest gives way to what is new.
+    assert_eq!(drained(&mut world, &client), "c=1 a=3");
 }
