@@ -157,6 +157,8 @@ struct Stop {
     terminate: Signal,
     interrupt: Signal,
     requests: mpsc::Receiver<DrainRequest>,
+    /// Whoever is to be told that it has begun.
+    asker: Option<oneshot::Sender<Duration>>,
     /// The longest time that goodbyes are spread over.
     window: Duration,
     /// What is left of `drain_timeout` for those who are told last must be worth something.
@@ -167,7 +169,7 @@ impl Stop {
     fn new(requests: mpsc::Receiver<DrainRequest>, config: &Config) -> io::Result<Self> {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (window, window_max) = (config.drain_window, config.drain_timeout / 2);
-        Ok(Self { terminate, interrupt, requests, window, window_max })
+        Ok(Self { terminate, interrupt, requests, asker: None, window, window_max })
     }
 
     /// Completes when there is one.
@@ -177,16 +179,19 @@ impl Stop {
             _ = self.interrupt.recv() => "SIGINT",
             Some(request) = self.requests.recv() => {
                 self.window = request.window.unwrap_or(self.window).min(self.window_max);
-                // Whoever asked may have gone; it is done all the same.
-                let _ = request.answer.send(self.window);
+                self.asker = Some(request.answer);
                 "admin API"
             }
         }
     }
 
-    /// From here on nobody can ask for it again; how long goodbyes may be spread over.
+    /// From here on nobody can ask for it again, and whoever did sees that the server is not ready; how long goodbyes may be spread over.
     fn begin(&mut self) -> Duration {
         self.requests.close();
+        if let Some(asker) = self.asker.take() {
+            // They may have gone; it is done all the same.
+            let _ = asker.send(self.window);
+        }
         self.window
     }
 

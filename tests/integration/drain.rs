@@ -115,7 +115,6 @@ fn while_it_drains_the_server_is_not_ready_and_cannot_be_asked_again() {
     // Half of `drain_timeout` at the most, or those who are told last are cut.
     let answer = ask_to_drain(&server, "?window_ms=86400000", "");
     assert_eq!((answer.status, answer.body.as_str()), (200, "{\"draining\":true,\"window_ms\":1800000}\n"));
-    server.wait_for_line("admin API");
     assert_eq!(http::get(server.address("admin"), "/readyz").status, 503);
     assert_eq!(ask_to_drain(&server, "", "").status, 503);
     assert!(server.is_running());

@@ -36,6 +36,7 @@
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`swap`] | routes that change under requests, uploads and WebSockets |
 //! | [`tunnels`] | what WebSockets of servers behind count against |
+//! | [`crowd`] | five thousand clients, and a server that reloads meanwhile |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
 //! | [`import`] | other brokers' files, judged beside those brokers |
 //!
@@ -54,6 +55,7 @@ mod cli;
 mod client_certificates;
 mod clients;
 mod counters;
+mod crowd;
 mod demo;
 mod differential;
 mod doctor;
