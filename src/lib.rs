@@ -11,6 +11,7 @@
 //! | [`document`] | a YAML text as a tree in which every value knows its line and column |
 //! | [`wheel`] | one coarse timer wheel for every deadline that must cost nothing |
 //! | [`recent`] | a bounded map that forgets what has not been used for longest |
+//! | [`load`] | how much the process carries, and when that is too much |
 //! | [`outgoing`] | HTTP to others: connections, whose certificates are believed, short exchanges |
 //! | [`mqtt`] | the standard as types: topics, packets, properties, Reason Codes, the codec of 3.1, 3.1.1 and 5.0 |
 //! | [`engine`] | the in-process broker: sessions, Subscriptions, routing, retained messages; `engine::message` is its seam |
@@ -32,6 +33,7 @@
 //!        ─▶ engine.publish: Subscriptions trie ─▶ each session: window or queue ─▶ its Outlet (connection::link)
 //!        ─▶ wire: spelled in the receiver's dialect, appended to its outbox, the outlet noted in the Round
 //! end of the round: every noted outlet is flushed once (link ─▶ transport)                                ← bytes leave here
+//!                   (one that many publish to at once: after the tasks that are ready, once for all of them: connection::gather)
 //! ```
 //!
 //! The publisher's own task does all of it: no channel, no wake-up of the receiver's task, which runs only when its socket would
@@ -48,6 +50,7 @@ pub mod document;
 pub mod edge;
 pub mod engine;
 pub mod fault;
+pub mod load;
 pub mod mqtt;
 pub mod outgoing;
 pub mod policy;

@@ -11,38 +11,65 @@ use std::path::{Path, PathBuf};
 ///
 /// `engine` never learns who asks or why; `config` composes the others' configuration and is read by `cli` and `app` alone, so that no
 /// module can reach for a setting that it was not handed.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("fault", &[]),
     ("document", &["fault"]),
     ("wheel", &[]),
     ("recent", &[]),
+    ("load", &[]),
     ("outgoing", &["fault"]),
     ("mqtt", &[]),
-    ("engine", &["wheel", "mqtt"]),
+    ("engine", &["wheel", "load", "mqtt"]),
     ("auth", &["fault", "outgoing", "mqtt"]),
     ("policy", &["fault", "document", "mqtt", "auth"]),
     ("dialect", &["mqtt", "engine::message"]),
-    ("connection", &["wheel", "recent", "mqtt", "engine", "auth", "policy", "dialect"]),
-    ("edge", &["fault", "recent", "outgoing", "connection"]),
-    ("telemetry", &["mqtt", "engine", "auth", "policy", "connection", "edge"]),
+    ("connection", &["wheel", "recent", "load", "mqtt", "engine", "auth", "policy", "dialect"]),
+    ("edge", &["fault", "recent", "load", "outgoing", "connection"]),
+    ("telemetry", &["load", "mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
     (
         "config",
-        &["fault", "document", "outgoing", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin"],
+        &[
+            "fault",
+            "document",
+            "outgoing",
+            "mqtt",
+            "engine",
+            "auth",
+            "policy",
+            "connection",
+            "edge",
+            "telemetry",
+            "admin",
+        ],
     ),
     (
         "app",
-        &["fault", "wheel", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry", "admin", "config"],
+        &[
+            "fault",
+            "wheel",
+            "load",
+            "mqtt",
+            "engine",
+            "auth",
+            "policy",
+            "connection",
+            "edge",
+            "telemetry",
+            "admin",
+            "config",
+        ],
     ),
-    ("cli", &["fault", "mqtt", "engine", "auth", "policy", "edge", "admin", "config", "app"]),
+    ("cli", &["fault", "outgoing", "mqtt", "engine", "auth", "policy", "edge", "admin", "config", "app"]),
 ];
 
 /// Files and folders that are plain synchronous types: time and randomness come in as arguments, everything else stays outside.
-const PURE: [&str; 29] = [
+const PURE: [&str; 30] = [
     "fault.rs",
     "document.rs",
     "wheel.rs",
     "recent.rs",
+    "load",
     "outgoing/url.rs",
     "mqtt",
     "auth/certificate.rs",

@@ -19,6 +19,8 @@ pub(crate) enum Transport {
     Wss,
     /// The JSON Action dialect over secure WebSockets; everything else is MQTT.
     JsonWss,
+    /// Requests, one after the other. A publication is a GET of its topic, and a delivery is the content of the answer.
+    Https,
 }
 
 /// Who the client is and what it hears.
@@ -44,6 +46,8 @@ enum Phase {
     Upgrading,
     AwaitConnAck,
     AwaitSubAck,
+    /// To the first request, which shows that the way is open.
+    AwaitAnswer,
     Ready,
 }
 
@@ -94,7 +98,7 @@ impl Connection {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         let tls = match transport {
-            Transport::Wss | Transport::JsonWss => {
+            Transport::Wss | Transport::JsonWss | Transport::Https => {
                 let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
                 let mut tls = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
                 tls.set_buffer_limit(None);
@@ -103,13 +107,24 @@ impl Connection {
             Transport::Tcp | Transport::Ws => None,
         };
         let mut out = Vec::new();
-        let phase = if transport == Transport::Tcp {
-            wire::connect(&plan.client_id, &mut out);
-            Phase::AwaitConnAck
-        } else {
-            let subprotocol = (transport != Transport::JsonWss).then_some("mqtt");
-            wire::upgrade(path, &format!("localhost:{}", to.port()), subprotocol, &mut out);
-            Phase::Upgrading
+        let host = format!("localhost:{}", to.port());
+        let phase = match transport {
+            Transport::Tcp => {
+                wire::connect(&plan.client_id, &mut out);
+                Phase::AwaitConnAck
+            }
+            Transport::Https => {
+                wire::get(path, &mut out);
+                Phase::AwaitAnswer
+            }
+            Transport::Ws | Transport::Wss => {
+                wire::upgrade(path, &host, Some("mqtt"), &mut out);
+                Phase::Upgrading
+            }
+            Transport::JsonWss => {
+                wire::upgrade(path, &host, None, &mut out);
+                Phase::Upgrading
+            }
         };
         let session = Session {
             plan,
@@ -133,7 +148,7 @@ impl Connection {
     }
 
     pub(crate) fn disconnect(&mut self) {
-        if self.session.transport != Transport::JsonWss {
+        if !matches!(self.session.transport, Transport::JsonWss | Transport::Https) {
             self.session.send(wire::disconnect);
         }
         if let Some(tls) = &mut self.tls {
@@ -226,8 +241,10 @@ impl Session {
         if self.phase == Phase::Upgrading {
             return self.receive_http(bytes, on);
         }
-        if self.transport == Transport::Tcp {
-            return self.receive_mqtt(bytes, on);
+        match self.transport {
+            Transport::Tcp => return self.receive_mqtt(bytes, on),
+            Transport::Https => return self.receive_answers(bytes, on),
+            Transport::Ws | Transport::Wss | Transport::JsonWss => {}
         }
         let mut frames = std::mem::take(&mut self.frames);
         let mut result = Ok(());
@@ -258,6 +275,23 @@ impl Session {
             self.send(|out| wire::connect(&client_id, out));
         }
         if rest.is_empty() { Ok(()) } else { self.receive(&rest, on) }
+    }
+
+    fn receive_answers(&mut self, bytes: &[u8], on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
+        let mut carry = std::mem::take(&mut self.carry);
+        carry.extend_from_slice(bytes);
+        while let Some((status, content, len)) = wire::answer(&carry) {
+            if status != b"200" {
+                return Err(nonsense(&format!("a request answered with {}", String::from_utf8_lossy(status))));
+            }
+            match self.phase {
+                Phase::AwaitAnswer => self.become_ready(on),
+                _ => on(Event::Delivery(content)),
+            }
+            carry.drain(..len);
+        }
+        self.carry = carry;
+        Ok(())
     }
 
     fn receive_piece(&mut self, piece: &Piece<'_>, on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
@@ -366,6 +400,7 @@ impl Session {
         let packet_id = (qos > 0).then(|| self.next_packet_id());
         match self.transport {
             Transport::JsonWss => self.send(|out| wire::json_publish(topic, payload, out)),
+            Transport::Https => wire::get(topic, &mut self.out),
             _ => self.send(|out| wire::publish(topic, packet_id, payload, out)),
         }
     }
@@ -378,7 +413,7 @@ impl Session {
     /// Appends one packet or JSON message, in a frame of its own over WebSocket as browsers' libraries do.
     fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         let opcode = match self.transport {
-            Transport::Tcp => return encode(&mut self.out),
+            Transport::Tcp | Transport::Https => return encode(&mut self.out),
             Transport::Ws | Transport::Wss => wire::BINARY,
             Transport::JsonWss => wire::TEXT,
         };

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - `row`: what is driven and measured; `server`: who it is measured against; `process`: what the kernel says of their processes
-//! - `swarm`, `connection`, `wire`: the load generator; `certificate`: what all sides of TLS share
+//! - `swarm`, `connection`, `wire`: the load generator; `certificate`: what all sides of TLS share; `upstream`: who is behind them
 //! - `report`: the table
 
 #![expect(
@@ -27,6 +27,7 @@ mod report;
 mod row;
 mod server;
 mod swarm;
+mod upstream;
 mod wire;
 
 use std::{
@@ -151,6 +152,7 @@ fn measure(arguments: &Arguments, row: &Row, peer: Peer, descriptors_max: u64) -
         certificate: &certificate,
         descriptors_max,
         tidegate: &arguments.tidegate,
+        upstream: upstream::start()?,
     };
     let server = peer.start(&around)?;
     let tls = certificate::client_config(arguments.hybrid)?;

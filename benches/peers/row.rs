@@ -3,6 +3,7 @@
 mod connects;
 mod filters;
 mod idle;
+mod requests;
 mod traffic;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ enum Work {
     Idle,
     Connects,
     Filters,
+    Requests,
 }
 
 /// One measured value. The first of a row is the one that ratios are made of.
@@ -56,6 +58,7 @@ impl Row {
             Work::Idle => idle::measure(stage, &target),
             Work::Connects => connects::measure(stage, &target),
             Work::Filters => filters::measure(stage, &target),
+            Work::Requests => requests::measure(stage, &target),
         }
         .map(Some)
     }
@@ -110,5 +113,11 @@ pub(crate) fn all() -> Vec<Row> {
         row("idle-ws", "idle, 10,000 with one subscription each, ws", Transport::Ws, Work::Idle),
         row("connects", "wss connects, 64 at once", Transport::Wss, Work::Connects),
         row("filters", "100,000 filters of 100 clients, each message matches 3, TCP", Transport::Tcp, Work::Filters),
+        row(
+            "requests",
+            "GET of 1 KiB passed on to a server behind, https, 64 kept connections",
+            Transport::Https,
+            Work::Requests,
+        ),
     ]
 }

@@ -33,6 +33,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) certificate: &'a Certificate,
     pub(crate) descriptors_max: u64,
     pub(crate) tidegate: &'a Path,
+    /// A web server that those which can pass `/api/` on to.
+    pub(crate) upstream: SocketAddr,
 }
 
 impl Peer {
@@ -72,12 +74,14 @@ pub(crate) struct Server {
     ws: Option<SocketAddr>,
     wss: Option<SocketAddr>,
     json_wss: Option<SocketAddr>,
+    /// Where `/api/` goes to the server behind.
+    https: Option<SocketAddr>,
 }
 
 impl Server {
     /// A server that listens nowhere yet.
     fn new(child: Child) -> Self {
-        Self { children: vec![child], tcp: None, ws: None, wss: None, json_wss: None }
+        Self { children: vec![child], tcp: None, ws: None, wss: None, json_wss: None, https: None }
     }
 
     pub(crate) fn target(&self, transport: Transport) -> Option<Target> {
@@ -86,8 +90,13 @@ impl Server {
             Transport::Ws => self.ws,
             Transport::Wss => self.wss,
             Transport::JsonWss => self.json_wss,
+            Transport::Https => self.https,
         };
-        let path = if transport == Transport::JsonWss { "/ws/" } else { "/mqtt" };
+        let path = match transport {
+            Transport::JsonWss => "/ws/",
+            Transport::Https => "/api/page",
+            _ => "/mqtt",
+        };
         address.map(|address| Target { address, transport, path })
     }
 

@@ -58,6 +58,26 @@ fn string(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// A GET without content, over a connection that is to stay.
+pub(crate) fn get(target: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n").as_bytes());
+}
+
+/// Status and content of the answer at the front of `bytes`, and its length in all; `None` if more bytes are needed.
+///
+/// Of the framings only Content-Length is read: what is asked for has one.
+pub(crate) fn answer(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let head_len = memmem::find(bytes, b"\r\n\r\n")? + 4;
+    let (head, rest) = bytes.split_at(head_len);
+    let status = head.get(9..12)?;
+    let field = head.split(|&byte| byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(15)?;
+        name.eq_ignore_ascii_case(b"content-length:").then_some(value)
+    });
+    let content_len = str::from_utf8(field.unwrap_or(b"0")).ok()?.trim().parse().ok()?;
+    Some((status, rest.get(..content_len)?, head_len + content_len))
+}
+
 /// One MQTT Control Packet as it lies in the stream.
 pub(crate) struct Packet<'a> {
     pub(crate) first: u8,

@@ -173,7 +173,11 @@ mod delivery {
     #[divan::bench]
     fn covered(bencher: Bencher<'_, '_>) {
         let access = access(1000, 1);
-        deliver(bencher, || check_of(&access, "site/0/3/+/state"));
+        deliver(bencher, || {
+            let check = check_of(&access, "site/0/3/x/state");
+            assert!(check.is_none());
+            check
+        });
     }
 
     /// Only part of the filter is granted, and each delivery is judged.
@@ -221,7 +225,7 @@ mod delivery {
             };
             let session = engine.open(now, open, &mut round).expect("there is room").session;
             let _ = engine.pump(now, &session, &mut round);
-            let filter = TopicFilter::parse("site/0/3/+/state").expect("a filter");
+            let filter = TopicFilter::parse("site/0/3/x/state").expect("a filter");
             let options = SubscribeOptions { maximum_qos: QoS::AtMostOnce, ..SubscribeOptions::default() };
             let request = SubscribeRequest { filter, options, identifier: None, check: check() };
             engine.subscribe(&session, request).expect("within the quota");

@@ -59,6 +59,7 @@ impl Answers {
         match self.readiness.phase() {
             Phase::Ready => answer(StatusCode::OK, TEXT, "ready\n"),
             Phase::Starting => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
+            Phase::Overloaded => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "overloaded\n"),
             Phase::Draining => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
         }
     }
@@ -67,6 +68,7 @@ impl Answers {
         let phase = match self.readiness.phase() {
             Phase::Starting => "starting",
             Phase::Ready => "ready",
+            Phase::Overloaded => "overloaded",
             Phase::Draining => "draining",
         };
         let version = env!("CARGO_PKG_VERSION");
@@ -74,7 +76,7 @@ impl Answers {
             "<!doctype html><html lang=en><meta charset=utf-8><title>Tidegate</title>\n\
              <h1>Tidegate {version}: {phase}</h1>\n<ul>\n\
              <li><a href=/livez>/livez</a>: the process answers\n\
-             <li><a href=/readyz>/readyz</a>: 200 when clients are welcome, 503 while starting or draining\n\
+             <li><a href=/readyz>/readyz</a>: 200 when clients are welcome, 503 while starting, overloaded or draining\n\
              <li><a href=/metrics>/metrics</a>: what has been counted, for Prometheus\n\
              <li>/api/v1/: connections, sessions, subscriptions, policy/explain, policy/diff, reload\n</ul>\n"
         )

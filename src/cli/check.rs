@@ -30,7 +30,7 @@ pub fn run(common: Common) -> anyhow::Result<ExitCode> {
 }
 
 /// Those of `found` that are not told already: what is at fault in `known` was replaced, and its like may be found a second time.
-fn further(known: &[Fault], found: Vec<Fault>) -> Vec<Fault> {
+pub(super) fn further(known: &[Fault], found: Vec<Fault>) -> Vec<Fault> {
     let is_known = |fault: &Fault| {
         known.iter().any(|known| known.origin == fault.origin && known.line.is_some() && known.line == fault.line)
     };

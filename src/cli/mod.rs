@@ -8,6 +8,7 @@
 pub mod admin_client;
 pub mod check;
 pub mod config_show;
+pub mod doctor;
 pub mod healthcheck;
 pub mod import;
 pub mod passwd;
@@ -62,6 +63,8 @@ pub enum Command {
     Import(import::ImportCommand),
     /// Set or delete a user's password
     Passwd(passwd::PasswdCommand),
+    /// Look at a running deployment, Tidegate's or others', and say what is wrong with it
+    Doctor(doctor::DoctorCommand),
     /// Exit with 0 if the server is ready, for containers
     Healthcheck(healthcheck::HealthcheckCommand),
 }
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => command.run(json),
         Command::Import(command) => command.run(json),
         Command::Passwd(command) => command.run(json),
+        Command::Doctor(command) => command.run(common),
         Command::Healthcheck(command) => command.run(common),
     };
     done.unwrap_or_else(|error| match error.downcast::<Faults>() {

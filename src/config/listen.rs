@@ -55,11 +55,13 @@ fn listener(item: &Written, shared_tls: Option<&Written>, faults: &mut Vec<Fault
         return None;
     };
     let own_tls = item.get("tls").filter(|tls| belongs(tls, scheme.is_tls(), "https and mqtts", faults));
+    let takes_mqtt = item.get("mqtt").filter(|mqtt| belongs(mqtt, scheme.is_http(), "https and http", faults));
     let own_routes = item.get("routes").filter(|routes| belongs(routes, scheme.is_http(), "http and https", faults));
     Some(ListenerConfig {
         tls: own_tls.zip(shared_tls).and_then(|(own, shared)| tls::own(own, shared, faults)),
         routes: own_routes.map(|_| routes(item, faults)),
         duplicate_client_id: duplicate_client_id(item),
+        takes_mqtt: takes_mqtt.is_some_and(|mqtt| mqtt.typed == Typed::Flag(true)),
         proxy_protocol: match item.text("proxy_protocol") {
             Some("required") => ProxyProtocol::Required,
             Some("true") => ProxyProtocol::FromTrusted,

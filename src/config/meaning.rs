@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::identity;
 use super::listen::{self, is_loopback};
-use super::meant::{Config, ReloadConfig};
+use super::meant::{Config, LoadConfig, ReloadConfig};
 use super::routes::{origin_rule, routes};
 use super::sources::Origin;
 use super::tls;
@@ -15,8 +15,9 @@ use crate::connection::{ConnectionConfig, PenaltyConfig, ResponseInformation, Re
 use crate::edge::{
     AddressLimits, CertificateSource, EdgeConfig, EdgeLimits, ForwardedField, ListenerConfig, RouteAction, TokenSources,
 };
-use crate::engine::{EngineConfig, QueueFull};
+use crate::engine::{EngineConfig, QueueFull, SlowClients, WhenFull};
 use crate::fault::Fault;
+use crate::mqtt::TopicFilter;
 use crate::telemetry::{LogConfig, LogFormat};
 
 /// Gives `root` its meaning; what it leaves to be concluded is added to it.
@@ -40,7 +41,14 @@ pub(super) fn config(root: &mut Written, faults: &mut Vec<Fault>) -> Config {
     Config {
         edge,
         connection: connection(root, faults),
-        engine: engine(section(root, "engine")),
+        engine: EngineConfig {
+            slow_clients: slow_clients(section(root, "slow_clients"), faults),
+            ..engine(section(root, "engine"))
+        },
+        load: LoadConfig {
+            memory_max: section(root, "limits").size("memory_max"),
+            lag_max: duration(section(root, "limits"), "lag_max"),
+        },
         auth,
         policy: root.path("policy"),
         admin,
@@ -254,7 +262,44 @@ fn engine(engine: &Written) -> EngineConfig {
         retained_messages_max: count(engine, "retained_messages_max"),
         retained_bytes_max: size(engine, "retained_bytes_max"),
         session_expiry_max: duration(engine, "session_expiry_max"),
+        slow_clients: SlowClients::default(),
     }
+}
+
+fn slow_clients(slow_clients: &Written, faults: &mut Vec<Fault>) -> SlowClients {
+    let items = slow_clients.items("topics");
+    if let Some(written) = slow_clients.get("topics").filter(|_| items.len() > SLOW_TOPICS_MAX) {
+        faults.push(written.fault(format!("{} items", items.len()), format!("at most {SLOW_TOPICS_MAX}")));
+    }
+    let topics = items.iter().filter_map(|item| {
+        let (Some(filter), Some(when_full)) = (item.get("filter"), when_full(item)) else {
+            // What is there and cannot stand has been told.
+            if !faults.iter().any(|fault| fault.key.starts_with(&item.path)) {
+                faults.push(item.fault("is not whole", "a mapping of filter and when_full"));
+            }
+            return None;
+        };
+        match TopicFilter::parse(filter.as_text()?) {
+            Ok(parsed) if parsed.share_name().is_none() => return Some((parsed, when_full)),
+            Ok(_) => faults.push(filter.fault("is of a Shared Subscription", "the Topic Filter alone")),
+            Err(error) => faults.push(filter.fault(error.to_string(), "a Topic Filter, such as prices/#")),
+        }
+        None
+    });
+    let topics = topics.collect();
+    SlowClients { when_full: when_full(slow_clients).unwrap_or_default(), topics }
+}
+
+/// They are looked through for each message that some client is too slow for.
+const SLOW_TOPICS_MAX: usize = 256;
+
+fn when_full(section: &Written) -> Option<WhenFull> {
+    Some(match section.text("when_full")? {
+        "drop_oldest" => WhenFull::DropOldest,
+        "conflate" => WhenFull::Conflate,
+        "disconnect" => WhenFull::Disconnect,
+        _ => WhenFull::DropNewest,
+    })
 }
 
 fn log(log: &Written) -> LogConfig {
@@ -332,8 +377,9 @@ pub(super) fn exposure_of(
 fn exposure(root: &Written, takes_certificates: bool, edge: &EdgeConfig, faults: &mut Vec<Fault>) {
     let serves =
         |route: &crate::edge::RouteConfig| matches!(route.action, RouteAction::ServeMqtt | RouteAction::ServeJson);
-    let leads_in =
-        |listener: &ListenerConfig| !listener.scheme.is_http() || edge.routes_of(listener).iter().any(serves);
+    let leads_in = |listener: &ListenerConfig| {
+        !listener.scheme.is_http() || listener.takes_mqtt || edge.routes_of(listener).iter().any(serves)
+    };
     let exposed: Vec<(&ListenerConfig, &Written)> = edge
         .listeners
         .iter()

@@ -16,6 +16,7 @@ pub struct Config {
     pub edge: EdgeConfig,
     pub connection: ConnectionConfig,
     pub engine: EngineConfig,
+    pub load: LoadConfig,
     pub auth: AuthConfig,
     /// The policy file; `None` allows everything to everybody, which is granted to loopback listeners only.
     pub policy: Option<PathBuf>,
@@ -30,6 +31,15 @@ pub struct Config {
     pub handover_timeout: Duration,
     /// How long a stopping server waits for its clients to leave, from the first goodbye. Default 10 s.
     pub drain_timeout: Duration,
+}
+
+/// From where on the process carries too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadConfig {
+    /// Bytes that clients may make it hold. Zero: any. Default: half of the memory that the process may have.
+    pub memory_max: Option<u64>,
+    /// How late its tasks may run. Zero: however late. Default 500 ms.
+    pub lag_max: Duration,
 }
 
 /// How changed files are noticed.

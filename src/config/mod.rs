@@ -31,7 +31,7 @@ pub mod written;
 pub mod yaml;
 
 pub use changes::Changes;
-pub use meant::{Config, ReloadConfig};
+pub use meant::{Config, LoadConfig, ReloadConfig};
 pub use sources::{Origin, Request};
 
 use sources::Sources;

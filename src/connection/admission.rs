@@ -3,6 +3,7 @@
 //! Both are values that travel with the connection and give back what they hold when dropped, so that no path can forget to.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +68,7 @@ struct Seated {
 #[derive(Debug)]
 struct Seat {
     since: Instant,
+    ip: IpAddr,
     shed: oneshot::Sender<()>,
 }
 
@@ -87,8 +89,8 @@ impl Handshakes {
         Arc::new(Self { seats_max: seats_max.max(1), age_min, seated, left: Notify::new() })
     }
 
-    /// Takes a seat, at another's cost where it must.
-    pub fn enter(self: &Arc<Self>, now: Instant) -> Entry {
+    /// Takes a seat for a client from `ip`, at another's cost where it must.
+    pub fn enter(self: &Arc<Self>, now: Instant, ip: IpAddr) -> Entry {
         let mut seated = self.seated.lock();
         let mut shed = false;
         if seated.count >= self.seats_max {
@@ -100,12 +102,17 @@ impl Handshakes {
         }
         let (sender, receiver) = oneshot::channel();
         let number = seated.first + seated.by_arrival.len() as u64;
-        seated.by_arrival.push_back(Some(Seat { since: now, shed: sender }));
+        seated.by_arrival.push_back(Some(Seat { since: now, ip, shed: sender }));
         seated.count += 1;
         Entry::Seated {
             handshake: Handshake { handshakes: Arc::clone(self), number, shed: receiver, _share: None },
             shed,
         }
+    }
+
+    /// Has the youngest of those seated leave, one in `share` of them and at least one. Returns whence they were, the youngest first.
+    pub fn shed_youngest(&self, share: usize) -> Vec<IpAddr> {
+        self.seated.lock().shed_youngest(share)
     }
 
     /// How many are seated.
@@ -137,6 +144,30 @@ impl Seated {
         self.first += 1;
         self.count -= 1;
         seat.shed.send(()).is_ok()
+    }
+
+    fn shed_youngest(&mut self, share: usize) -> Vec<IpAddr> {
+        let count = self.count.div_ceil(share.max(1));
+        let mut shed = Vec::with_capacity(count);
+        let mut entries = self.by_arrival.iter_mut().rev();
+        while shed.len() < count
+            && let Some(entry) = entries.next()
+        {
+            let Some(seat) = entry.take() else { continue };
+            self.count -= 1;
+            // Who has left meanwhile needs no telling.
+            if seat.shed.send(()).is_ok() {
+                shed.push(seat.ip);
+            }
+        }
+        shed
+    }
+
+    fn readdress(&mut self, number: u64, ip: IpAddr) {
+        let Some(index) = number.checked_sub(self.first) else { return }; // shed before
+        if let Some(Some(seat)) = self.by_arrival.get_mut(index as usize) {
+            seat.ip = ip;
+        }
     }
 
     fn remove(&mut self, number: u64) {
@@ -181,6 +212,11 @@ impl Handshake {
         self._share = Some(share);
         self
     }
+
+    /// Somebody who is believed says that it is for a client from `ip`.
+    pub fn speak_for(&self, ip: IpAddr) {
+        self.handshakes.seated.lock().readdress(self.number, ip);
+    }
 }
 
 impl Future for Handshake {
@@ -202,6 +238,7 @@ mod tests {
     use super::*;
 
     const AGE: Duration = Duration::from_millis(500);
+    const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn seated(entry: Entry) -> (Handshake, bool) {
         match entry {
@@ -224,11 +261,11 @@ mod tests {
     async fn the_oldest_is_shed_when_of_age() {
         let handshakes = Handshakes::new(2, AGE);
         let start = Instant::now();
-        let (oldest, _) = seated(handshakes.enter(start));
-        let (_second, _) = seated(handshakes.enter(start + AGE / 2));
-        let Entry::Full { retry_after } = handshakes.enter(start + AGE / 2) else { panic!("shed too early") };
+        let (oldest, _) = seated(handshakes.enter(start, IP));
+        let (_second, _) = seated(handshakes.enter(start + AGE / 2, IP));
+        let Entry::Full { retry_after } = handshakes.enter(start + AGE / 2, IP) else { panic!("shed too early") };
         assert_eq!(retry_after, AGE / 2);
-        let (_third, shed) = seated(handshakes.enter(start + AGE));
+        let (_third, shed) = seated(handshakes.enter(start + AGE, IP));
         assert!(shed);
         oldest.await;
         assert_eq!(handshakes.count(), 2);
@@ -239,15 +276,38 @@ mod tests {
         let handshakes = Handshakes::new(3, AGE);
         let start = Instant::now();
         for _ in 0..10_000 {
-            let (first, _) = seated(handshakes.enter(start));
-            let (second, _) = seated(handshakes.enter(start));
-            let (third, _) = seated(handshakes.enter(start));
-            assert!(matches!(handshakes.enter(start), Entry::Full { .. }));
+            let (first, _) = seated(handshakes.enter(start, IP));
+            let (second, _) = seated(handshakes.enter(start, IP));
+            let (third, _) = seated(handshakes.enter(start, IP));
+            assert!(matches!(handshakes.enter(start, IP), Entry::Full { .. }));
             drop(second);
             drop(third);
             drop(first);
         }
         assert_eq!(handshakes.count(), 0);
+        assert!(handshakes.seated.lock().by_arrival.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_youngest_are_shed_under_load() {
+        let handshakes = Handshakes::new(10, AGE);
+        let now = Instant::now();
+        let ip = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let enter = |last| match handshakes.enter(now, ip(last)) {
+            Entry::Seated { handshake, .. } => handshake,
+            Entry::Full { .. } => panic!("no seat"),
+        };
+        let mut seats: Vec<_> = (0..6).map(enter).collect();
+        drop(seats.remove(4));
+        assert_eq!(handshakes.shed_youngest(4), [ip(5), ip(3)], "one in four, rounded up");
+        for _ in 0..2 {
+            seats.pop().expect("six less one").await;
+        }
+        assert_eq!(handshakes.count(), 3);
+        assert_eq!(handshakes.shed_youngest(4), [ip(2)]);
+        assert_eq!(handshakes.shed_youngest(1), [ip(1), ip(0)]);
+        assert!(handshakes.shed_youngest(4).is_empty());
+        drop(seats);
         assert!(handshakes.seated.lock().by_arrival.is_empty());
     }
 }

@@ -29,6 +29,8 @@ pub struct ConnectionCounters {
     pub publish_bytes_received: AtomicU64,
     /// Times that an outbox had no room for a message.
     pub outbox_full: AtomicU64,
+    /// Connections cut as the largest of those that do not read, when `memory_max` was reached and stayed so.
+    pub readers_cut: AtomicU64,
     /// Messages larger than their receiver accepts.
     pub too_large: AtomicU64,
     /// Topic Aliases towards clients that were given to another topic, as every one was taken.
@@ -115,6 +117,7 @@ impl Default for ConnectionCounters {
             publishes_received: AtomicU64::new(0),
             publish_bytes_received: AtomicU64::new(0),
             outbox_full: AtomicU64::new(0),
+            readers_cut: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
             topic_aliases_remapped: AtomicU64::new(0),
             publishes_denied: AtomicU64::new(0),

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::admission::{Handshake, Place};
 use super::core::{Core, Manner, Output, Turn};
+use super::gather;
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::logins::{Attempt, Whence};
@@ -536,14 +537,16 @@ impl Tally {
     }
 }
 
-/// Flushes every outlet of `round`; a long one is shared with other workers.
+/// Flushes every outlet of `round`, at once or after what others are about to append; a long round is shared with other workers.
 pub(super) fn flush(round: &mut Round) {
     while round.len() > FLUSHED_INLINE_MAX {
         let mut slice = round.split_off(round.len().saturating_sub(FLUSHED_INLINE_MAX).max(FLUSHED_INLINE_MAX));
         tokio::spawn(async move { slice.drain().for_each(|outlet| outlet.flush()) });
     }
     for outlet in round.drain() {
-        outlet.flush();
+        if !outlet.flush_unless_busy() {
+            gather::flush_late(outlet);
+        }
     }
 }
 

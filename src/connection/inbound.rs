@@ -52,6 +52,8 @@ pub(super) struct Inbound {
     partial: Vec<u8>,
     /// Undecoded frames that came while paused.
     held: Vec<u8>,
+    /// What of all that is booked.
+    booked: usize,
 }
 
 /// The dialect, as the receiver of [`Incoming`] may need it to answer.
@@ -80,7 +82,7 @@ impl Inbound {
                 (Some(FrameDecoder::new(Expect::Text, first_text_bytes_max)), Speech::Json(JsonDialect::new()))
             }
         };
-        Self { frames, speech, partial: Vec::new(), held: Vec::new(), shared }
+        Self { frames, speech, partial: Vec::new(), held: Vec::new(), booked: 0, shared }
     }
 
     /// The client is known: from here its full limits hold.
@@ -101,6 +103,13 @@ impl Inbound {
     /// Whether a packet or frame has begun and is not complete.
     pub(super) fn is_amid(&self) -> bool {
         !self.partial.is_empty() || self.frames.as_ref().is_some_and(FrameDecoder::is_amid_message)
+    }
+
+    /// Books the memory of what is not whole, or waits to be decoded. To be called at the end of each round.
+    pub(super) fn book(&mut self) {
+        let text_bytes = self.frames.as_ref().map_or(0, FrameDecoder::text_bytes);
+        let bytes = self.partial.capacity() + self.held.capacity() + text_bytes;
+        self.shared.environment.engine.memory().settle(&mut self.booked, bytes);
     }
 
     /// Decodes `input`, a slice of the byte stream split anywhere, and gives `receive` what it comes to. Unmasks in place.
@@ -215,6 +224,12 @@ impl Inbound {
             }
         }
         (used, Flow::Continue)
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.shared.environment.engine.memory().rebook(self.booked, 0);
     }
 }
 

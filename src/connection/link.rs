@@ -45,11 +45,16 @@ struct State {
     phase: Phase,
     wire: Wire,
     outbox: Outbox,
+    /// What of the outbox is booked: nothing as long as the client reads.
+    booked: usize,
     tls: Option<Box<TlsStream>>,
     /// Of the connection's own task.
     waker: Option<Waker>,
-    /// Somebody has noted this link for a flush at the end of their round.
-    is_noted: bool,
+    noted: Noted,
+    /// Somebody else has been delivering just before: who flushes had better wait for more of them.
+    is_busy: bool,
+    /// When deliveries last began to wait for a flush: microseconds of the link's age, modulo 2^32.
+    noted_at_us: u32,
     /// The socket took no more; the task goes on when it is writable.
     is_blocked: bool,
     /// Something found the outbox full: the session is pumped when it is empty again.
@@ -65,6 +70,23 @@ enum Phase {
     Open,
     Closing,
 }
+
+/// Who sees to what waits in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    Not,
+    /// Somebody at the end of their round.
+    InRound,
+    /// [`super::gather`], a little later.
+    Late,
+}
+
+/// Deliveries that begin to wait this soon after others did are taken for those of many publishers: less than the time in which a
+/// lone one hears of its last message and sends the next.
+const BUSY_US: u32 = 40;
+
+/// What has gathered up to here leaves at once, however busy it is: a full TLS record.
+const GATHERED_BYTES_MAX: usize = 16 * 1024;
 
 /// Answers that may wait beyond the limit of deliveries before the client is no longer read.
 const ANSWERS_BYTES_MAX: usize = 64 * 1024;
@@ -118,9 +140,12 @@ impl Link {
                 // Until a CONNECT says otherwise, only a refusal is ever spelled.
                 wire: Wire::new(protocol, Version::V4),
                 outbox: Outbox::default(),
+                booked: 0,
                 tls,
                 waker: None,
-                is_noted: false,
+                noted: Noted::Not,
+                is_busy: false,
+                noted_at_us: 0,
                 is_blocked: false,
                 is_starved: false,
                 is_broken: false,
@@ -218,12 +243,16 @@ impl Link {
 
     /// Sends what waits, from whichever task this is called.
     pub(super) fn flush_now(&self) {
-        let mut state = self.state.lock();
-        state.is_noted = false;
+        self.flush_locked(&mut self.state.lock());
+    }
+
+    fn flush_locked(&self, state: &mut State) {
+        state.noted = Noted::Not;
+        state.is_busy = false;
         if state.is_blocked || state.is_broken {
-            return;
+            return self.book(state);
         }
-        self.send(&mut state);
+        self.send(state);
         if state.is_blocked || state.is_broken || state.is_starved {
             state.wake();
         }
@@ -236,11 +265,38 @@ impl Link {
             Err(_) => {
                 state.is_broken = true;
                 state.outbox.clear();
-                return;
+                return self.book(state);
             }
         }
+        self.book(state);
         let sent = waiting - state.outbox.len();
         self.shared.environment.counters.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+
+    /// Books what waits after a flush.
+    fn book(&self, state: &mut State) {
+        self.shared.environment.engine.memory().settle(&mut state.booked, state.outbox.len());
+    }
+
+    /// How much may wait for this client.
+    fn outbox_limit(&self, state: &State) -> usize {
+        let environment = &self.shared.environment;
+        let limit = environment.config.outbox_bytes_max;
+        // Who takes what it is sent has nothing to give.
+        if state.is_blocked { environment.engine.memory().outbox_limit(limit) } else { limit }
+    }
+
+    /// Bytes that wait for a client that does not take them.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.state.lock().unread_bytes()
+    }
+
+    /// Cuts the connection for the memory that it holds. Its client does not read, and would not read a goodbye.
+    pub(super) fn cut_for_memory(&self) {
+        let ip = self.peer.ip();
+        tracing::warn!(%ip, unread_bytes = self.unread_bytes(), reason = "memory", "reader_cut");
+        ConnectionCounters::count(&self.shared.environment.counters.readers_cut);
+        self.cut();
     }
 
     /// Reads what the socket has into `wire_bytes`, and what it says in plain into `plaintext`, which is empty before.
@@ -377,9 +433,35 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        let booked = self.state.get_mut().booked;
+        self.shared.environment.engine.memory().rebook(booked, 0);
+    }
+}
+
 impl State {
     fn note(&mut self) -> Delivered {
-        Delivered::Appended { first: !std::mem::replace(&mut self.is_noted, true) }
+        let is_late = self.noted == Noted::Late && self.outbox.len() >= GATHERED_BYTES_MAX;
+        let first = self.noted == Noted::Not || is_late;
+        if first {
+            self.noted = Noted::InRound;
+        }
+        Delivered::Appended { first }
+    }
+
+    /// As [`Self::note`], for what another connection has to say at `age_us`.
+    fn note_delivery(&mut self, age_us: u32) -> Delivered {
+        if self.noted == Noted::Not {
+            // The same instant is the same publisher, who reads more than once in its turn.
+            self.is_busy = (1..BUSY_US).contains(&age_us.wrapping_sub(self.noted_at_us));
+            self.noted_at_us = age_us;
+        }
+        self.note()
+    }
+
+    fn unread_bytes(&self) -> usize {
+        if self.is_blocked && !self.is_broken { self.outbox.len() } else { 0 }
     }
 
     fn wake(&self) {
@@ -399,12 +481,13 @@ impl Outlet for Link {
             Phase::Closing => return Delivered::Closed,
             Phase::Open => {}
         }
-        match state.wire.append_publish(now, delivery, &mut state.outbox, environment.config.outbox_bytes_max) {
+        let limit = self.outbox_limit(state);
+        match state.wire.append_publish(now, delivery, &mut state.outbox, limit) {
             Ok(appended) => {
                 if appended.is_alias_remapped {
                     ConnectionCounters::count(&environment.counters.topic_aliases_remapped);
                 }
-                state.note()
+                state.note_delivery(now.saturating_duration_since(self.since).as_micros() as u32)
             }
             Err(NotAppended::NoRoom) => {
                 ConnectionCounters::count(&environment.counters.outbox_full);
@@ -446,16 +529,32 @@ impl Outlet for Link {
     }
 
     fn peer(&self) -> Option<Peer> {
-        let (dialect, version) = self.state.lock().wire.dialect();
-        Some(Peer { address: self.peer, dialect, version, since: self.since })
+        let state = self.state.lock();
+        let (dialect, version) = state.wire.dialect();
+        Some(Peer { address: self.peer, dialect, version, since: self.since, unread_bytes: state.unread_bytes() })
     }
 
     fn close(&self, reason: ReasonCode) {
         self.dismiss(reason);
     }
 
+    fn close_as_too_slow(&self) {
+        self.dismiss(Dismissal::for_slowness());
+    }
+
     fn flush(&self) {
         self.flush_now();
+    }
+
+    fn flush_unless_busy(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.is_busy && state.phase == Phase::Open && state.outbox.len() < GATHERED_BYTES_MAX {
+            state.noted = Noted::Late;
+            state.is_busy = false;
+            return false;
+        }
+        self.flush_locked(&mut state);
+        true
     }
 }
 

@@ -43,6 +43,11 @@ impl Links {
         slots.free.push(key);
     }
 
+    /// All that are open.
+    pub(super) fn all(&self) -> Vec<Weak<Link>> {
+        self.slots.lock().links.iter().flatten().cloned().collect()
+    }
+
     /// All that are open. Who enters from now on is late.
     pub(super) fn close(&self) -> Vec<Weak<Link>> {
         let mut slots = self.slots.lock();

@@ -16,6 +16,7 @@
 //! | `inbound` | bytes → packets |
 //! | `wire`, `aliases`, `outbox` | packets → bytes that wait |
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
+//! | `gather` | receivers of many publishers, sent to once for all of them |
 //! | `pacemaker` | every deadline |
 //! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
 //! | [`roster`] | who is connected, under which Client Identifier, and how many of one user |
@@ -28,7 +29,7 @@
 //! Not here: Session State (`engine`), what bytes mean (`dialect`, `mqtt::codec`), who may do what (`policy`).
 //!
 //! Invariants: an idle connection owns no buffer; a link's lock is never held while the engine is called; a round flushes each outlet
-//! once, after the engine's locks are released.
+//! once or leaves it to `gather`, after the engine's locks are released.
 
 pub mod accepted;
 pub mod address;
@@ -40,6 +41,7 @@ pub mod counters;
 mod driver;
 mod farewell;
 mod forecast;
+mod gather;
 mod inbound;
 mod link;
 mod links;
@@ -143,6 +145,17 @@ impl Connections {
     /// Its session stays as its expiry says. `false`: it is not connected.
     pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
         self.0.environment.engine.dismiss(client_id, reason)
+    }
+
+    /// Cuts the connection for which most waits that its client does not read. `false`: everybody reads.
+    pub fn cut_largest_reader(&self) -> bool {
+        let links = self.0.links.all().into_iter().filter_map(|link| link.upgrade());
+        let readers = links.map(|link| (link.unread_bytes(), link)).filter(|(bytes, _)| *bytes > 0);
+        let largest = readers.max_by_key(|(bytes, _)| *bytes);
+        if let Some((_, link)) = &largest {
+            link.cut_for_memory();
+        }
+        largest.is_some()
     }
 
     /// Connections that have not come to their end.

@@ -110,6 +110,7 @@ impl Task {
     fn go_on(&mut self, now: Instant, work: &mut Work) {
         let Self { inbound, driver } = self;
         inbound.resume(&mut |speech, incoming| driver.take(now, speech, incoming, work));
+        inbound.book();
         driver.finish_round(now, inbound.is_amid(), work);
     }
 
@@ -121,6 +122,7 @@ impl Task {
         let Self { inbound, driver } = self;
         driver.counters().received_bytes.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
         inbound.feed(plaintext, &mut |speech, incoming| driver.take(now, speech, incoming, work));
+        inbound.book();
         driver.finish_round(now, inbound.is_amid(), work);
     }
 }

@@ -55,7 +55,10 @@ impl House {
     async fn connect(&self, protocol: Protocol, version: Version, keep_alive_s: u16) -> Client {
         let socket = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
         let (accepted, peer) = self.listener.accept().await.unwrap();
-        let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start) else { panic!("no seat") };
+        let Entry::Seated { handshake, .. } = self.handshakes.enter(self.start, std::net::Ipv4Addr::LOCALHOST.into())
+        else {
+            panic!("no seat")
+        };
         let place = Place::take(&Arc::default(), 1).unwrap();
         let stream = Stream::Plain(accepted);
         self.connections.serve(Accepted {
@@ -361,4 +364,47 @@ async fn a_review_goes_on_when_nobody_waits_for_it() {
     while reviewed.load(Ordering::Relaxed) < 5 {
         tokio::task::yield_now().await;
     }
+}
+
+/// A message published `us` microseconds after the start, and whom it has to be flushed to.
+fn publish(house: &House, us: u64, payload: &[u8]) -> Vec<Arc<dyn Outlet>> {
+    let message = Message::new(&TopicName::parse("t").unwrap(), &[], payload, QoS::AtMostOnce, false);
+    let mut round = Round::default();
+    let now = house.start + Duration::from_secs(1) + Duration::from_micros(us);
+    house.connections.environment().engine.publish(now, None, &Arc::new(message), &mut round);
+    round.drain().collect()
+}
+
+#[tokio::test]
+async fn whoever_many_publish_to_is_sent_to_once_for_all() {
+    let house = House::new().await;
+    let mut client = house.connect(Protocol::Mqtt, Version::V4, 0).await;
+    client.subscribe(&["t"]).await;
+
+    let lone = publish(&house, 0, b"1");
+    assert!(lone[0].flush_unless_busy(), "a lone message goes at once");
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t1");
+
+    // Two publishers shortly after one another: the second waits, and nobody else has to see to it.
+    let second = publish(&house, 10, b"2");
+    assert!(!second[0].flush_unless_busy());
+    assert!(publish(&house, 12, b"3").is_empty());
+    assert!(client.socket.try_read(&mut [0; 8]).is_err(), "nothing is sent yet");
+    gather::flush_late(Arc::clone(&second[0]));
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t2");
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t3");
+
+    // One publisher who reads twice in its turn has the same instant for both, and is not many.
+    assert!(publish(&house, 20_000, b"4")[0].flush_unless_busy());
+    assert!(publish(&house, 20_000, b"5")[0].flush_unless_busy());
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t4");
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t5");
+
+    // What gathers is bounded: whoever fills it flushes it.
+    assert!(!publish(&house, 20_010, b"6")[0].flush_unless_busy());
+    assert!(publish(&house, 20_020, b"7").is_empty());
+    let full = publish(&house, 20_030, &[0; 16 * 1024]);
+    assert!(full[0].flush_unless_busy());
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t6");
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01t7");
 }

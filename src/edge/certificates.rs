@@ -126,7 +126,7 @@ impl Renewal {
 impl ListenerCertificates {
     pub(crate) fn new(config: &EdgeConfig, loaded: &Loaded, counters: Arc<EdgeCounters>) -> Result<Self, Fault> {
         let showing = config.listeners.iter().enumerate().map(|(index, listener)| {
-            let terms = loaded.of(index).map(|material| material.terms(listener.scheme, None)).transpose()?.flatten();
+            let terms = loaded.of(index).map(|material| material.terms(listener, None)).transpose()?.flatten();
             let terms = terms.map(|terms| Arc::new(ArcSwap::from_pointee(terms)));
             Ok(Showing { listener: listener.clone(), terms })
         });
@@ -157,10 +157,10 @@ impl ListenerCertificates {
                 let (now, then) = (*listener, &showing.listener);
                 !taken[*index] && (now.scheme, now.address) == (then.scheme, then.address)
             };
-            let Some((index, listener)) = config.listeners.iter().enumerate().find(is_same) else { continue };
+            let Some((index, _)) = config.listeners.iter().enumerate().find(is_same) else { continue };
             taken[index] = true;
             let Some(material) = loaded.of(index) else { continue };
-            let terms = material.terms(listener.scheme, Some(&shared.load())).map_err(|fault| vec![fault])?;
+            let terms = material.terms(&showing.listener, Some(&shared.load())).map_err(|fault| vec![fault])?;
             renewed.extend(terms.map(|terms| (Arc::clone(shared), terms)));
         }
         Ok(Renewal { loaded, terms: renewed, counters: Arc::clone(&self.1) })

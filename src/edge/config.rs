@@ -97,6 +97,8 @@ pub struct ListenerConfig {
     /// What becomes of a client whose Client Identifier is taken, instead of what holds for all.
     pub duplicate_client_id: Option<DuplicateClientId>,
     pub proxy_protocol: ProxyProtocol,
+    /// Whether an `http` or `https` listener takes MQTT straight on the stream as well, told apart by ALPN or the first byte.
+    pub takes_mqtt: bool,
 }
 
 impl ListenerConfig {
@@ -110,6 +112,7 @@ impl ListenerConfig {
             tls: None,
             routes: None,
             proxy_protocol: ProxyProtocol::No,
+            takes_mqtt: false,
             duplicate_client_id: None,
         }
     }

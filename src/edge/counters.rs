@@ -22,6 +22,14 @@ pub struct EdgeCounters {
     pub addresses_forgotten: AtomicU64,
     /// Handshakes ended because they were the oldest when `handshaking_max` were under way.
     pub handshakes_shed: AtomicU64,
+    /// Connections refused as `memory_max` was reached.
+    pub refused_memory: AtomicU64,
+    /// Connections refused as tasks ran later than `lag_max`.
+    pub refused_lag: AtomicU64,
+    /// Handshakes ended as `memory_max` was reached.
+    pub shed_memory: AtomicU64,
+    /// Handshakes ended as tasks ran later than `lag_max`.
+    pub shed_lag: AtomicU64,
     /// Failures of `accept` itself: out of file descriptors or memory.
     pub accept_errors: AtomicU64,
     /// PROXY protocol headers that were taken.

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::address_limits::{Addresses, Admitted, Answer, TooMany};
 use super::config::{EdgeLimits, ProxyProtocol, Scheme};
+use super::dispatch::{self, MQTT_CONNECT, Spoken};
 use super::http;
 use super::introduction::{self, Proxies};
 use super::refusals::Refusals;
@@ -71,27 +72,38 @@ pub(crate) struct Newcomer {
     pub(crate) listener: Arc<str>,
     pub(crate) scheme: Scheme,
     pub(crate) proxy_protocol: ProxyProtocol,
+    /// Whether MQTT may come where HTTP is spoken.
+    pub(crate) takes_mqtt: bool,
     pub(crate) shown: Shown,
 }
 
 /// Takes a connection through its handshakes and hands it over. Every way out but that one closes it.
 pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::Receiver<Drain>) {
-    let Newcomer { mut stream, peer, mut place, mut handshake, listener, scheme, proxy_protocol, shown } = newcomer;
+    let Newcomer { mut stream, peer, mut place, mut handshake, listener, scheme, proxy_protocol, takes_mqtt, shown } =
+        newcomer;
     let Some(mut visitor) = introduction::hear(&mut stream, peer, proxy_protocol, &mut handshake, &steps).await else {
         return;
     };
     if visitor.address.ip() != peer.ip().to_canonical() {
         let Ok(admitted) = steps.admit(visitor.address.ip()) else { return reset(&stream) };
         (place, handshake) = hold(admitted, place, handshake);
+        handshake.speak_for(visitor.address.ip());
     }
-    let (transport, certificate) = match shown.tls {
+    let (mut transport, certificate) = match shown.tls {
         None => (Transport::Plain(stream), None),
         Some(tls) => match secure(stream, visitor.address, &tls, &mut handshake, &steps).await {
             Some(secured) => secured,
             None => return,
         },
     };
-    let (transport, mut early, protocol, token, handshake) = if scheme.is_http() {
+    let mut is_http = scheme.is_http();
+    if is_http && takes_mqtt {
+        match dispatch::first_spoken(&mut transport, &mut handshake, &steps, draining.clone()).await {
+            Some(spoken) => is_http = spoken == Spoken::Http,
+            None => return,
+        }
+    }
+    let (transport, mut early, protocol, token, handshake) = if is_http {
         let counters = &steps.counters;
         let believed = steps.proxies.believed(&visitor);
         let (site, limits, is_tls) = (&shown.site, &steps.limits, scheme.is_tls());
@@ -102,7 +114,7 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         let seat = match upgraded.handshake {
             Some(handshake) => handshake,
             // A visitor who becomes a client shakes hands once more: MQTT's are still to come.
-            None => listener::take_seat(&steps).await,
+            None => listener::take_seat(&steps, visitor.address.ip()).await,
         };
         let handshake;
         (place, handshake) = hold(upgraded.admitted, place, seat);
@@ -210,6 +222,3 @@ async fn refuse_plaintext(stream: &TcpStream) -> io::Result<()> {
         _ => Ok(()),
     }
 }
-
-/// The first byte of a CONNECT packet (MQTT 5.0 §3.1.1).
-const MQTT_CONNECT: u8 = 0x10;

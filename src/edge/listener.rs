@@ -1,7 +1,7 @@
 //! Listening sockets, and the loop that takes connections from them and awaits nothing of theirs.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,11 @@ use tracing::warn;
 
 use super::config::{EdgeLimits, ListenerConfig};
 use super::handshake::{self, Newcomer, Steps};
-use super::{Drain, EdgeCounters, Inherited, Shown};
+use super::{Drain, EdgeCounters, Inherited, Shown, shedding};
 use crate::connection::admission::Entry;
 use crate::connection::{Handshake, Place};
 use crate::fault::Fault;
+use crate::load::Load;
 
 /// A socket that listens already; connections wait in its backlog until [`accept`] runs.
 #[derive(Debug)]
@@ -104,9 +105,15 @@ const KEEP_ALIVE_PROBES: u32 = 9;
 
 /// Accepts until `draining`, each connection on a task of its own.
 ///
-/// In order of priority: 1. stop when told to; 2. take a connection; 3. find it a place, for its address and in all, or close it;
+/// In order of priority: 1. stop when told to; 2. take a connection, or close it under too much load; 3. find it a place, for its address and in all, or close it;
 /// 4. find it a seat, waiting no longer than the oldest handshake is protected.
-pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, mut draining: watch::Receiver<Drain>) {
+pub(crate) async fn accept(
+    listener: Listener,
+    shown: Shown,
+    steps: Arc<Steps>,
+    load: Arc<Load>,
+    mut draining: watch::Receiver<Drain>,
+) {
     let Listener { config, socket, .. } = listener;
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
@@ -134,6 +141,11 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         };
         pause = PAUSE_MIN;
         EdgeCounters::add(&steps.counters.connections_accepted);
+        if let Some(overload) = load.overload() {
+            shedding::refuse(&steps, peer.ip(), overload);
+            handshake::reset(&stream);
+            continue;
+        }
         let Ok(admitted) = steps.admit(peer.ip()) else {
             handshake::reset(&stream);
             continue;
@@ -142,7 +154,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
         let seat = tokio::select! {
             biased;
             // First: who was accepted is not to be lost to a drain where there is a seat.
-            seat = take_seat(&steps) => seat,
+            seat = take_seat(&steps, peer.ip()) => seat,
             _ = draining.wait_for(Drain::is_on) => return,
         };
         // Frames are written whole; waiting for more of them is not TCP's business.
@@ -158,6 +170,7 @@ pub(crate) async fn accept(listener: Listener, shown: Shown, steps: Arc<Steps>, 
             listener: Arc::clone(&url),
             scheme: config.scheme,
             proxy_protocol: config.proxy_protocol,
+            takes_mqtt: config.takes_mqtt,
             shown: shown.clone(),
         };
         tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
@@ -185,9 +198,9 @@ fn take_place(steps: &Steps, peer: SocketAddr) -> Option<Place> {
 }
 
 /// A seat among those who shake hands, as soon as there is one.
-pub(crate) async fn take_seat(steps: &Steps) -> Handshake {
+pub(crate) async fn take_seat(steps: &Steps, ip: IpAddr) -> Handshake {
     loop {
-        match steps.handshakes.enter(Instant::now()) {
+        match steps.handshakes.enter(Instant::now(), ip) {
             Entry::Seated { handshake, shed } => {
                 if shed {
                     EdgeCounters::add(&steps.counters.handshakes_shed);

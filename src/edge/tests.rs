@@ -6,6 +6,7 @@ mod http;
 mod listener;
 mod proxied;
 mod proxy;
+mod shedding;
 mod smuggling;
 mod tls;
 mod websocket;
@@ -36,6 +37,7 @@ struct Running {
     counters: Arc<EdgeCounters>,
     config: EdgeConfig,
     certificates: ListenerCertificates,
+    load: Arc<Load>,
     ca: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -66,6 +68,8 @@ impl Running {
         let counters = Arc::new(EdgeCounters::default());
         let edge = Edge::bind(config.clone(), &Inherited::default(), handoff, Arc::clone(&counters))
             .expect("the configuration is sound");
+        let load = Arc::new(Load::default());
+        let edge = edge.under(Arc::clone(&load));
         let addresses = edge.local_addresses().into_iter().map(|(listener, at)| (listener.scheme, at)).collect();
         let ca = edge.development_ca().map(Path::to_path_buf).unwrap_or_default();
         let certificates = edge.certificates();
@@ -74,7 +78,7 @@ impl Running {
             drop(stopped.await);
             Drain::Stopping
         }));
-        Self { addresses, accepted, counters, config, certificates, ca, stop: Some(stop), task, _folder: folder }
+        Self { addresses, accepted, counters, config, certificates, load, ca, stop: Some(stop), task, _folder: folder }
     }
 
     fn address(&self, scheme: Scheme) -> SocketAddr {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::mqtt::TopicFilter;
+
 /// Every limit of the engine. Reaching one is counted in [`super::EngineCounters`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
@@ -10,6 +12,8 @@ pub struct EngineConfig {
     pub queue_bytes_max: usize,
     /// Which QoS 1 and 2 messages a full queue loses. Default: the newest.
     pub queue_full: QueueFull,
+    /// What becomes of messages for a client that does not read as fast as they come.
+    pub slow_clients: SlowClients,
     /// QoS 1 and 2 messages unacknowledged towards one client, unless it asks for fewer (Receive Maximum). Default 64.
     pub inflight_max: u16,
     /// Sessions, connected or kept. Default 1,000,000; a kept session costs some 400 bytes beside what waits for it.
@@ -36,11 +40,48 @@ pub enum QueueFull {
     DropOldest,
 }
 
+/// What becomes of messages for clients whose outbox is full, by topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlowClients {
+    /// Where none of `topics` matches.
+    pub when_full: WhenFull,
+    /// The first whose Topic Filter matches decides.
+    pub topics: Vec<(TopicFilter, WhenFull)>,
+}
+
+impl SlowClients {
+    /// What holds for messages on `topic`.
+    #[must_use]
+    pub fn when_full(&self, topic: &str) -> WhenFull {
+        let ruled = self.topics.iter().find(|(filter, _)| filter.matches(topic));
+        ruled.map_or(self.when_full, |(_, when_full)| *when_full)
+    }
+}
+
+/// What becomes of a message for a client whose outbox is full.
+///
+/// A QoS 1 or 2 message waits in the session's queue in any case, and [`EngineConfig::queue_full`] says which a full queue loses; what was
+/// sent under a Packet Identifier is nobody's to give up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// At QoS 0 it is dropped.
+    #[default]
+    DropNewest,
+    /// At QoS 0 it waits in the queue, and where that is full, the oldest QoS 0 message goes.
+    DropOldest,
+    /// As [`Self::DropOldest`]; and of the messages that wait on one Topic Name only the newest is kept, at any QoS, as long as they were not
+    /// sent. Not for Shared Subscriptions.
+    Conflate,
+    /// The Network Connection is closed with 0x97 Quota exceeded, as it is when the queue would lose such a message.
+    Disconnect,
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             queue_bytes_max: 1 << 20,
             queue_full: QueueFull::DropNewest,
+            slow_clients: SlowClients::default(),
             inflight_max: 64,
             sessions_max: 1_000_000,
             subscriptions_max: 10_000,

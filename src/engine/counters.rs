@@ -25,6 +25,12 @@ pub struct EngineCounters {
     pub dropped_queue_full_qos_0: AtomicU64,
     /// QoS 1 and 2 messages that a full queue gave up, or did not take.
     pub dropped_queue_full: AtomicU64,
+    /// Messages whose place in a queue a newer one of their topic took.
+    pub dropped_conflated: AtomicU64,
+    /// Messages that a queue lost as it was not to grow, for want of memory.
+    pub dropped_memory: AtomicU64,
+    /// Network Connections closed as their client was too slow for a message that is not to be lost.
+    pub slow_disconnected: AtomicU64,
     /// Messages larger than their receiver accepts.
     pub dropped_too_large: AtomicU64,
     /// Messages whose Message Expiry Interval passed while they waited.

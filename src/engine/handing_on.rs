@@ -51,7 +51,7 @@ impl Engine {
         if leftovers.is_empty() {
             return;
         }
-        let mut flow = Flow::new(now, &self.config, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, round);
         for leftovers in leftovers.chunks(HANDED_ON_AT_ONCE) {
             let subscriptions = self.subscriptions.read();
             for leftover in leftovers {

@@ -16,6 +16,7 @@ use super::core::subscribers::Subscriber;
 use super::core::subscriptions::{Membership, Subscriptions};
 use super::counters::EngineCounters;
 use super::message::{Acknowledgement, Message, Round, SubscribeRequest};
+use crate::load::Account;
 use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{PacketId, TopicFilter};
 
@@ -30,6 +31,8 @@ use crate::mqtt::{PacketId, TopicFilter};
 pub struct Engine {
     pub(super) config: EngineConfig,
     pub(super) counters: EngineCounters,
+    /// Where what waits for sessions, and what is in flight to them, is booked.
+    pub(super) memory: Arc<Account>,
     pub(super) directory: Mutex<Directory>,
     pub(super) subscriptions: RwLock<Subscriptions>,
     pub(super) retained: RwLock<Retained>,
@@ -60,10 +63,22 @@ impl Engine {
         Self {
             config,
             counters: EngineCounters::default(),
+            memory: Arc::default(),
             directory: Mutex::new(Directory::new(hasher.clone())),
             subscriptions: RwLock::new(Subscriptions::new(hasher)),
             retained: RwLock::new(Retained::default()),
         }
+    }
+
+    /// The same, with what waits booked in `memory`, and giving way as that says.
+    #[must_use]
+    pub fn with_memory(self, memory: Arc<Account>) -> Self {
+        Self { memory, ..self }
+    }
+
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Account> {
+        &self.memory
     }
 
     #[must_use]
@@ -91,10 +106,11 @@ impl Engine {
     /// To be called after CONNACK, after the SUBACK of each SUBSCRIBE, and whenever the outbox has room again after
     /// [`super::Delivered::Full`].
     pub fn pump(&self, now: Instant, attached: &Attached, round: &mut Round) -> Pumped {
-        let mut flow = Flow::new(now, &self.config, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, round);
         let Some(mut state) = attached.lock() else { return Pumped::Done };
         state.outgoing.is_held = false;
         let pumped = state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX);
+        state.outgoing.book(&self.memory);
         drop(state);
         flow.tally.add_to(&self.counters);
         pumped
@@ -143,7 +159,7 @@ impl Engine {
             // Before routing: whoever subscribes meanwhile then finds it in one place or the other.
             self.retain(now, message);
         }
-        let mut flow = Flow::new(now, &self.config, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, round);
         let receivers = router::route(&self.subscriptions.read(), publisher, message, &mut flow);
         flow.tally.add_to(&self.counters);
         receivers
@@ -328,10 +344,11 @@ impl Engine {
         acknowledgement: Acknowledgement,
         round: &mut Round,
     ) -> Option<Pumped> {
-        let mut flow = Flow::new(now, &self.config, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, round);
         let mut state = attached.lock()?;
         let is_known = state.outgoing.acknowledge(&mut flow, packet_id, acknowledgement);
         let pumped = is_known.then(|| state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX));
+        state.outgoing.book(&self.memory);
         drop(state);
         flow.tally.add_to(&self.counters);
         pumped

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::config::MESSAGE_OVERHEAD_BYTES;
 use super::core::session::Session;
 use super::core::subscriptions::Membership;
 use super::handle::Engine;
@@ -85,6 +86,9 @@ fn check_session(engine: &Engine, session: &Session) -> BTreeSet<Membership> {
         let ids = pending.in_flight.entries().map(|entry| entry.packet_id).collect::<BTreeSet<_>>();
         assert_eq!(ids.len(), pending.in_flight.len(), "a packet identifier is used once");
         assert!(pending.in_flight.len() <= usize::from(engine.config.inflight_max));
+        let messages = pending.in_flight.entries().filter_map(|entry| entry.message.as_ref());
+        let bytes = messages.map(|message| message.size() + MESSAGE_OVERHEAD_BYTES).sum::<usize>();
+        assert_eq!(pending.in_flight.bytes(), bytes);
         assert!(pending.receiving.is_sorted());
         if let Some(queue) = &pending.queue {
             queue.check_invariants(engine.config.queue_bytes_max);

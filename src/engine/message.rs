@@ -169,8 +169,21 @@ pub trait Outlet: Send + Sync + Debug {
     /// Asks the connection to tell its client `reason` and to close.
     fn close(&self, reason: ReasonCode);
 
+    /// Asks it to close with 0x97 Quota exceeded, as its client is too slow for a message that it is not to miss.
+    fn close_as_too_slow(&self) {
+        self.close(ReasonCode::QuotaExceeded);
+    }
+
     /// Sends what was appended, as far as the transport takes it. Called without any engine lock held.
     fn flush(&self);
+
+    /// As [`Self::flush`], unless it pays to wait for what others are about to append. `false`: nothing was sent, and the caller sees to
+    /// it that `flush` is called soon.
+    #[must_use]
+    fn flush_unless_busy(&self) -> bool {
+        self.flush();
+        true
+    }
 }
 
 /// The outlets that received something since the last flush, each once.
@@ -269,6 +282,8 @@ pub struct Peer {
     pub version: Version,
     /// When the Network Connection was opened.
     pub since: Instant,
+    /// Bytes that wait in the outbox, as the client does not take them.
+    pub unread_bytes: usize,
 }
 
 /// Whose a session is, as whoever opened it knows them.

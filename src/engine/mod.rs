@@ -17,7 +17,7 @@ pub mod message;
 mod review;
 mod survey;
 
-pub use config::{EngineConfig, QueueFull};
+pub use config::{EngineConfig, QueueFull, SlowClients, WhenFull};
 pub use core::outgoing::Pumped;
 pub use core::session::{Attached, Publishing};
 pub use counters::EngineCounters;

@@ -9,5 +9,6 @@ mod review;
 mod routing;
 mod shared;
 mod simulation;
+mod slow;
 mod threads;
 mod world;

@@ -14,6 +14,7 @@ use crate::auth::jwt::Rejected;
 use crate::connection::counters::ConnectionCounters;
 use crate::edge::EdgeCounters;
 use crate::engine::{Engine, EngineCounters};
+use crate::load::Load;
 use crate::mqtt::ReasonCode;
 
 /// Adds a row for each field of a module's counters: `kind "name" = field, "help";`.
@@ -56,6 +57,34 @@ pub fn process(metrics: &mut Metrics) {
     metrics.counter("process_cpu_centiseconds", "Processor time used, user and system.", process::cpu_centiseconds);
 }
 
+/// How much the process carries.
+pub fn load(metrics: &mut Metrics, load: Arc<Load>) {
+    let gauge = |read: fn(&Load) -> u64| {
+        let load = Arc::clone(&load);
+        move || read(&load)
+    };
+    metrics.gauge(
+        "memory_booked_bytes",
+        "What waits for clients that do not read and for sessions, is in flight, or not whole yet.",
+        gauge(|load| load.memory().used()),
+    );
+    metrics.gauge(
+        "memory_max_bytes",
+        "How much of that there may be; 0: any.",
+        gauge(|load| load.memory().max().unwrap_or(0)),
+    );
+    metrics.gauge(
+        "event_loop_lag_milliseconds",
+        "How late a task ran that was due, when that was last measured.",
+        gauge(Load::lag_ms),
+    );
+    metrics.gauge(
+        "overloaded",
+        "1 while newcomers are turned away, as there is too much of memory or lag.",
+        gauge(|load| u64::from(load.overload().is_some())),
+    );
+}
+
 /// What faces the network.
 pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
     rows! { metrics, counters, own;
@@ -82,6 +111,14 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         gauge "edge_proxy_tunnels_open" = proxy_tunnels_open, "WebSockets to servers behind that are open.";
         counter "edge_proxy_tunnels_timed_out" = proxy_tunnels_timed_out, "WebSockets to servers behind on which nothing was said for too long.";
         counter "edge_handed_over" = handed_over, "Connections with every handshake below MQTT behind them.";
+    }
+    by_label! { metrics, counters, own, "edge_overload_refused", "Connections refused as the server was overloaded.", "reason";
+        "memory" = refused_memory;
+        "lag" = refused_lag;
+    }
+    by_label! { metrics, counters, own, "edge_overload_shed", "Connections ended before they were let in, as the server was overloaded.", "reason";
+        "memory" = shed_memory;
+        "lag" = shed_lag;
     }
     by_label! { metrics, counters, own, "edge_addresses_refused", "Connections refused for what their address does.", "reason";
         "rate" = addresses_refused_rate;
@@ -129,6 +166,7 @@ pub fn connection(metrics: &mut Metrics, counters: Arc<ConnectionCounters>) {
         counter "connection_publishes_received" = publishes_received, "PUBLISH packets from clients.";
         counter "connection_publish_bytes_received" = publish_bytes_received, "Payload bytes of PUBLISH packets from clients.";
         counter "connection_outbox_full" = outbox_full, "Times that an outbox had no room for a message.";
+        counter "connection_readers_cut" = readers_cut, "Connections cut as the largest of those that do not read, as memory_max was reached.";
         counter "connection_too_large" = too_large, "Messages larger than their receiver accepts.";
         counter "connection_topic_aliases_remapped" = topic_aliases_remapped, "Outgoing Topic Aliases given to another topic, as every one was taken.";
         counter "connection_frame_faults" = frame_faults, "WebSockets closed for a violation of RFC 6455 or of its limits.";
@@ -261,6 +299,7 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         counter "engine_delivered_bytes" = delivered_bytes, "Payload bytes of messages appended to a connection.";
         counter "engine_queued" = queued, "Messages put into a session's queue.";
         counter "engine_handed_on" = handed_on, "Messages of Shared Subscriptions that another member got, as the one they were for left.";
+        counter "engine_slow_disconnected" = slow_disconnected, "Connections closed as their client was too slow for a topic of slow_clients.";
         counter "engine_retained_refused" = retained_refused, "Messages that could not be retained for want of room.";
         counter "engine_sessions_refused" = sessions_refused, "Sessions refused as sessions_max was reached.";
         counter "engine_sessions_expired" = sessions_expired, "Sessions whose Session Expiry Interval passed.";
@@ -285,6 +324,8 @@ pub fn engine(metrics: &mut Metrics, engine: Arc<Engine>) {
         "outbox_full" = dropped_outbox_full;
         "queue_full_qos_0" = dropped_queue_full_qos_0;
         "queue_full" = dropped_queue_full;
+        "conflated" = dropped_conflated;
+        "memory" = dropped_memory;
         "too_large" = dropped_too_large;
         "expired" = dropped_expired;
         "closed" = dropped_closed;
@@ -301,6 +342,7 @@ mod tests {
     fn all() -> Metrics {
         let mut metrics = Metrics::default();
         process(&mut metrics);
+        load(&mut metrics, Arc::default());
         edge(&mut metrics, Arc::default());
         connection(&mut metrics, Arc::default());
         auth(&mut metrics, &Arc::default());

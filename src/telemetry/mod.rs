@@ -6,7 +6,7 @@
 pub mod catalogue;
 pub mod log;
 pub mod metrics;
-mod process;
+pub mod process;
 pub mod reloads;
 pub mod sys_topics;
 

@@ -8,6 +8,20 @@ pub(super) fn resident_bytes() -> u64 {
     status_field("VmRSS:").map_or(0, |kibibytes| kibibytes * 1024)
 }
 
+/// How much memory the process may have: what its control group allows, or else what the machine has.
+#[must_use]
+pub fn memory_bytes() -> Option<u64> {
+    let machine =
+        fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal:")).map(|kib| kib * 1024);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    // Control groups, version 2: `0::/path`. In a container the root of what is seen is its own group.
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    let own = format!("/sys/fs/cgroup{}/memory.max", path.trim_end_matches('/'));
+    let files = [&own, "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limits = files.into_iter().filter_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
+    limits.chain(machine).min()
+}
+
 /// Open file descriptors.
 pub(super) fn open_file_descriptors() -> u64 {
     // Since Linux 6.2 the folder's size is their number; before, it is 0, and they are counted.
@@ -34,7 +48,11 @@ pub(super) fn now_unix_s() -> u64 {
 
 fn status_field(name: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    field(&status, name)
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -45,6 +63,7 @@ mod tests {
     #[test]
     fn the_system_says_what_it_knows() {
         assert!(resident_bytes() > 100_000);
+        assert!(memory_bytes().is_some_and(|bytes| bytes > resident_bytes()));
         let before = open_file_descriptors();
         let _file = fs::File::open("/proc/self/stat").expect("it is there");
         assert!(before > 2 && open_file_descriptors() > 2);

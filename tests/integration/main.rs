@@ -13,22 +13,27 @@
 //! | [`floods`] | who comes too often, and who guesses; behind nginx, and as fail2ban reads it |
 //! | [`front`] | the site that nginx would serve, beside nginx itself |
 //! | [`demo`] | what a newcomer opens first |
+//! | [`doctor`] | deployments with one mistake each, and whether the doctor finds it |
 //! | [`http_service`] | the server that is asked who a client is, and all that it can do wrong |
 //! | [`judges`] | MQTT.js, paho and mosquitto's clients through every feature, through a failing network and at scale |
 //! | [`key_urls`] | token keys from an issuer that comes, changes and goes |
 //! | [`mqtt`] | the standard's behaviour, packet by packet, over every transport |
+//! | [`one_port`] | MQTT and HTTP on one port |
 //! | [`restart`] | what outlives a connection, and what a restart |
 //! | [`policy`] | who may do what, the same for every dialect |
 //! | [`verdicts`] | one table of verdicts, and the same ones on every way in |
 //! | [`reload`] | changed files, taken by a server that runs, or not taken at all |
 //! | [`revoke`] | another policy under running connections: who loses what, and how they learn of it |
 //! | [`silent`] | clients that connect and say nothing |
+//! | [`slow`] | clients that do not read: what becomes of their messages, and that nobody else notices |
 //! | [`tokens`] | tokens that somebody else signed, from everywhere that a browser can put one |
 //! | [`hostile`] | clients that mean harm, by the classes of failure that took other servers down |
 //! | [`sys_topics`] | what the server says of itself under `$SYS` |
 //! | [`limits`] | how fast, how much and how many a client may, and what becomes of a Client Identifier that two want |
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
+//! | [`swap`] | routes that change under requests, uploads and WebSockets |
+//! | [`tunnels`] | what WebSockets of servers behind count against |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
 //! | [`import`] | other brokers' files, judged beside those brokers |
 //!
@@ -48,6 +53,7 @@ mod clients;
 mod counters;
 mod demo;
 mod differential;
+mod doctor;
 mod drain;
 mod envelope;
 mod floods;
@@ -60,12 +66,16 @@ mod judges;
 mod key_urls;
 mod limits;
 mod mqtt;
+mod one_port;
 mod policy;
 mod reload;
 mod restart;
 mod revoke;
 mod silent;
+mod slow;
+mod swap;
 mod sys_topics;
 mod tls;
 mod tokens;
+mod tunnels;
 mod verdicts;

@@ -20,6 +20,7 @@ pub(super) fn start(around: &Surroundings<'_>) -> anyhow::Result<Server> {
     await_listening(nginx, loopback(wss), &log)?;
     server.ws = Some(loopback(ws));
     server.wss = Some(loopback(wss));
+    server.https = Some(loopback(wss));
     Ok(server)
 }
 
@@ -39,6 +40,7 @@ fn settings(around: &Surroundings<'_>, upstream: u16, ws: u16, wss: u16) -> Stri
       proxy_send_timeout 3600s;
     }}"
     );
+    let web = around.upstream;
     format!(
         "daemon off;
 worker_processes auto;
@@ -52,6 +54,8 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  upstream web {{ server {web}; keepalive 64; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{ws};
     {location}
@@ -62,6 +66,14 @@ http {{
     ssl_certificate {chain};
     ssl_certificate_key {key};
     {location}
+    location /api/ {{
+      proxy_pass http://web;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
   }}
 }}
 "

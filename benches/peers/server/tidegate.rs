@@ -32,12 +32,14 @@ fn settings(around: &Surroundings<'_>) -> String {
     format!(
         "listen:\n  - https://127.0.0.1:0\n  - http://127.0.0.1:0\n  - mqtt://127.0.0.1:0\n\
          tls: {{ cert: {}, key: {} }}\n\
-         routes: [ {{ path: /mqtt, serve: mqtt }}, {{ path: /ws/, serve: json }} ]\n\
+         routes: [ {{ path: /mqtt, serve: mqtt }}, {{ path: /ws/, serve: json }}, \
+         {{ path: /api/, proxy: \"http://{}\" }} ]\n\
          auth: {{ anonymous: true }}\n\
          admin: {{ listen: \"http://127.0.0.1:0\" }}\n\
          log: {{ level: warn }}\n",
         around.certificate.chain.display(),
         around.certificate.key.display(),
+        around.upstream,
     )
 }
 
@@ -66,6 +68,7 @@ fn read_addresses(server: &mut Server, stdout: ChildStdout) -> anyhow::Result<()
             "https" => {
                 server.wss = Some(address);
                 server.json_wss = Some(address);
+                server.https = Some(address);
             }
             "http" => server.ws = Some(address),
             "mqtt" => server.tcp = Some(address),

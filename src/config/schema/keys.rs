@@ -87,6 +87,14 @@ pub const ROOT: &[Key] = &[
         doc: "The broker inside: sessions, queues, retained messages.",
     },
     Key {
+        name: "slow_clients",
+        kind: Kind::Section(SLOW_CLIENTS),
+        default: None,
+        example: None,
+        doc: "What becomes of messages for a client that does not read as fast as they come. What it takes is written at once; what it does not \
+              take waits, up to `limits.outbox_bytes_max`; beyond that its outbox is full, and this holds.",
+    },
+    Key {
         name: "limits",
         kind: Kind::Section(LIMITS),
         default: None,
@@ -135,6 +143,14 @@ const LISTENER: &[Key] = &[
         default: None,
         example: None,
         doc: "Routes of this listener alone, instead of all those under `routes`.",
+    },
+    Key {
+        name: "mqtt",
+        kind: Kind::Flag,
+        default: None,
+        example: None,
+        doc: "true: this https (or http) listener takes MQTT straight over TLS (or TCP) too, so that one port 443 serves everybody. A client \
+              that offers the protocol mqtt by ALPN speaks MQTT; of who offers none, the first byte tells, within `http_head_timeout`.",
     },
     Key {
         name: "duplicate_client_id",
@@ -1002,6 +1018,41 @@ const ENGINE: &[Key] = &[
     later("store", "Where sessions and retained messages outlive the process."),
 ];
 
+const SLOW_CLIENTS: &[Key] = &[
+    Key {
+        name: "when_full",
+        kind: WHEN_FULL,
+        default: Some("drop_newest"),
+        example: None,
+        doc: "drop_newest: at QoS 0 the message that arrives is dropped. drop_oldest: at QoS 0 it waits in the session's queue \
+              (`engine.queue_bytes_max`), and where that is full, the oldest of QoS 0 goes. conflate: as drop_oldest, and of what waits in the \
+              queue only the newest message of each topic is kept, in the place of the one before, so that each topic has its turn; at QoS 1 \
+              and 2 too, as long as a message was not sent, and while the client is away. A message of a Shared Subscription takes no \
+              other's place. disconnect: the client is closed (0x97 Quota exceeded, 1008) rather than miss a message. \
+              Everywhere else QoS 1 and 2 wait in the queue, and `engine.queue_full` says which a full one loses.",
+    },
+    Key {
+        name: "topics",
+        kind: Kind::List(&Kind::Section(SLOW_TOPIC)),
+        default: None,
+        example: Some("[{filter: \"prices/#\", when_full: conflate}, {filter: \"alarms/#\", when_full: disconnect}]"),
+        doc: "Topics for which something else holds. The first of these whose filter matches decides. At most 256.",
+    },
+];
+
+const SLOW_TOPIC: &[Key] = &[
+    Key {
+        name: "filter",
+        kind: Kind::Text("a Topic Filter"),
+        default: None,
+        example: None,
+        doc: "A Topic Filter; of topics that begin with $ it matches only those that it names.",
+    },
+    Key { name: "when_full", kind: WHEN_FULL, default: None, example: None, doc: "As above, for these topics." },
+];
+
+const WHEN_FULL: Kind = Kind::Word(&["drop_newest", "drop_oldest", "conflate", "disconnect"]);
+
 const LIMITS: &[Key] = &[
     Key {
         name: "connections_max",
@@ -1048,6 +1099,26 @@ const LIMITS: &[Key] = &[
         default: Some("10000"),
         example: None,
         doc: "Client Identifiers of which it is remembered how often they changed hands, at about 150 bytes. Those beyond may do so as often as they like.",
+    },
+    Key {
+        name: "memory_max",
+        kind: Kind::Size { min: 0, max: 1 << 50 },
+        default: None,
+        example: Some("1GiB"),
+        doc: "Memory that clients make the server hold, all together: what waits for those who do not read, what waits in queues and is in \
+              flight, packets that are not whole. Retained messages have `engine.retained_bytes_max`. Before it is reached others give way, \
+              each losing by its own rule: from 75% on outboxes of clients that do not read, the largest first; from 85% on the queues of sessions \
+              that are away, from 90% on all queues grow no more. Beyond it new connections are refused, and those not let in yet are closed, \
+              the newest first, until 5% of it are free; if that takes longer than a second, connections that do not read are cut, the largest \
+              first. Unset: half of the memory of the machine, or of its control group. 0B: no limit.",
+    },
+    Key {
+        name: "lag_max",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(60) },
+        default: Some("500ms"),
+        example: None,
+        doc: "How late the server's tasks may run. Three measurements in a row beyond it (one each 100 ms, and as late itself), and new connections are \
+              refused and those not let in yet closed, the newest first, until three in a row are below half of it. 0s: never.",
     },
     Key {
         name: "handshaking_max",
@@ -1205,7 +1276,7 @@ const LIMITS: &[Key] = &[
         kind: Kind::Size { min: 4 << 10, max: 1 << 30 },
         default: Some("1MiB"),
         example: None,
-        doc: "What waits in the server for one client to read it. Beyond, its messages go to its queue, those of QoS 0 are dropped and counted.",
+        doc: "What waits in the server for one client to read it. Beyond, QoS 1 and 2 go to its queue, and `slow_clients` says what becomes of QoS 0.",
     },
     Key {
         name: "user_properties_max",

@@ -35,6 +35,13 @@ impl Dismissal {
         let words = format!("no longer authorized to subscribe to {shown}{rest}");
         Self { words: Some(words.into()), ..ReasonCode::NotAuthorized.into() }
     }
+
+    /// For a client that does not read what must not be kept from it.
+    #[must_use]
+    pub fn for_slowness() -> Self {
+        let words = "the client does not read what it has subscribed to as fast as it comes";
+        Self { words: Some(words.into()), ..ReasonCode::QuotaExceeded.into() }
+    }
 }
 
 /// Of a Topic Filter: a Reason String has at most 65,535 bytes, as has a Topic Filter alone.

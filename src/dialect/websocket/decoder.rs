@@ -138,6 +138,12 @@ impl FrameDecoder {
         self.held.is_some() || matches!(self.place, Place::Fragment | Place::Payload)
     }
 
+    /// Memory that the text which is not whole yet takes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.as_ref().map_or(0, |text| text.bytes.capacity())
+    }
+
     /// Whether the decoder owns no heap memory.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use self::clients::Clients;
 use self::pairs::Certificates;
-use super::config::{CertificateSource, ClientAuthConfig, KeyExchange, Scheme, TlsConfig, TlsVersion};
+use super::config::{CertificateSource, ClientAuthConfig, KeyExchange, ListenerConfig, Scheme, TlsConfig, TlsVersion};
 use super::development_certificate;
 use crate::connection::ClientCertificate;
 use crate::fault::Fault;
@@ -90,18 +90,13 @@ impl Material {
         self.clients.as_ref()?.next_update_s()
     }
 
-    /// What a listener of `scheme` does with it, if it speaks TLS. Where nothing that a ticket stands for has changed since `previous`,
+    /// What `listener` does with it, if it speaks TLS. Where nothing that a ticket stands for has changed since `previous`,
     /// its tickets go on being good.
     ///
     /// # Errors
     /// The cryptography provider does not work.
-    pub(crate) fn terms(&self, scheme: Scheme, previous: Option<&Terms>) -> Result<Option<Terms>, Fault> {
-        // A client that offers only other protocols is refused, so that nothing meant for MQTT can be aimed at HTTP or the other way.
-        let protocol: &[u8] = match scheme {
-            Scheme::Https => b"http/1.1",
-            Scheme::Mqtts => b"mqtt",
-            Scheme::Http | Scheme::Mqtt => return Ok(None),
-        };
+    pub(crate) fn terms(&self, listener: &ListenerConfig, previous: Option<&Terms>) -> Result<Option<Terms>, Fault> {
+        let Some(protocols) = protocols(listener) else { return Ok(None) };
         let unusable =
             |error: rustls::Error| Fault::new("", "tls", error.to_string(), "a working cryptography provider");
         let basis = self.ticket_basis();
@@ -110,7 +105,7 @@ impl Material {
             None if self.config.tickets == 0 => None,
             None => Some(tickets::ticketer(self.config.ticket_rotation).map_err(unusable)?),
         };
-        let config = self.server_config(protocol, ticketer.clone()).map_err(unusable)?;
+        let config = self.server_config(protocols, ticketer.clone()).map_err(unusable)?;
         Ok(Some(Terms {
             config: Arc::new(config),
             clients: self.clients.clone(),
@@ -122,7 +117,7 @@ impl Material {
 
     fn server_config(
         &self,
-        protocol: &[u8],
+        protocols: &[&[u8]],
         ticketer: Option<Arc<dyn ProducesTickets>>,
     ) -> Result<ServerConfig, rustls::Error> {
         let versions: &[_] = match self.config.version_min {
@@ -135,7 +130,7 @@ impl Material {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::<Certificates>::clone(&self.certificates));
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = self.config.tickets;
         if let Some(ticketer) = ticketer {
@@ -166,6 +161,21 @@ impl Material {
         digest.finalize().into()
     }
 }
+
+/// The protocols of ALPN (RFC 7301) that `listener` agrees to, the one that is preferred first; `None`: it speaks no TLS.
+///
+/// A client that offers only others is refused, so that nothing meant for MQTT can be aimed at HTTP or the other way.
+fn protocols(listener: &ListenerConfig) -> Option<&'static [&'static [u8]]> {
+    match (listener.scheme, listener.takes_mqtt) {
+        (Scheme::Https, false) => Some(&[b"http/1.1"]),
+        (Scheme::Https, true) => Some(&[b"http/1.1", MQTT]),
+        (Scheme::Mqtts, _) => Some(&[MQTT]),
+        (Scheme::Http | Scheme::Mqtt, _) => None,
+    }
+}
+
+/// As IANA's registry "TLS Application-Layer Protocol Negotiation (ALPN) Protocol IDs" spells it.
+pub(crate) const MQTT: &[u8] = b"mqtt";
 
 /// What holds for the handshakes of one listener.
 pub(crate) struct Terms {

@@ -1,18 +1,23 @@
 //! What one call into the engine carries along.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::config::EngineConfig;
+use crate::engine::config::{EngineConfig, WhenFull};
 use crate::engine::counters::EngineCounters;
 use crate::engine::message::{Message, Round};
+use crate::load::Account;
 
 /// The time, the limits, the outlets touched, and what is to be counted.
 #[derive(Debug)]
 pub(crate) struct Flow<'a> {
     pub(crate) now: Instant,
     pub(crate) config: &'a EngineConfig,
+    pub(crate) memory: &'a Arc<Account>,
     pub(crate) round: &'a mut Round,
     pub(crate) tally: Tally,
+    /// What was looked up last: of one message all slow receivers ask the same.
+    ruled: Option<(Arc<Message>, WhenFull)>,
 }
 
 /// Counts of one call, added up here so that a fan-out writes to shared memory once and not once a receiver.
@@ -27,6 +32,9 @@ pub(crate) struct Tally {
     pub(crate) dropped_outbox_full: u64,
     pub(crate) dropped_queue_full_qos_0: u64,
     pub(crate) dropped_queue_full: u64,
+    pub(crate) dropped_conflated: u64,
+    pub(crate) dropped_memory: u64,
+    pub(crate) slow_disconnected: u64,
     pub(crate) dropped_too_large: u64,
     pub(crate) dropped_expired: u64,
     pub(crate) dropped_closed: u64,
@@ -35,8 +43,24 @@ pub(crate) struct Tally {
 }
 
 impl<'a> Flow<'a> {
-    pub(crate) fn new(now: Instant, config: &'a EngineConfig, round: &'a mut Round) -> Self {
-        Self { now, config, round, tally: Tally::default() }
+    pub(crate) fn new(now: Instant, config: &'a EngineConfig, memory: &'a Arc<Account>, round: &'a mut Round) -> Self {
+        Self { now, config, memory, round, tally: Tally::default(), ruled: None }
+    }
+
+    /// What becomes of `message` for a client whose outbox is full.
+    pub(crate) fn when_full(&mut self, message: &Arc<Message>) -> WhenFull {
+        let slow_clients = &self.config.slow_clients;
+        if slow_clients.topics.is_empty() {
+            return slow_clients.when_full;
+        }
+        match &self.ruled {
+            Some((ruled, when_full)) if Arc::ptr_eq(ruled, message) => *when_full,
+            _ => {
+                let when_full = slow_clients.when_full(message.topic());
+                self.ruled = Some((Arc::clone(message), when_full));
+                when_full
+            }
+        }
     }
 }
 
@@ -65,6 +89,9 @@ impl Tally {
             (&counters.dropped_outbox_full, self.dropped_outbox_full),
             (&counters.dropped_queue_full_qos_0, self.dropped_queue_full_qos_0),
             (&counters.dropped_queue_full, self.dropped_queue_full),
+            (&counters.dropped_conflated, self.dropped_conflated),
+            (&counters.dropped_memory, self.dropped_memory),
+            (&counters.slow_disconnected, self.slow_disconnected),
             (&counters.dropped_too_large, self.dropped_too_large),
             (&counters.dropped_expired, self.dropped_expired),
             (&counters.dropped_closed, self.dropped_closed),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::identifiers::Identifiers;
 use super::outgoing::Offer;
+use crate::engine::config::MESSAGE_OVERHEAD_BYTES;
 use crate::engine::message::{Acknowledgement, Message};
 use crate::mqtt::{PacketId, QoS};
 
@@ -18,6 +19,8 @@ use crate::mqtt::{PacketId, QoS};
 #[derive(Debug)]
 pub(crate) struct InFlight {
     entries: VecDeque<Entry>,
+    /// Of the messages, as a queue counts them.
+    bytes: usize,
     /// How many, from the front, were sent on the present Network Connection.
     sent_count: usize,
     next_id: PacketId,
@@ -72,11 +75,16 @@ pub(crate) enum Acknowledged {
 
 impl InFlight {
     pub(crate) fn new() -> Self {
-        Self { entries: VecDeque::new(), sent_count: 0, next_id: NonZeroU16::MIN, free_run: u16::MAX }
+        Self { entries: VecDeque::new(), bytes: 0, sent_count: 0, next_id: NonZeroU16::MIN, free_run: u16::MAX }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Bytes of the messages, as a queue counts them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -116,6 +124,7 @@ impl InFlight {
             message: Some(Arc::clone(offer.message)),
             identifiers: offer.identifiers.into(),
         });
+        self.bytes += bytes_of(offer.message);
         self.sent_count += 1;
         self.next_id = following(self.next_id);
         self.free_run -= 1;
@@ -131,7 +140,7 @@ impl InFlight {
         match (acknowledgement, entry.awaits) {
             (Acknowledgement::PubRec, Awaits::PubRec | Awaits::PubComp) => {
                 entry.awaits = Awaits::PubComp;
-                entry.message = None;
+                self.bytes -= entry.message.take().as_ref().map_or(0, bytes_of);
                 entry.identifiers = Identifiers::None;
                 Acknowledged::Release
             }
@@ -193,6 +202,7 @@ impl InFlight {
                 index += 1;
                 continue;
             };
+            self.bytes -= bytes_of(&message);
             if entry.awaits == Awaits::PubRec {
                 entry.awaits = Awaits::PubComp;
                 entry.identifiers = Identifiers::None;
@@ -207,7 +217,8 @@ impl InFlight {
     }
 
     fn remove(&mut self, index: usize) {
-        self.entries.remove(index);
+        let removed = self.entries.remove(index);
+        self.bytes -= removed.and_then(|entry| entry.message).as_ref().map_or(0, bytes_of);
         if index < self.sent_count {
             self.sent_count -= 1;
         }
@@ -215,6 +226,10 @@ impl InFlight {
             self.entries = VecDeque::new();
         }
     }
+}
+
+fn bytes_of(message: &Arc<Message>) -> usize {
+    message.size() + MESSAGE_OVERHEAD_BYTES
 }
 
 /// An empty window gives its memory back beyond this many places.

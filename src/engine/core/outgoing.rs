@@ -1,8 +1,8 @@
 //! The way of messages to one client: outlet, window, queue and retained messages, in that order of precedence.
 //!
 //! A message goes to the outlet at once if nothing is before it; else it waits. QoS 0 is kept only where order asks for it: behind
-//! messages that wait, and behind retained messages that fill the outbox. To a client that is merely too slow for it, and to a session
-//! without a Network Connection, QoS 0 is dropped.
+//! messages that wait, and behind retained messages that fill the outbox; and where [`WhenFull`] lets it wait for a client that is
+//! merely too slow. To a session without a Network Connection QoS 0 is dropped.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -12,11 +12,13 @@ use parking_lot::RwLock;
 
 use super::flow::Flow;
 use super::inflight::{Acknowledged, Awaits, InFlight};
-use super::queue::{Queue, Waiting};
+use super::queue::{Queue, Terms, Waiting};
 use super::retained::{Cursor, Retained, Walk};
 use super::router::Leftover;
 use super::subscriptions::Membership;
+use crate::engine::config::{QueueFull, WhenFull};
 use crate::engine::message::{Acknowledgement, Delivered, Delivery, DeliveryCheck, Grant, Message, Outlet};
+use crate::load::{Account, Charge, Pressure};
 use crate::mqtt::{PacketId, QoS, TopicFilter};
 
 /// A message as one receiver is to see it.
@@ -73,6 +75,8 @@ pub(crate) struct Outgoing {
     pub(crate) window: u16,
     /// Whether everything waits for the first pump of this Network Connection, as CONNACK goes first.
     pub(crate) is_held: bool,
+    /// Whether the Network Connection was asked to close, as its client is too slow.
+    pub(crate) is_too_slow: bool,
 }
 
 /// Most sessions never need it: QoS 0 alone leaves no trace here.
@@ -84,6 +88,8 @@ pub(crate) struct Pending {
     /// There only while something waits.
     pub(crate) queue: Option<Box<Queue>>,
     pub(crate) backlog: VecDeque<Backlog>,
+    /// What is booked of queue and in-flight messages; absent until that is worth it.
+    charge: Option<Charge>,
 }
 
 /// The retained messages of one new Subscription that are still to be sent.
@@ -124,7 +130,11 @@ impl Left {
 
 impl Pending {
     fn new() -> Self {
-        Self { in_flight: InFlight::new(), receiving: Vec::new(), queue: None, backlog: VecDeque::new() }
+        Self { in_flight: InFlight::new(), receiving: Vec::new(), queue: None, backlog: VecDeque::new(), charge: None }
+    }
+
+    fn bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes()) + self.in_flight.bytes()
     }
 
     /// Parts what ends with the session from what other members of Shared Subscriptions are to have: what was not yet sent, and what was
@@ -147,6 +157,26 @@ impl Outgoing {
         self.pending.get_or_insert_with(|| Box::new(Pending::new()))
     }
 
+    /// Books what waits and what is in flight. To be called after whatever may have changed that.
+    pub(crate) fn book(&mut self, memory: &Arc<Account>) {
+        let Some(pending) = &mut self.pending else { return };
+        let bytes = pending.bytes();
+        match &mut pending.charge {
+            Some(charge) => charge.set(bytes),
+            None if bytes < BOOKED_MIN => {}
+            None => pending.charge.insert(Charge::new(memory)).set(bytes),
+        }
+    }
+
+    /// The same where it can only have become less.
+    fn book_less(&mut self) {
+        let Some(pending) = &mut self.pending else { return };
+        let bytes = pending.bytes();
+        if let Some(charge) = &mut pending.charge {
+            charge.set(bytes);
+        }
+    }
+
     /// Sends `offer`, lets it wait, or drops it.
     pub(crate) fn offer(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
         if offer.qos != QoS::AtMostOnce {
@@ -165,8 +195,7 @@ impl Outgoing {
                 flow.round.note(outlet, delivered);
                 flow.tally.delivered(offer.message);
             }
-            Delivered::Full if self.has_backlog() => self.enqueue(flow, offer),
-            Delivered::Full => flow.tally.dropped_outbox_full += 1,
+            Delivered::Full => self.find_full(flow, offer),
             Delivered::TooLarge => flow.tally.dropped_too_large += 1,
             Delivered::Closed => flow.tally.dropped_closed += 1,
         }
@@ -194,8 +223,33 @@ impl Outgoing {
         match self.send_promised(flow, offer) {
             Delivered::Appended { .. } => {}
             Delivered::TooLarge => flow.tally.dropped_too_large += 1,
-            Delivered::Full | Delivered::Closed => self.enqueue(flow, offer),
+            Delivered::Full => self.find_full(flow, offer),
+            Delivered::Closed => self.enqueue(flow, offer),
         }
+    }
+
+    /// Keeps `offer`, which found the outbox full, or drops it.
+    fn find_full(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
+        // Retained messages fill the outbox of whoever subscribes, however fast it reads.
+        if self.has_backlog() {
+            return self.enqueue(flow, offer);
+        }
+        match (flow.when_full(offer.message), offer.qos) {
+            (WhenFull::DropNewest, QoS::AtMostOnce) => flow.tally.dropped_outbox_full += 1,
+            (WhenFull::Disconnect, _) => {
+                // Once the connection is closed it is dropped, or goes to another member of a Shared Subscription.
+                self.enqueue(flow, offer);
+                self.close_as_too_slow(flow);
+            }
+            _ => self.enqueue(flow, offer),
+        }
+    }
+
+    fn close_as_too_slow(&mut self, flow: &mut Flow<'_>) {
+        let Some(outlet) = self.outlet.as_ref().filter(|_| !self.is_too_slow) else { return };
+        outlet.close_as_too_slow();
+        self.is_too_slow = true;
+        flow.tally.slow_disconnected += 1;
     }
 
     /// Sends a QoS 1 or 2 message for the first time; the window has room. Unless it is appended, its Packet Identifier was not used;
@@ -228,9 +282,19 @@ impl Outgoing {
     }
 
     fn enqueue(&mut self, flow: &mut Flow<'_>, offer: &Offer<'_>) {
-        let bytes_max = flow.config.queue_bytes_max;
+        let when_full = flow.when_full(offer.message);
+        let may_grow = match flow.memory.pressure() {
+            Pressure::None | Pressure::Readers => true,
+            Pressure::Away => self.outlet.is_some(),
+            Pressure::Queues | Pressure::Newcomers => false,
+        };
+        let rule = match (when_full, offer.qos) {
+            (WhenFull::DropOldest | WhenFull::Conflate, QoS::AtMostOnce) => QueueFull::DropOldest,
+            _ => flow.config.queue_full,
+        };
         let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new()));
         let queue = pending.queue.get_or_insert_default();
+        let bytes_max = if may_grow { flow.config.queue_bytes_max } else { queue.bytes() };
         if !queue.has_room(offer.message, bytes_max) {
             flow.tally.dropped_expired += queue.drop_expired(flow.now);
         }
@@ -241,16 +305,29 @@ impl Outgoing {
             identifiers: offer.identifiers.into(),
             group: offer.group,
         };
-        let pushed = queue.push(waiting, bytes_max, flow.config.queue_full);
+        let terms = Terms { bytes_max, rule, conflates: when_full == WhenFull::Conflate };
+        let slow_clients = &flow.config.slow_clients;
+        let mut is_too_slow = false;
+        let pushed = queue.push(waiting, terms, |lost| {
+            is_too_slow |= slow_clients.when_full(lost.message.topic()) == WhenFull::Disconnect;
+        });
         if queue.is_empty() {
             pending.queue = None;
         }
-        flow.tally.dropped_queue_full_qos_0 += pushed.best_effort_given_up;
-        flow.tally.dropped_queue_full += pushed.promised_given_up;
-        match (pushed.is_kept, offer.qos) {
-            (true, _) => flow.tally.queued += 1,
-            (false, QoS::AtMostOnce) => flow.tally.dropped_queue_full_qos_0 += 1,
-            (false, _) => flow.tally.dropped_queue_full += 1,
+        flow.tally.queued += u64::from(pushed.is_kept);
+        flow.tally.dropped_conflated += u64::from(pushed.is_conflated);
+        let is_refused_at =
+            |is_best_effort: bool| u64::from(!pushed.is_kept && (offer.qos == QoS::AtMostOnce) == is_best_effort);
+        let best_effort_lost = pushed.best_effort_given_up + is_refused_at(true);
+        let promised_lost = pushed.promised_given_up + is_refused_at(false);
+        if may_grow {
+            flow.tally.dropped_queue_full_qos_0 += best_effort_lost;
+            flow.tally.dropped_queue_full += promised_lost;
+        } else {
+            flow.tally.dropped_memory += best_effort_lost + promised_lost;
+        }
+        if is_too_slow || (!pushed.is_kept && when_full == WhenFull::Disconnect) {
+            self.close_as_too_slow(flow);
         }
     }
 
@@ -303,10 +380,11 @@ impl Outgoing {
             let has_window = self.has_window();
             let Some(pending) = &mut self.pending else { return true };
             let Some(queue) = &mut pending.queue else { return true };
-            let Some((number, waiting)) = queue.pop() else {
+            let Some(taken) = queue.pop() else {
                 pending.queue = None;
                 return true;
             };
+            let waiting = &taken.waiting;
             if waiting.message.is_expired(flow.now) {
                 flow.tally.dropped_expired += 1;
                 continue;
@@ -328,7 +406,7 @@ impl Outgoing {
             }
             if matches!(delivered, Delivered::Full | Delivered::Closed) {
                 if let Some(queue) = self.pending.as_mut().and_then(|pending| pending.queue.as_mut()) {
-                    queue.put_back((number, waiting));
+                    queue.put_back(taken);
                 }
                 return false;
             }
@@ -438,6 +516,7 @@ impl Outgoing {
                 self.pending = None;
             }
         }
+        self.book_less();
         (self.outlet.take(), left)
     }
 
@@ -458,6 +537,7 @@ impl Outgoing {
         if queue.is_empty() {
             pending.queue = None;
         }
+        self.book_less();
         taken
     }
 
@@ -487,6 +567,7 @@ impl Outgoing {
         if pending.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
             pending.queue = None;
         }
+        self.book_less();
         let mut left = Left::default();
         for (group, message) in withdrawn {
             let leftover = Leftover { group, message };
@@ -519,6 +600,12 @@ impl Outgoing {
         queue.is_some_and(|queue| queue.iter().any(|waiting| waiting.group != 0))
     }
 
+    /// Bytes that wait in the queue.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let queue = self.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+        queue.map_or(0, |queue| queue.bytes())
+    }
+
     /// Whether something is before a message that arrives.
     fn must_wait(&self) -> bool {
         self.is_held
@@ -533,6 +620,9 @@ impl Outgoing {
         self.pending.as_ref().is_some_and(|pending| !pending.backlog.is_empty())
     }
 }
+
+/// Less than this is not worth being booked.
+const BOOKED_MIN: usize = 1024;
 
 /// Retained messages taken from the store at once, so that its lock is held briefly.
 const RETAINED_AT_ONCE: usize = 64;

@@ -167,6 +167,7 @@ impl Session {
         let mut state = self.state.lock();
         if !state.has_ended {
             state.outgoing.offer(flow, offer);
+            state.outgoing.book(flow.memory);
         }
         !state.has_ended
     }
@@ -174,7 +175,12 @@ impl Session {
     /// Hands a message to this session if it can go out at once.
     pub(crate) fn offer_at_once(&self, flow: &mut Flow<'_>, offer: &Offer<'_>) -> Answer {
         let mut state = self.state.lock();
-        if state.has_ended { Answer::Unable } else { state.outgoing.offer_at_once(flow, offer) }
+        if state.has_ended {
+            return Answer::Unable;
+        }
+        let answer = state.outgoing.offer_at_once(flow, offer);
+        state.outgoing.book(flow.memory);
+        answer
     }
 
     /// Gives the session a Network Connection. Returns its generation.
@@ -194,6 +200,7 @@ impl Session {
         state.outgoing.outlet = Some(open.outlet);
         state.outgoing.window = open.receive_maximum.min(config.inflight_max).max(1);
         state.outgoing.is_held = true;
+        state.outgoing.is_too_slow = false;
         self.is_connected.store(true, Ordering::Relaxed);
         state.generation
     }

@@ -78,6 +78,8 @@ struct Session {
     /// Live copies that were not yet sent, by publication.
     due: BTreeMap<u64, Due>,
     last_sent_sequence: u64,
+    /// The same for each topic, where topics conflate.
+    last_sent_by_topic: BTreeMap<String, u64>,
     /// Retained messages of new Subscriptions.
     backlogs: VecDeque<Backlog>,
     /// Sent and unacknowledged, in the order in which they were first sent.
@@ -483,7 +485,7 @@ impl Ledger {
                         entry.shared = number;
                     }
                     self.live_sent_count += 1;
-                } else if session.take_due(&copy, self.now, self.losses.queues_may_overflow) {
+                } else if session.take_due(&copy, self.now, self.losses) {
                     self.live_sent_count += 1;
                     self.ambiguous_count += u64::from(session.excuse_backlog(&copy, self.now, &self.retained));
                 } else {
@@ -503,7 +505,10 @@ impl Ledger {
         assert!(session.in_flight.is_empty(), "all in flight was sent again");
         if !self.losses.queues_may_overflow {
             let now = self.now;
-            let lost = session.due.values().find(|due| due.is_promised(now));
+            let lost = match self.losses.topics_may_conflate {
+                false => session.due.values().find(|due| due.is_promised(now)),
+                true => session.lost_without_a_successor(now),
+            };
             assert!(lost.is_none(), "{client_id} never got {:?}", lost.map(|due| &due.copy));
         }
         session.due.clear();
@@ -580,6 +585,7 @@ impl Session {
             shared: BTreeMap::new(),
             due: BTreeMap::new(),
             last_sent_sequence: 0,
+            last_sent_by_topic: BTreeMap::new(),
             backlogs: VecDeque::new(),
             in_flight: Vec::new(),
             receiving: BTreeSet::new(),
@@ -652,19 +658,37 @@ impl Session {
     }
 
     /// Takes a live copy off what is due, if it is one; nothing promised may have been passed over for it.
-    fn take_due(&mut self, copy: &Copy, now: Instant, queues_may_overflow: bool) -> bool {
+    fn take_due(&mut self, copy: &Copy, now: Instant, losses: Losses) -> bool {
         let Some(sequence) = self.due.iter().find(|(_, due)| due.copy == *copy).map(|(sequence, _)| *sequence) else {
             return false;
         };
-        assert!(sequence > self.last_sent_sequence, "in the order of publication");
-        self.last_sent_sequence = sequence;
-        let later = self.due.split_off(&(sequence + 1));
-        let mut before = std::mem::replace(&mut self.due, later);
+        let last_sent_sequence = match losses.topics_may_conflate {
+            false => &mut self.last_sent_sequence,
+            true => self.last_sent_by_topic.entry(copy.topic.clone()).or_default(),
+        };
+        assert!(sequence > *last_sent_sequence, "in the order of publication");
+        *last_sent_sequence = sequence;
+        let is_passed_over = |earlier: &u64, due: &Due| {
+            *earlier <= sequence && (!losses.topics_may_conflate || due.copy.topic == copy.topic)
+        };
+        let mut before: BTreeMap<u64, Due> =
+            self.due.extract_if(.., |earlier, due| is_passed_over(earlier, due)).collect();
         let due = before.remove(&sequence).expect("it was found");
         assert!(!due.is_too_large && due.expires_at.is_none_or(|at| at > now), "{copy:?} was not to be sent any more");
         let lost = before.values().find(|due| due.is_promised(now));
-        assert!(queues_may_overflow || lost.is_none(), "{:?} was passed over", lost.map(|due| &due.copy));
+        let may_be_lost = losses.queues_may_overflow || losses.topics_may_conflate;
+        assert!(may_be_lost || lost.is_none(), "{:?} was passed over", lost.map(|due| &due.copy));
         true
+    }
+
+    /// Something promised that is due, was not sent, and gave way to nothing of its topic, as nothing came later.
+    fn lost_without_a_successor(&self, now: Instant) -> Option<&Due> {
+        let is_last = |sequence: &u64, due: &Due| {
+            let topic = &due.copy.topic;
+            let later = self.due.range(sequence + 1..).any(|(_, later)| later.copy.topic == *topic);
+            !later && self.last_sent_by_topic.get(topic).is_none_or(|sent| sent < sequence)
+        };
+        self.due.iter().find(|(sequence, due)| due.is_promised(now) && is_last(sequence, due)).map(|(_, due)| due)
     }
 
     /// Takes a retained copy off the first list that has one: it must be the next there.

@@ -60,6 +60,8 @@ pub(super) struct Eligible {
 pub(super) struct Losses {
     pub(super) queues_may_overflow: bool,
     pub(super) outboxes_may_fill: bool,
+    /// What waits may give way to the next on its topic, which then comes in its place.
+    pub(super) topics_may_conflate: bool,
 }
 
 impl SharedDues {

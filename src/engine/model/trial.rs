@@ -9,11 +9,11 @@ use super::choices::Choices;
 use super::ledger::{LARGE, Ledger, Owed, Publication, SMALL, Will};
 use super::revocation::{Denial, Revocations};
 use super::shared::Losses;
-use super::world::{Client, OnlyTopic, World, id, message, request};
+use super::world::{Client, OnlyTopic, World, filter, id, message, request};
 use crate::engine::message::{
     Acknowledgement, Closing, DeliveryCheck, OpenError, SessionWill, SubscribeRequest, Unbound,
 };
-use crate::engine::{EngineConfig, QueueFull};
+use crate::engine::{EngineConfig, QueueFull, SlowClients, WhenFull};
 use crate::mqtt::packet::RetainHandling;
 use crate::mqtt::{QoS, ReasonCode};
 
@@ -64,11 +64,27 @@ impl<C: Choices> Trial<C> {
         let config = EngineConfig {
             queue_bytes_max: if has_tight_queues { 400 } else { 1 << 20 },
             queue_full: if choices.below(2) == 0 { QueueFull::DropNewest } else { QueueFull::DropOldest },
+            slow_clients: match choices.below(3) {
+                0 => SlowClients::default(),
+                1 => SlowClients { when_full: WhenFull::Conflate, topics: Vec::new() },
+                _ => SlowClients {
+                    when_full: WhenFull::DropOldest,
+                    topics: vec![
+                        (filter("t/#"), WhenFull::Conflate),
+                        (filter("u/1"), WhenFull::Disconnect),
+                        (filter("u"), WhenFull::DropNewest),
+                    ],
+                },
+            },
             inflight_max: INFLIGHT_MAX,
             session_expiry_max: Duration::from_secs(EXPIRY_MAX_S.into()),
             ..EngineConfig::default()
         };
-        let losses = Losses { queues_may_overflow: has_tight_queues, outboxes_may_fill: has_tight_outboxes };
+        let losses = Losses {
+            queues_may_overflow: has_tight_queues,
+            outboxes_may_fill: has_tight_outboxes,
+            topics_may_conflate: config.slow_clients != SlowClients::default(),
+        };
         Self {
             choices,
             cast,
@@ -431,6 +447,8 @@ impl<C: Choices> Trial<C> {
             &counters.dropped_outbox_full,
             &counters.dropped_queue_full,
             &counters.dropped_queue_full_qos_0,
+            &counters.dropped_conflated,
+            &counters.dropped_memory,
             &counters.dropped_too_large,
             &counters.dropped_expired,
             &counters.dropped_session_ended,

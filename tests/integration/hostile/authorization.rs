@@ -7,6 +7,7 @@
 //! | a Will outside the rules, or to `$SYS` and `$CONTROL` | [`wills_to_topics_of_the_server`], [`the_will_of_a_session_that_goes_on`], `verdicts::later` |
 //! | a topic that changes between check and use | [`a_topic_alias_that_is_bound_again`] |
 //! | an empty, malformed, unreadable or shortened policy | `resources`, `policy::tests::known_failures`; at a reload `reload` |
+//! | a service that fails, and so lets everybody in | `http_service::only_a_yes_is_a_yes` and those after it, `key_urls` |
 //! | a listener more that lets everybody in | [`no_listener_asks_less_than_another`], `policy::no_policy_and_no_credentials_stay_on_loopback` |
 //! | a session taken over by its name | [`a_kept_session_is_its_owners`], `policy::another_identity_cannot_take_a_session_over`, `tokens` |
 //! | `$SYS`, `#`, `$share/g/#`, overlapping filters | [`filters_by_policies`], `verdicts` |
