@@ -7,6 +7,7 @@
 mod behind;
 mod corpus;
 mod differences;
+mod imported;
 mod seen;
 mod sites;
 

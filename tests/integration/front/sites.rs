@@ -22,25 +22,10 @@ pub struct Nginx {
 
 impl Nginx {
     pub fn start(behind: &Behind) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let held = hold((Ipv4Addr::LOCALHOST, 0).into());
-        let address = held.local_addr().expect("a bound socket").as_socket().expect("an Internet address");
-        let configuration = directory.path().join("nginx.conf");
-        let (path, up) = (directory.path().display(), behind.address());
-        let site = format!(
-            r#"
-daemon off;
-master_process off;
-pid {path}/nginx.pid;
-error_log stderr crit;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {path}/body;
-  proxy_temp_path {path}/proxy;
-  fastcgi_temp_path {path}/fastcgi;
-  uwsgi_temp_path {path}/uwsgi;
-  scgi_temp_path {path}/scgi;
+        let up = behind.address();
+        Self::with(|address| {
+            format!(
+                r#"
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   proxy_http_version 1.1;
   proxy_buffering off;
@@ -77,6 +62,33 @@ http {{
     server_name b.test *.c.test;
     location / {{ proxy_pass http://{up}/host/; }}
   }}
+"#
+            )
+        })
+    }
+
+    /// Serves `site`, which stands within `http`, at the address that it is told.
+    pub fn with(site: impl FnOnce(SocketAddr) -> String) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let held = hold((Ipv4Addr::LOCALHOST, 0).into());
+        let address = held.local_addr().expect("a bound socket").as_socket().expect("an Internet address");
+        let configuration = directory.path().join("nginx.conf");
+        let (path, site) = (directory.path().display(), site(address));
+        let site = format!(
+            r#"
+daemon off;
+master_process off;
+pid {path}/nginx.pid;
+error_log stderr crit;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {path}/body;
+  proxy_temp_path {path}/proxy;
+  fastcgi_temp_path {path}/fastcgi;
+  uwsgi_temp_path {path}/uwsgi;
+  scgi_temp_path {path}/scgi;
+{site}
 }}
 "#
         );

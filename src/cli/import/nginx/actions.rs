@@ -38,7 +38,11 @@ impl<'a> Translator<'a> {
                             routes.push(route);
                             return routes;
                         }
-                        Rewritten::Some(more) => routes.extend(more),
+                        Rewritten::Some(more) => {
+                            for route in more {
+                                routes.push(self.dressed(route, scope));
+                            }
+                        }
                         Rewritten::Replaced(found) => replaced = Some(found),
                         Rewritten::Nothing => {}
                     },
@@ -54,14 +58,16 @@ impl<'a> Translator<'a> {
         }
         if let Some(guard) = self.guard(scope) {
             self.consume(scope.own());
-            routes.push(Route { remark: guard.why, ..closed(path.clone(), line) });
+            let route = Route { remark: guard.why, ..closed(path.clone(), line) };
+            routes.push(self.dressed(route, scope));
             return routes;
         }
         routes.extend(self.handled(location, path, rest, replaced));
         routes
     }
 
-    fn dressed(&mut self, mut route: Route, scope: &Scope<'a>) -> Route {
+    /// With the fields that its answers have.
+    pub(super) fn dressed(&mut self, mut route: Route, scope: &Scope<'a>) -> Route {
         let fields = self.fields(scope);
         for (key, value) in fields {
             match route.entries.iter_mut().find(|(known, _)| *known == key) {
@@ -143,6 +149,8 @@ impl<'a> Translator<'a> {
         let mut fallback = None;
         if let Some(tries) = scope.own().iter().find(|part| part.name == "try_files") {
             match self.tries(tries, location, path) {
+                // Below the location's own folder, its file is out of reach.
+                Tried::Files(_) if !rest.is_empty() => {}
                 Tried::Files(file) => fallback = file,
                 Tried::Elsewhere(name) => return Some(self.elsewhere(name, tries, path, rest)),
             }
@@ -228,6 +236,9 @@ impl<'a> Translator<'a> {
         let prefix = if is_alias { location.alias_path.as_str() } else { path.text() };
         let file = last.split('?').next().unwrap_or(last);
         let inner = file.strip_prefix(prefix.trim_end_matches('/')).filter(|inner| inner.starts_with('/'));
+        if !path.text().eq(own_path(location).as_str()) {
+            return Tried::Files(None);
+        }
         match inner.filter(|inner| is_plain(file) && Path::Exact((*inner).to_owned()).is_sound() && !runs(file)) {
             Some(inner) => Tried::Files(Some(inner.to_owned())),
             None => {
@@ -312,7 +323,11 @@ impl<'a> Translator<'a> {
                 }
                 "rewrite" => match self.rewrite(own, &path, scope) {
                     Rewritten::All(route) => return Some(route),
-                    Rewritten::Some(routes) => more.extend(routes),
+                    Rewritten::Some(routes) => {
+                        for route in routes {
+                            more.push(self.dressed(route, scope));
+                        }
+                    }
                     Rewritten::Replaced(_) => {
                         self.book.note(own, "a rewritten path is not looked for again", "left out")
                     }
@@ -412,6 +427,13 @@ impl<'a> Translator<'a> {
         if let (Some(simple), Some(to)) =
             (patterns::simple(pattern, false), destination(to, self.scheme, name.as_deref(), None))
         {
+            if !directive.arg(1).ends_with('?') {
+                self.book.note(
+                    directive,
+                    "the query of a request is not added to a fixed address",
+                    "the address without it",
+                );
+            }
             let route = |simple| {
                 let path = match simple {
                     Simple::Exact(text) => Path::Exact(text),

@@ -69,7 +69,7 @@ impl<'a> Translator<'a> {
         }
         for (pattern, shadow) in shadows {
             if let Shadow::DotNames(status) = shadow {
-                self.dot_names(pattern, status, &found, &mut routes);
+                self.dot_names((pattern, status), scope, &found, &mut routes);
             }
         }
         routes
@@ -214,12 +214,19 @@ impl<'a> Translator<'a> {
     }
 
     /// At the root, names that begin with a dot are a prefix.
-    fn dot_names(&mut self, by: &'a Directive, status: u16, found: &[Location<'a>], routes: &mut Vec<Route>) {
+    fn dot_names(
+        &mut self,
+        (by, status): (&'a Directive, u16),
+        server: &Scope<'a>,
+        found: &[Location<'a>],
+        routes: &mut Vec<Route>,
+    ) {
         let Some((prefix, is_whole)) = patterns::dot_names(by.args.last().map_or("", String::as_str)) else { return };
         let path = Path::Prefix(prefix);
         if !routes.iter().any(|route| route.path == path) {
             let text = if status == 404 { "Not Found" } else { "Forbidden" };
-            routes.push(Route::respond(path, status, text, by.place.line));
+            let refusal = Route::respond(path, status, text, by.place.line);
+            routes.push(self.dressed(refusal, server));
         }
         let well_known = "/.well-known/";
         let is_known = routes.iter().any(|route| route.path.text().starts_with("/.well-known"));
