@@ -3,6 +3,7 @@
 //! | | |
 //! |---|---|
 //! | `POST reload` | reads all files again: what changed, or 422 and the faults |
+//! | `POST drain` | stops as SIGTERM does; `window_ms` is the longest time that goodbyes are spread over |
 //! | `GET connections`, `GET sessions` | who is there; `limit` and `cursor` page through them |
 //! | `GET subscriptions?client_id=…` | one session's Subscriptions |
 //! | `POST connections/CLIENT_ID/kick` | 0x98 Administrative action |
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer::answer;
+use super::drain::DrainRequest;
 use super::query::{Query, percent_decoded};
 use super::question;
 use super::reload::ReloadRequest;
@@ -39,6 +41,7 @@ use crate::policy::{KeyFileText, Policy, diff};
 pub struct Api {
     connections: Connections,
     reloads: mpsc::Sender<ReloadRequest>,
+    drains: mpsc::Sender<DrainRequest>,
     token: Arc<AdminToken>,
     /// Comparing policies costs much; one at a time.
     comparing: Arc<Semaphore>,
@@ -66,6 +69,9 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// For a whole body to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A day.
+const WINDOW_MS_MAX: u64 = 24 * 3600 * 1000;
+
 /// Entries of one page, unless said, and at most.
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
@@ -78,8 +84,13 @@ const SLICE: usize = 64;
 
 impl Api {
     #[must_use]
-    pub fn new(connections: Connections, reloads: mpsc::Sender<ReloadRequest>, token: Arc<AdminToken>) -> Self {
-        Self { connections, reloads, token, comparing: Arc::new(Semaphore::new(1)) }
+    pub fn new(
+        connections: Connections,
+        reloads: mpsc::Sender<ReloadRequest>,
+        drains: mpsc::Sender<DrainRequest>,
+        token: Arc<AdminToken>,
+    ) -> Self {
+        Self { connections, reloads, drains, token, comparing: Arc::new(Semaphore::new(1)) }
     }
 
     /// What keeps a request with these fields from the API altogether.
@@ -111,6 +122,7 @@ impl Api {
         let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
         match &*steps {
             ["v1", "reload"] if post => self.reload().await,
+            ["v1", "drain"] if post => self.drain(&query).await,
             ["v1", "connections"] if get => self.connections(&query).await,
             ["v1", "sessions"] if get => self.sessions(&query).await,
             ["v1", "subscriptions"] if get => self.subscriptions(&query),
@@ -125,7 +137,7 @@ impl Api {
                 self.compare(body, &query).await
             }
             ["v1", "connections" | "sessions" | "subscriptions"] => Err(Refusal::method("GET")),
-            ["v1", "reload"] | ["v1", "connections", _, "kick"] | ["v1", "policy", "diff"] => {
+            ["v1", "reload" | "drain"] | ["v1", "connections", _, "kick"] | ["v1", "policy", "diff"] => {
                 Err(Refusal::method("POST"))
             }
             ["v1", "policy", "explain"] => Err(Refusal::method("GET, POST")),
@@ -142,6 +154,16 @@ impl Api {
             Ok(Err(faults)) => Err(Refusal::faults("nothing was reloaded", &faults)),
             Err(_) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
         }
+    }
+
+    async fn drain(&self, query: &Query) -> Answered {
+        let window_ms = query.text("window_ms").map(|_| query.number("window_ms", 0, 0..=WINDOW_MS_MAX)).transpose()?;
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping already");
+        let request = DrainRequest { window: window_ms.map(Duration::from_millis), answer };
+        self.drains.try_send(request).map_err(|_| stopping())?;
+        let window = answered.await.map_err(|_| stopping())?;
+        Ok(json!({ "draining": true, "window_ms": window.as_millis() as u64 }))
     }
 
     async fn connections(&self, query: &Query) -> Answered {
@@ -244,6 +266,8 @@ fn connection(surveyed: &Surveyed) -> Value {
         "version": peer.map(|peer| version(peer.version)),
         "since": peer.map(|peer| unix_s(peer.since)),
         "subscriptions": surveyed.subscriptions_count,
+        "unread_bytes": peer.map(|peer| peer.unread_bytes),
+        "queued_bytes": surveyed.queued_bytes,
     })
 }
 
@@ -253,6 +277,7 @@ fn session(surveyed: &Surveyed) -> Value {
         "username": surveyed.owner.name(),
         "connected": surveyed.is_connected,
         "subscriptions": surveyed.subscriptions_count,
+        "queued_bytes": surveyed.queued_bytes,
         "will": surveyed.will.as_ref().map(|will| will.topic()),
     })
 }

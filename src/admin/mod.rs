@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod drain;
 mod query;
 mod question;
 mod readiness;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 pub use api::Api;
+pub use drain::DrainRequest;
 pub use readiness::{Phase, Readiness};
 pub use reload::{Outcome, ReloadRequest, Reloaded};
 pub use token::{AdminToken, Secret};
@@ -107,8 +109,8 @@ impl Admin {
             Ok(listener) => listener,
             Err(error) => return warn!(%error, "Admin listener lost"),
         };
+        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let accept = async {
-            let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             loop {
                 // Probes wait in the backlog while all seats are taken; each is free again within the timeout below.
                 let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
@@ -132,6 +134,8 @@ impl Admin {
             () = shutdown => {}
             () = accept => {}
         }
+        // Answers under way come to their end, each within the timeout below.
+        let _ = seats.acquire_many(CONNECTIONS_MAX as u32).await;
     }
 }
 

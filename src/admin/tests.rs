@@ -24,7 +24,7 @@ fn api() -> Api {
     };
     let authenticator = ArcSwap::from_pointee(Authenticator::with_passwords(true, None, 1));
     let connections = Connections::new(environment, Arc::new(authenticator), Instant::now());
-    Api::new(connections, mpsc::channel(1).0, Arc::default())
+    Api::new(connections, mpsc::channel(1).0, mpsc::channel(1).0, Arc::default())
 }
 
 struct Running {

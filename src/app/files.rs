@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Loaded;
-use crate::edge::TlsConfig;
+use crate::edge::{RouteAction, TlsConfig};
 
 /// What each file holds, by its path: enough to see that it holds something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Files {
         let config = &loaded.config;
         let files = [loaded.file.as_ref(), config.policy.as_ref(), config.admin.token_file.as_ref()];
         let files = files.into_iter().flatten().chain(config.auth.files()).map(PathBuf::as_path);
-        files.chain(Self::certificates_of(loaded)).collect()
+        files.chain(Self::certificates_of(loaded)).chain(Self::authorities_of(loaded)).collect()
     }
 
     /// All that TLS is made of.
@@ -48,6 +48,17 @@ impl Files {
         let edge = &loaded.config.edge;
         let own = edge.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         own.chain([&edge.tls]).flat_map(TlsConfig::files).map(PathBuf::as_path).collect()
+    }
+
+    /// Whom servers behind are to be vouched for by.
+    fn authorities_of(loaded: &Loaded) -> Vec<&Path> {
+        let edge = &loaded.config.edge;
+        let routes = edge.listeners.iter().filter_map(|listener| listener.routes.as_ref()).flatten();
+        let authorities = routes.chain(&edge.routes).filter_map(|route| match &route.action {
+            RouteAction::Proxy(proxy) => proxy.ca.as_deref(),
+            _ => None,
+        });
+        authorities.collect()
     }
 
     /// Forgets the files that `is_kept` does not keep.

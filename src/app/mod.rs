@@ -24,7 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::admin::{Admin, AdminConfig, AdminToken, Api, Phase, Readiness, Secret};
+use crate::admin::{Admin, AdminConfig, AdminToken, Api, DrainRequest, Phase, Readiness, Secret};
 use crate::auth::Authenticator;
 use crate::config::{Config, Loaded, Request};
 use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
@@ -39,7 +39,7 @@ use crate::telemetry::sys_topics::{Snapshot, SysTopics};
 use crate::telemetry::{Metrics, ReloadCounters, catalogue, log, metrics::Exposition};
 use files::Files;
 use handover::Handover;
-use reload::{Reloader, read_policy};
+use reload::{Reloader, Shown, read_policy};
 
 /// Runs the server until SIGTERM or SIGINT. What `request` names is `loaded`, and is read again at each reload.
 ///
@@ -85,7 +85,8 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     let metrics = metrics(&connections, Arc::clone(&load), Arc::clone(&edge_counters), Arc::clone(&reload_counters));
     let metrics = Exposition::new(metrics);
     let (reloads, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
-    let api = Api::new(connections.clone(), reloads, Arc::clone(&built.admin_token));
+    let (drains, drain_requests) = mpsc::channel(1);
+    let api = Api::new(connections.clone(), reloads, drains, Arc::clone(&built.admin_token));
     let admin =
         Admin::bind(&config.admin, inherited, metrics, readiness.clone(), api).map_err(|fault| Faults(vec![fault]))?;
     for address in inherited.close_rest() {
@@ -96,33 +97,36 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
         Ok(sockets)
     });
     let handover = sockets.and_then(Handover::new).context("the listening sockets cannot be handed on")?;
-    let mut stop_signals = Stop::new()?;
+    let mut stop = Stop::new(drain_requests, &config)?;
     let mut hand_over = signal(SignalKind::user_defined2())?;
 
     let announcement = announcement(&config, &edge, admin.as_ref());
     let ticker = tokio::spawn(tick(connections.clone()));
     let watch = Watch::new(Limits { memory_max: load.memory().max(), lag_max: config.load.lag_max });
     let watching = tokio::spawn(overload::watch(load, watch, connections.clone(), readiness.clone()));
-    let reloader = Reloader::new(request, loaded, built, edge.certificates(), log_level, reload_counters);
+    let shown = Shown { certificates: edge.certificates(), sites: edge.sites() };
+    let reloader = Reloader::new(request, loaded, built, shown, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
-    let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
-    let (stop, stopped) = oneshot::channel();
+    let (close_admin, admin_closed) = oneshot::channel::<()>();
+    let admin = admin.map(|admin| tokio::spawn(admin.run(async { drop(admin_closed.await) })));
+    let (end_edge, edge_ended) = oneshot::channel();
     // A sender that is gone has stopped.
-    let edge = tokio::spawn(edge.run(async { stopped.await.unwrap_or(Drain::Stopping) }));
+    let edge = tokio::spawn(edge.run(async { edge_ended.await.unwrap_or(Drain::Stopping) }));
     readiness.set(Phase::Ready);
     announce(&announcement);
     handover::notify(&[NotifyState::Ready]);
 
-    let end = serve_on(&mut stop_signals, &mut hand_over, &handover, config.handover_timeout).await;
+    let end = serve_on(&mut stop, &mut hand_over, &handover, config.handover_timeout).await;
     // While this process has the sockets, too, connections would wait in their backlog for nobody.
     drop(handover);
     readiness.set(Phase::Draining);
-    let _ = stop.send(end);
+    let _ = end_edge.send(end);
+    let window = stop.begin();
     tokio::select! {
-        () = drain(&connections, edge, &config, end) => {}
-        // Whoever asks twice means at once.
-        signal = stop_signals.told() => tracing::info!(signal, "Stopping at once"),
+        () = drain(&connections, edge, (window, config.drain_timeout), end) => {}
+        // Whoever signals twice means at once.
+        signal = stop.signalled() => tracing::info!(signal, "Stopping at once"),
     }
     ticker.abort();
     watching.abort();
@@ -130,8 +134,10 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     if let Some(sys_topics) = sys_topics {
         sys_topics.abort();
     }
+    drop(close_admin);
     if let Some(admin) = admin {
-        admin.abort();
+        // Whoever asked for this is to have the answer.
+        let _ = tokio::time::timeout(ADMIN_PATIENCE, admin).await;
     }
     Ok(())
 }
@@ -139,19 +145,49 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
 /// Reloads that may be asked for while one is under way; each reads everything, so that more would be for nothing.
 const RELOADS_WAITING_MAX: usize = 4;
 
-/// The signals that stop the server.
+/// For answers of the admin listener that are under way at the end.
+const ADMIN_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What stops the server: signals, and whoever asks the admin API to.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    requests: mpsc::Receiver<DrainRequest>,
+    /// The longest time that goodbyes are spread over.
+    window: Duration,
+    /// What is left of `drain_timeout` for those who are told last must be worth something.
+    window_max: Duration,
 }
 
 impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    fn new(requests: mpsc::Receiver<DrainRequest>, config: &Config) -> io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (window, window_max) = (config.drain_window, config.drain_timeout / 2);
+        Ok(Self { terminate, interrupt, requests, window, window_max })
     }
 
     /// Completes when there is one.
     async fn told(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            Some(request) = self.requests.recv() => {
+                self.window = request.window.unwrap_or(self.window).min(self.window_max);
+                // Whoever asked may have gone; it is done all the same.
+                let _ = request.answer.send(self.window);
+                "admin API"
+            }
+        }
+    }
+
+    /// From here on nobody can ask for it again; how long goodbyes may be spread over.
+    fn begin(&mut self) -> Duration {
+        self.requests.close();
+        self.window
+    }
+
+    /// Completes at the next signal.
+    async fn signalled(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -163,16 +199,16 @@ impl Stop {
 async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover, timeout: Duration) -> Drain {
     loop {
         tokio::select! {
-            signal = stop.told() => {
-                tracing::info!(signal, "Shutting down");
+            by = stop.told() => {
+                tracing::info!(by, "Shutting down");
                 return Drain::Stopping;
             }
             _ = hand_over.recv() => {}
         }
         // Whoever says stop meanwhile means the one that is to come as well.
         let outcome = tokio::select! {
-            signal = stop.told() => {
-                tracing::info!(signal, "Shutting down, and the successor with it");
+            by = stop.told() => {
+                tracing::info!(by, "Shutting down, and the successor with it");
                 return Drain::Stopping;
             }
             outcome = handover.run(timeout) => outcome,
@@ -341,10 +377,10 @@ fn snapshot(connections: &Connections, edge: &EdgeCounters) -> Snapshot {
 }
 
 /// Waits until the last client has heard that the server stops and the last HTTP exchange is over, or the time is up.
-async fn drain(connections: &Connections, edge: JoinHandle<()>, config: &Config, end: Drain) {
-    let deadline = Instant::now() + config.drain_timeout;
+async fn drain(connections: &Connections, edge: JoinHandle<()>, (window, timeout): (Duration, Duration), end: Drain) {
+    let deadline = Instant::now() + timeout;
     let mut interval = tokio::time::interval(TICK);
-    let mut farewell = connections.begin_farewell(Instant::now(), config.drain_window, end == Drain::HandingOver);
+    let mut farewell = connections.begin_farewell(Instant::now(), window, end == Drain::HandingOver);
     while (connections.count() > 0 || !edge.is_finished()) && Instant::now() < deadline {
         farewell.tell(Instant::now());
         interval.tick().await;

@@ -3,7 +3,7 @@
 //! ```text
 //!  SIGHUP ─────────┐
 //!  a folder stirs ─┼─▶ read config ─▶ read policy, run its tests ─▶ ⎫ any fault: nothing changes, loudly
-//!  admin API ──────┘                  read passwords, keys, TLS  ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
+//!  admin API ──────┘           read passwords, keys, TLS, routes ─▶ ⎭ none: swap all of it ─▶ judge who is there anew
 //! ```
 //!
 //! One reload at a time, by one task. Invariants: what is read in one reload is taken together or not at all; no socket is touched; what
@@ -25,7 +25,7 @@ use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
 use crate::connection::Connections;
-use crate::edge::{ListenerCertificates, Renewal};
+use crate::edge::{ListenerCertificates, ListenerSites, NewSites, Renewal};
 use crate::fault::{Fault, Faults};
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
@@ -42,7 +42,7 @@ pub(super) struct Reloader {
     /// Those of `files` that the policy at present was made of.
     policy_files: Vec<PathBuf>,
     connections: Connections,
-    certificates: ListenerCertificates,
+    shown: Shown,
     admin_token: Arc<AdminToken>,
     log_level: Level,
     counters: Arc<ReloadCounters>,
@@ -50,6 +50,13 @@ pub(super) struct Reloader {
     watch: Option<Watch>,
     /// Keeps the keys of the authenticator at present up to date.
     key_watcher: JoinHandle<()>,
+}
+
+/// What the edge's listeners show, each of which is replaced without them.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) certificates: ListenerCertificates,
+    pub(super) sites: ListenerSites,
 }
 
 /// Everything that a reload has read, sound as a whole.
@@ -60,15 +67,16 @@ struct Fresh {
     authenticator: Authenticator,
     admin_token: Option<Secret>,
     certificates: Renewal,
+    sites: NewSites,
 }
 
 impl Reloader {
-    /// `built` is what was made of `running`, and `certificates` what its listeners show.
+    /// `built` is what was made of `running`, and `shown` what its listeners show.
     pub(super) fn new(
         request: Request,
         running: Loaded,
         built: Built,
-        certificates: ListenerCertificates,
+        shown: Shown,
         log_level: Level,
         counters: Arc<ReloadCounters>,
     ) -> Self {
@@ -83,7 +91,7 @@ impl Reloader {
             files: built.files,
             policy_files: built.policy_files,
             connections: built.connections,
-            certificates,
+            shown,
             admin_token: built.admin_token,
             log_level,
             counters,
@@ -140,10 +148,10 @@ impl Reloader {
     async fn read(&mut self) -> Result<Box<Fresh>, Vec<Fault>> {
         let (request, running) = (self.request.clone(), Arc::clone(&self.running));
         let (authenticator, taken) = (self.connections.authenticator(), self.taken_files.clone());
-        let certificates = self.certificates.clone();
+        let shown = self.shown.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let files = RefCell::new(taken.as_they_are());
-            (read(request, &running, &authenticator, &certificates, &files).map(Box::new), files.into_inner())
+            (read(request, &running, &authenticator, &shown, &files).map(Box::new), files.into_inner())
         });
         match reading.await {
             Ok((fresh, files)) => {
@@ -159,7 +167,7 @@ impl Reloader {
 
     /// Has what was read take the place of what there is.
     async fn take(&mut self, fresh: Fresh) -> Reloaded {
-        let Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates } = fresh;
+        let Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates, sites } = fresh;
         let mut reloaded = self.changed(&loaded, &policy_files);
         self.admin_token.set(admin_token);
         self.log_level.set(loaded.config.log.level);
@@ -167,6 +175,7 @@ impl Reloader {
         let authenticator = Arc::new(authenticator);
         self.connections.replace_authenticator(Arc::clone(&authenticator));
         let listeners_changed = certificates.show();
+        sites.show();
         tracing::debug!(listeners_changed, "certificates");
         std::mem::replace(&mut self.key_watcher, watch_keys(authenticator)).abort();
         if policy_files != self.policy_files || reloaded.has_other_policy {
@@ -256,7 +265,7 @@ fn read(
     request: Request,
     running: &Loaded,
     authenticator: &Authenticator,
-    certificates: &ListenerCertificates,
+    shown: &Shown,
     files: &RefCell<Files>,
 ) -> Result<Fresh, Vec<Fault>> {
     let (loaded, mut faults) = config::inspect(request);
@@ -264,18 +273,21 @@ fn read(
     let policy = read_policy(&loaded.config, files);
     let authenticator = authenticator.successor(loaded.config.auth.clone());
     let admin_token = read_admin_token(&loaded.config.admin);
-    let certificates = certificates.read_again(&loaded.config.edge);
-    match (policy, authenticator, admin_token, certificates) {
-        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token), Ok(certificates)) if faults.is_empty() => {
+    let certificates = shown.certificates.read_again(&loaded.config.edge);
+    let sites = shown.sites.read_again(&loaded.config.edge);
+    match (policy, authenticator, admin_token, certificates, sites) {
+        (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token), Ok(certificates), Ok(sites))
+            if faults.is_empty() =>
+        {
             let exposed = loaded.exposure_of(running);
             if exposed.is_empty() {
-                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates })
+                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates, sites })
             } else {
                 Err(exposed)
             }
         }
-        (policy, authenticator, admin_token, certificates) => {
-            let found = [policy.err(), authenticator.err(), admin_token.err(), certificates.err()]
+        (policy, authenticator, admin_token, certificates, sites) => {
+            let found = [policy.err(), authenticator.err(), admin_token.err(), certificates.err(), sites.err()]
                 .into_iter()
                 .flatten()
                 .flatten();

@@ -14,10 +14,14 @@ pub struct Changes {
 
 /// What a reload takes. Whatever is not named here needs a restart, so that a key which is forgotten is said to have no effect, rather
 /// than silently to have none.
-const TAKEN: [&str; 6] = ["policy", "auth", "tls", "reload", "log.level", "admin.token_file"];
+const TAKEN: [&str; 8] =
+    ["policy", "auth", "tls", "routes", "websocket.origins", "reload", "log.level", "admin.token_file"];
 
 /// What listeners and connections were given at their start, though it stands among those.
-const NOT_TAKEN: [&str; 4] = ["auth.jwt.cookie", "auth.jwt.warning", "auth.jwt.grace", "auth.penalty"];
+const NOT_TAKEN: [&str; 3] = ["auth.jwt.warning", "auth.jwt.grace", "auth.penalty"];
+
+/// What a reload takes of a listener that is the same otherwise.
+const OF_LISTENER: [&str; 2] = ["tls", "routes"];
 
 impl Changes {
     /// From `running` to `new`.
@@ -25,25 +29,24 @@ impl Changes {
     pub fn between(running: &Loaded, new: &Loaded) -> Self {
         let mut keys = Vec::new();
         compare(Some(&running.written), Some(&new.written), &mut keys);
-        let keys = keys.into_iter().map(|key| {
+        let keys = keys.into_iter().flat_map(|key| {
             let listeners = running.written.nearest(&key).zip(new.written.nearest(&key));
-            let is_tls_alone =
-                key.starts_with("listen[") && listeners.is_some_and(|(old, new)| differ_in_tls_alone(old, new));
-            if is_tls_alone { format!("{key}.tls") } else { key }
+            let listeners = listeners.filter(|_| key.starts_with("listen["));
+            match listeners.and_then(|(old, new)| taken_of_listener(old, new)) {
+                Some(names) => names.into_iter().map(|name| format!("{key}.{name}")).collect(),
+                None => vec![key],
+            }
         });
-        let (taken, mut needs_restart): (Vec<_>, Vec<_>) = keys.partition(|key| is_taken(key));
-        let tokens = |loaded: &Loaded| loaded.config.edge.tokens.is_some();
-        if tokens(running) != tokens(new) {
-            // Listeners look for tokens in upgrade requests if any were taken when they began to listen.
-            needs_restart.push("auth.jwt.keys".to_owned());
-        }
+        let (taken, needs_restart) = keys.partition(|key| is_taken(key));
         Self { taken, needs_restart }
     }
 }
 
 fn is_taken(key: &str) -> bool {
-    let is_within = |above: &str| key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    let is_of_listener = key.starts_with("listen[") && key.ends_with("].tls");
+    let is_within =
+        |above: &str| key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let is_of_listener =
+        key.starts_with("listen[") && OF_LISTENER.iter().any(|name| key.ends_with(&format!("].{name}")));
     is_of_listener || TAKEN.iter().any(|above| is_within(above)) && !NOT_TAKEN.iter().any(|above| is_within(above))
 }
 
@@ -70,20 +73,28 @@ fn compare(old: Option<&Written>, new: Option<&Written>, keys: &mut Vec<String>)
     }
 }
 
-/// Whether two listeners are the same but for their own `tls`.
-fn differ_in_tls_alone(old: &Written, new: &Written) -> bool {
+/// What differs between two listeners, if a reload takes all of it.
+fn taken_of_listener(old: &Written, new: &Written) -> Option<Vec<&'static str>> {
     let url = |listener: &Written| listener.as_text().or(listener.text("url")).map(str::to_owned);
     let others = |listener: &Written| match &listener.typed {
         Typed::Section(values) => {
-            let is_other = |name: &&str| !matches!(*name, "url" | "tls");
+            let is_other = |name: &&str| *name != "url" && !OF_LISTENER.contains(name);
             Typed::Section(
                 values.iter().filter(|(name, _)| is_other(name)).map(|(name, value)| (*name, value.clone())).collect(),
             )
         }
         _ => Typed::Section(Default::default()),
     };
-    let without_tls = |listener: &Written| Written { typed: others(listener), ..listener.clone() };
-    url(old) == url(new) && means_the_same(&without_tls(old), &without_tls(new))
+    let without_taken = |listener: &Written| Written { typed: others(listener), ..listener.clone() };
+    if url(old) != url(new) || !means_the_same(&without_taken(old), &without_taken(new)) {
+        return None;
+    }
+    let differs = |name: &&str| match (old.get(name), new.get(name)) {
+        (Some(old), Some(new)) => !means_the_same(old, new),
+        (None, None) => false,
+        _ => true,
+    };
+    Some(OF_LISTENER.into_iter().filter(differs).collect())
 }
 
 /// Whether both say the same, wherever they say it.
@@ -150,12 +161,12 @@ mod tests {
         assert_eq!(changes(new, old), texts("", "listen[0] listen[1]"));
         let routes =
             |path: &str| format!("routes:\n  - {{ path: /, serve: mqtt }}\n  - {{ path: {path}, serve: json }}\n");
-        assert_eq!(changes(&routes("/ws/"), &routes("/json/")), texts("", "routes[1]"));
+        assert_eq!(changes(&routes("/ws/"), &routes("/json/")), texts("routes[1]", ""));
         assert_eq!(changes("", "engine: { sessions_max: 7 }\n"), texts("", "engine.sessions_max"));
     }
 
     #[test]
-    fn how_listeners_speak_tls_is_taken() {
+    fn how_listeners_speak_tls_and_their_routes_are_taken() {
         let (old, new) = ("tls: { tickets: 1 }\n", "tls: { tickets: 2 }\n");
         assert_eq!(changes(old, new), ("tls.tickets".to_owned(), String::new()));
         let listen = |of_first: &str, second: &str| {
@@ -164,6 +175,11 @@ mod tests {
         let old = listen(", tls: { tickets: 1 }", "https://127.0.0.1:2");
         let new = listen("", "{ url: \"https://127.0.0.1:2\", tls: { tickets: 1 } }");
         assert_eq!(changes(&old, &new), ("listen[0].tls listen[1].tls".to_owned(), String::new()));
+        let new = listen("", "{ url: \"https://127.0.0.1:2\", routes: [{ path: /, serve: mqtt }] }");
+        assert_eq!(changes(&old, &new), ("listen[0].tls listen[1].routes".to_owned(), String::new()));
+        let new =
+            listen("", "{ url: \"https://127.0.0.1:2\", routes: [{ path: /, serve: mqtt }], proxy_protocol: true }");
+        assert_eq!(changes(&old, &format!("trusted_proxies: [127.0.0.2]\n{new}")).1, "listen[1] trusted_proxies");
         let new = listen("", "{ url: \"https://127.0.0.1:3\", tls: { tickets: 1 } }");
         assert_eq!(changes(&old, &new), ("listen[0].tls".to_owned(), "listen[1]".to_owned()));
     }
@@ -172,8 +188,8 @@ mod tests {
     fn what_listeners_were_given_needs_a_restart() {
         let jwt = |more: &str| format!("auth: {{ jwt: {{ keys: k, {more} }} }}\n");
         let (taken, needs_restart) = changes(&jwt("leeway: 1s"), &jwt("leeway: 2s, cookie: c, grace: 1s"));
-        assert_eq!((taken.as_str(), needs_restart.as_str()), ("auth.jwt.leeway", "auth.jwt.grace auth.jwt.cookie"));
+        assert_eq!((taken.as_str(), needs_restart.as_str()), ("auth.jwt.leeway auth.jwt.cookie", "auth.jwt.grace"));
         let (taken, needs_restart) = changes("", &jwt("leeway: 1s"));
-        assert!(taken.contains("auth.jwt.keys") && needs_restart == "auth.jwt.keys", "{taken} / {needs_restart}");
+        assert!(taken.contains("auth.jwt.keys") && needs_restart.is_empty(), "{taken} / {needs_restart}");
     }
 }

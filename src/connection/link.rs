@@ -291,8 +291,7 @@ impl Link {
 
     /// Bytes that wait for a client that does not take them.
     pub(super) fn unread_bytes(&self) -> usize {
-        let state = self.state.lock();
-        if state.is_blocked && !state.is_broken { state.outbox.len() } else { 0 }
+        self.state.lock().unread_bytes()
     }
 
     /// Cuts the connection for the memory that it holds. Its client does not read, and would not read a goodbye.
@@ -469,6 +468,10 @@ impl State {
         self.note()
     }
 
+    fn unread_bytes(&self) -> usize {
+        if self.is_blocked && !self.is_broken { self.outbox.len() } else { 0 }
+    }
+
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
@@ -534,8 +537,9 @@ impl Outlet for Link {
     }
 
     fn peer(&self) -> Option<Peer> {
-        let (dialect, version) = self.state.lock().wire.dialect();
-        Some(Peer { address: self.peer, dialect, version, since: self.since })
+        let state = self.state.lock();
+        let (dialect, version) = state.wire.dialect();
+        Some(Peer { address: self.peer, dialect, version, since: self.since, unread_bytes: state.unread_bytes() })
     }
 
     fn close(&self, reason: ReasonCode) {

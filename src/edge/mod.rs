@@ -25,6 +25,7 @@ pub mod networks;
 pub mod proxy_protocol;
 mod refusals;
 mod shedding;
+mod sites;
 mod tls;
 mod transport;
 
@@ -47,14 +48,16 @@ pub use counters::EdgeCounters;
 pub(crate) use http::is_sound_redirect;
 pub use inherited::Inherited;
 pub use networks::{Network, NotNetwork};
+pub use sites::{ListenerSites, NewSites};
 
 use self::address_limits::Addresses;
 use self::certificates::Loaded;
 use self::handshake::Steps;
-use self::http::Site;
+use self::http::Kept;
 use self::introduction::Proxies;
 use self::listener::Listener;
 use self::refusals::Refusals;
+use self::sites::SharedSite;
 use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
 use crate::load::Load;
@@ -66,6 +69,7 @@ pub type Handoff = Arc<dyn Fn(Accepted) + Send + Sync>;
 pub struct Edge {
     listeners: Vec<(Listener, Shown)>,
     certificates: ListenerCertificates,
+    sites: ListenerSites,
     development_ca: Option<PathBuf>,
     steps: Arc<Steps>,
     load: Arc<Load>,
@@ -86,7 +90,7 @@ impl Edge {
     ) -> Result<Self, Vec<Fault>> {
         let (mut listeners, mut faults) = (Vec::new(), Vec::new());
         let certificates = Loaded::read(&config, true, SystemTime::now()).map_err(|found| faults.extend(found)).ok();
-        let sites = sites(&config).map_err(|found| faults.extend(found)).ok();
+        let sites = ListenerSites::new(&config).map_err(|found| faults.extend(found)).ok();
         for (index, listener) in config.listeners.iter().enumerate() {
             match Listener::bind(listener, index, &config.limits, inherited) {
                 Ok(listener) => listeners.push(listener),
@@ -96,10 +100,9 @@ impl Edge {
         let (Some(loaded), Some(sites), true) = (certificates, sites, faults.is_empty()) else { return Err(faults) };
         let certificates =
             ListenerCertificates::new(&config, &loaded, Arc::clone(&counters)).map_err(|fault| vec![fault])?;
-        let shown = sites.into_iter().zip(&config.listeners).enumerate().map(|(index, (site, listener))| Shown {
-            tls: certificates.of(index),
-            site,
-            duplicate_client_id: listener.duplicate_client_id,
+        let shown = config.listeners.iter().enumerate().filter_map(|(index, listener)| {
+            let duplicate_client_id = listener.duplicate_client_id;
+            Some(Shown { tls: certificates.of(index), site: sites.of(index)?, duplicate_client_id })
         });
         let listeners = listeners.into_iter().zip(shown).collect();
         let development_ca = loaded.development_ca();
@@ -111,7 +114,7 @@ impl Edge {
         let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
         let refusals = Refusals::default();
         let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals });
-        Ok(Self { listeners, certificates, development_ca, steps, load: Arc::default() })
+        Ok(Self { listeners, certificates, sites, development_ca, steps, load: Arc::default() })
     }
 
     /// The same, turning newcomers away while `load` is too much.
@@ -127,7 +130,7 @@ impl Edge {
     pub fn check(config: &EdgeConfig) -> Result<(), Vec<Fault>> {
         let certificates = Loaded::read(config, false, SystemTime::now()).map(Loaded::into_warnings);
         let mut faults = certificates.unwrap_or_else(std::convert::identity);
-        faults.extend(sites(config).err().into_iter().flatten());
+        faults.extend(sites::build(config, &Kept::default()).err().into_iter().flatten());
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
@@ -149,6 +152,12 @@ impl Edge {
     #[must_use]
     pub fn certificates(&self) -> ListenerCertificates {
         self.certificates.clone()
+    }
+
+    /// The routes of all listeners, for whoever is to replace them while the edge runs.
+    #[must_use]
+    pub fn sites(&self) -> ListenerSites {
+        self.sites.clone()
     }
 
     /// The certificate to trust, where a development certificate is in use.
@@ -210,25 +219,8 @@ impl Drain {
 #[derive(Clone)]
 pub(crate) struct Shown {
     pub(crate) tls: Option<tls::Shared>,
-    pub(crate) site: Arc<Site>,
+    pub(crate) site: SharedSite,
     pub(crate) duplicate_client_id: Option<DuplicateClientId>,
-}
-
-/// The routes that each listener shows, in their order.
-fn sites(config: &EdgeConfig) -> Result<Vec<Arc<Site>>, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let mut keep = |found: Vec<Fault>| faults.extend(found);
-    let site = |routes: &[RouteConfig], key: &str| {
-        Site::new(routes, &config.origins, config.tokens.as_ref(), key).map(Arc::new)
-    };
-    let shared = site(&config.routes, "routes").map_err(&mut keep).ok();
-    let mut sites = Vec::new();
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let own = listener.routes.as_ref().map(|routes| site(routes, &format!("listen[{index}].routes")));
-        let own = own.transpose().map_err(&mut keep).ok().flatten();
-        sites.extend(own.or(shared.clone()));
-    }
-    if faults.is_empty() { Ok(sites) } else { Err(faults) }
 }
 
 #[cfg(test)]

@@ -282,6 +282,8 @@ pub struct Peer {
     pub version: Version,
     /// When the Network Connection was opened.
     pub since: Instant,
+    /// Bytes that wait in the outbox, as the client does not take them.
+    pub unread_bytes: usize,
 }
 
 /// Whose a session is, as whoever opened it knows them.

@@ -18,6 +18,8 @@ pub struct Surveyed {
     /// `None`: the session is away, or its outlet does not say.
     pub peer: Option<Peer>,
     pub subscriptions_count: usize,
+    /// Bytes that wait in its queue.
+    pub queued_bytes: usize,
     /// There as long as it may still be published.
     pub will: Option<Arc<Message>>,
 }
@@ -84,6 +86,7 @@ impl Surveyed {
             is_connected: outlet.is_some(),
             peer: None,
             subscriptions_count: state.memberships.len(),
+            queued_bytes: state.outgoing.queued_bytes(),
             will: state.will.as_ref().map(|will| Arc::clone(&will.message)),
         };
         drop(state);

@@ -14,7 +14,17 @@ const CA_FORM: &str = "a PEM file with the certificates of authorities";
 
 /// How TLS is spoken with others. Cheap to clone; sessions are resumed among the clones.
 #[derive(Clone, Debug)]
-pub struct Trust(Arc<ClientConfig>);
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+}
+
+impl PartialEq for Trust {
+    /// Whether the same is offered to the same: sessions that were resumed may still be.
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots && self.config.alpn_protocols == other.config.alpn_protocols
+    }
+}
 
 impl Trust {
     /// Believes the authorities in the file `ca` alone; without one, those that the system believes. `protocols` are offered by ALPN.
@@ -25,19 +35,19 @@ impl Trust {
     /// # Errors
     /// The file cannot be read, or there is no authority to believe; `key` is what the configuration calls it.
     pub fn load(ca: Option<&Path>, protocols: &[&[u8]], key: &str) -> Result<Self, Fault> {
-        let roots = roots(ca, key)?;
+        let roots = Arc::new(roots(ca, key)?);
         let unusable = |error: rustls::Error| Fault::new("", key, error.to_string(), "a working cryptography provider");
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(unusable)?
-            .with_root_certificates(roots)
+            .with_root_certificates(Arc::clone(&roots))
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), roots })
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
     }
 }
 

@@ -213,6 +213,7 @@ fn methods_and_paths_are_what_they_are() {
     let server = setup().start();
     for (method, path, allow) in [
         ("GET", "/api/v1/reload", "POST"),
+        ("GET", "/api/v1/drain", "POST"),
         ("DELETE", "/api/v1/connections", "GET"),
         ("POST", "/api/v1/sessions", "GET"),
         ("GET", "/api/v1/connections/x/kick", "POST"),

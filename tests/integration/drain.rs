@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
+use crate::harness::http::{self, Answer};
 use crate::harness::transport::Ending;
-use crate::harness::{Client, JsonClient, Over, Setup};
+use crate::harness::{Client, JsonClient, Over, Server, Setup, Transport};
 
 /// What a client of the JSON dialect was told last.
 fn retry_after_ms(client: &mut JsonClient) -> u64 {
@@ -73,4 +74,59 @@ fn what_was_sent_before_the_goodbye_arrives_before_it() {
     }
     let Packet::Disconnect(disconnect) = reader.receive() else { panic!("no DISCONNECT") };
     assert_eq!(disconnect.reason, ReasonCode::ServerShuttingDown);
+}
+
+fn ask_to_drain(server: &Server, query: &str, more: &str) -> Answer {
+    let address = server.address("admin");
+    let request = format!(
+        "POST /api/v1/drain{query} HTTP/1.1\r\nHost: {address}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    http::ask(Transport::tcp(address), request.as_bytes())
+}
+
+#[test]
+fn the_admin_api_stops_the_server_as_a_signal_does() {
+    let mut server = Setup::new().section("limits", "{ close_timeout: 100ms }").start();
+    let mut pages: Vec<_> = (0..50).map(|_| JsonClient::open(&server, Over::Wss)).collect();
+    pages.iter_mut().for_each(|page| page.subscribe("news"));
+    for (query, more, status) in [
+        ("", "Origin: https://elsewhere.example\r\n", 403),
+        ("?window_ms=soon", "", 400),
+        ("?window_ms=86400001", "", 400),
+    ] {
+        assert_eq!(ask_to_drain(&server, query, more).status, status, "{query} {more}");
+    }
+    assert_eq!(http::get(server.address("admin"), "/readyz").status, 200, "nobody has asked for it");
+    let answer = ask_to_drain(&server, "?window_ms=250", "");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "{\"draining\":true,\"window_ms\":250}\n"));
+    assert_eq!(server.wait_for_exit(), Some(0));
+    let times: BTreeSet<u64> = pages.iter_mut().map(retry_after_ms).collect();
+    assert!(times.len() > 10 && times.iter().all(|ms| (1000..1250).contains(ms)), "{times:?}");
+    for page in &mut pages {
+        assert_eq!(page.expect_closed(), Ending::Closed(Some(1012)));
+    }
+}
+
+/// Whoever asks twice is told so, and probes learn that nobody new is to come. A signal still stops it at once.
+#[test]
+fn while_it_drains_the_server_is_not_ready_and_cannot_be_asked_again() {
+    let mut server = Setup::new().section("limits", "{ drain_timeout: 1h, close_timeout: 5m }").start();
+    let client = Client::connect(&server, Over::Tcp, Version::V4, "stays");
+    // Half of `drain_timeout` at the most, or those who are told last are cut.
+    let answer = ask_to_drain(&server, "?window_ms=86400000", "");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "{\"draining\":true,\"window_ms\":1800000}\n"));
+    server.wait_for_line("admin API");
+    assert_eq!(http::get(server.address("admin"), "/readyz").status, 503);
+    assert_eq!(ask_to_drain(&server, "", "").status, 503);
+    assert!(server.is_running());
+    assert_eq!(server.terminate(), Some(0));
+    drop(client);
+}
+
+/// Also where nobody is there to wait for: the answer comes before the end.
+#[test]
+fn whoever_asks_an_idle_server_to_stop_is_answered() {
+    let mut server = Setup::new().start();
+    assert_eq!(ask_to_drain(&server, "", "").status, 200);
+    assert_eq!(server.wait_for_exit(), Some(0));
 }

@@ -33,6 +33,8 @@
 //! | [`limits`] | how fast, how much and how many a client may, and what becomes of a Client Identifier that two want |
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
+//! | [`swap`] | routes that change under requests, uploads and WebSockets |
+//! | [`tunnels`] | what WebSockets of servers behind count against |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
 //! | [`import`] | other brokers' files, judged beside those brokers |
 //!
@@ -73,7 +75,9 @@ mod restart;
 mod revoke;
 mod silent;
 mod slow;
+mod swap;
 mod sys_topics;
 mod tls;
 mod tokens;
+mod tunnels;
 mod verdicts;

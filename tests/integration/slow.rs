@@ -1,6 +1,6 @@
 //! Clients that do not read: what becomes of their messages, and that nobody else notices.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
 use crate::harness::transport::{BINARY, Ending, frame};
@@ -128,6 +128,12 @@ fn drop_oldest_keeps_what_came_last() {
     let mut publisher = Client::connect(&server, Over::Tcp, Version::V5, "publisher");
     let dropped = "tidegate_engine_dropped_total{reason=\"queue_full_qos_0\"}";
     let count = flood(&server, &mut publisher, "news", dropped, 40);
+    let listed = http::get(server.address("admin"), "/api/v1/connections").body;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let waiting = |at: usize| ["unread_bytes", "queued_bytes"].map(|key| listed["connections"][at][key].as_u64());
+    let [unread, queued] = waiting(0).map(|bytes| bytes.expect("a number"));
+    assert!((1..=64 * 1024).contains(&unread) && (200_000..=256 * 1024).contains(&queued), "{listed}");
+    assert_eq!(waiting(1), [Some(0); 2], "the publisher reads: {listed}");
     let mut last = stalled.receive_publish();
     let mut received = 1;
     let mut gaps = 0;

@@ -14,6 +14,7 @@ pub mod emqx_acl;
 pub mod hivemq;
 pub mod mosquitto;
 pub mod mosquitto_acl;
+pub mod nginx;
 
 mod draft;
 mod yaml;
@@ -38,6 +39,12 @@ pub enum ImportCommand {
     #[command(after_help = AFTER_HELP)]
     Mosquitto {
         /// The configuration file; what its include_dir names is read, too
+        file: PathBuf,
+    },
+    /// nginx.conf with all it includes, the file of a site, or what `nginx -T` prints: prints a configuration
+    #[command(after_help = AFTER_HELP)]
+    Nginx {
+        /// The configuration file, or the output of `nginx -T`
         file: PathBuf,
     },
     /// mosquitto's acl_file, or a table of (username, topic, rw) as CSV: prints a policy
@@ -108,6 +115,7 @@ impl ImportCommand {
     pub fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         let imported = match self {
             Self::Mosquitto { file } => mosquitto(&file),
+            Self::Nginx { file } => nginx(&file),
             Self::MosquittoAcl(command) => command.import(),
             Self::EmqxAcl { file } => policy(&file, emqx_acl::import),
             Self::Hivemq { file } => policy(&file, hivemq::import),
@@ -162,6 +170,47 @@ fn configurations_in(directory: &str) -> io::Result<Vec<mosquitto::Named>> {
         }
     }
     Ok(files)
+}
+
+fn nginx(file: &Path) -> Result<Imported, Refused> {
+    let (text, origin) = read(file)?;
+    nginx::import(&text, &origin, &mut named_by).map_err(Refused::Faults)
+}
+
+/// The files that an `include` of nginx names.
+fn named_by(pattern: &str) -> io::Result<Vec<nginx::Named>> {
+    let mut found = vec![PathBuf::from(if pattern.starts_with('/') { "/" } else { "" })];
+    for segment in pattern.split('/').filter(|segment| !segment.is_empty()) {
+        found = if nginx::glob::is_pattern(segment) {
+            within(&found, segment)?
+        } else {
+            found.iter().map(|path| path.join(segment)).collect()
+        };
+    }
+    if nginx::glob::is_pattern(pattern) {
+        found.retain(|path| path.is_file());
+    }
+    found.into_iter().map(|path| Ok((path.display().to_string(), std::fs::read_to_string(&path)?))).collect()
+}
+
+/// What of folders has a name that fits; a folder that is not there has nothing.
+fn within(folders: &[PathBuf], pattern: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in folders {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| nginx::glob::matches(pattern, name)) {
+                found.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The text of a file, and its name in notes and faults.

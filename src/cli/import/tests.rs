@@ -54,6 +54,8 @@ fn every_file_says_what_comes_out() {
 fn import(how: &str, text: &str) -> Result<Imported, Vec<Fault>> {
     match how {
         "mosquitto-conf" => mosquitto::import(text, "mosquitto.conf", &mut included),
+        "nginx" => nginx::import(text, "nginx.conf", &mut included_by_nginx),
+        "nginx-site" => nginx::import(text, "/etc/nginx/sites-enabled/site", &mut included_by_nginx),
         "mosquitto-acl" => mosquitto_acl::import(text, "aclfile"),
         "emqx" => emqx_acl::import(text, "acl.conf"),
         "hivemq" => hivemq::import(text, "credentials.xml"),
@@ -75,9 +77,28 @@ fn included(directory: &str) -> io::Result<Vec<mosquitto::Named>> {
     }
 }
 
+/// What the `include`s of a test name.
+fn included_by_nginx(pattern: &str) -> io::Result<Vec<nginx::Named>> {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    match pattern {
+        "/etc/nginx/snippets/ssl.conf" => Ok(vec![file(
+            pattern,
+            "ssl_certificate /etc/ssl/a.pem;\nssl_certificate_key /etc/ssl/a.key;\nssl_protocols TLSv1.2 TLSv1.3;\n",
+        )]),
+        "mime.types" => Ok(vec![file("mime.types", "types { text/html html; }\n")]),
+        "conf.d/*.conf" => Ok(vec![
+            file("conf.d/b.conf", "server { listen 8081; location / { proxy_pass http://127.0.0.1:2; } }\n"),
+            file("conf.d/a.conf", "server { listen 8080; location / { proxy_pass http://127.0.0.1:1; } }\n"),
+        ]),
+        "loop.conf" => Ok(vec![file("loop.conf", "include loop.conf;\n")]),
+        _ if nginx::glob::is_pattern(pattern) => Ok(Vec::new()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
 /// The faults that this version finds in what was printed.
 fn faults_of(how: &str, yaml: &str) -> Vec<Fault> {
-    if how != "mosquitto-conf" {
+    if !matches!(how, "mosquitto-conf" | "nginx" | "nginx-site") {
         return Policy::parse(yaml, "printed.yaml").err().unwrap_or_default();
     }
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -46,6 +46,7 @@ use tracing::debug;
 
 use self::answer::Body;
 use self::exchange::{ExchangeStream, Patience, Timing};
+pub(crate) use self::proxy::Kept;
 use self::proxy::Visit;
 pub(crate) use self::redirect::is_sound as is_sound_redirect;
 use self::site::Opening;
@@ -55,6 +56,7 @@ use crate::edge::address_limits::Admitted;
 use crate::edge::config::EdgeLimits;
 use crate::edge::forwarded::{self, Believed};
 use crate::edge::handshake::Steps;
+use crate::edge::sites::SharedSite;
 use crate::edge::transport::Transport;
 use crate::edge::{Drain, EdgeCounters};
 
@@ -76,7 +78,7 @@ pub(crate) struct Upgraded {
 /// What one connection needs to be served.
 #[derive(Clone, Copy)]
 pub(crate) struct Service<'a> {
-    pub(crate) site: &'a Arc<Site>,
+    pub(crate) site: &'a SharedSite,
     pub(crate) limits: &'a EdgeLimits,
     pub(crate) counters: &'a Arc<EdgeCounters>,
     pub(crate) is_tls: bool,
@@ -111,7 +113,7 @@ pub(crate) async fn serve(
             counters: Arc::clone(service.counters),
             timing: Arc::clone(&timing),
         });
-        let (site, upgrade) = (Arc::clone(service.site), Arc::clone(&upgrade));
+        let (site, upgrade) = (service.site.load_full(), Arc::clone(&upgrade));
         async move {
             // The library ends the connection by itself after the last answer; nothing depends on it.
             if visit.timing.lock().is_last {
@@ -139,6 +141,8 @@ pub(crate) async fn serve(
             Some(Upgraded { transport, early, protocol, token, client, admitted, handshake })
         }
         Opening::Tunnel(tunnel) => {
+            // What its address holds of connections it holds as long as the tunnel lives; of handshakes, no longer.
+            let _open = admitted.map(|admitted| admitted.open);
             drop(handshake);
             tunnel.run(draining).await;
             None

@@ -73,6 +73,10 @@ impl<R> Routes<R> {
         if contradictions.is_empty() { Ok(built) } else { Err(contradictions) }
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &R> {
+        self.routes.iter()
+    }
+
     /// The route for `path` on `host`, which is in lower case and without port.
     pub(crate) fn find(&self, host: Option<&str>, path: &RequestPath) -> Found<'_, R> {
         let found = self.index(host, path.bytes());

@@ -1,5 +1,6 @@
 //! What lies under each path, and the answer to each request.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use hyper::body::Incoming;
@@ -17,7 +18,7 @@ use super::demo;
 use super::files::Files;
 use super::origin::{Origin, Origins};
 use super::path::RequestPath;
-use super::proxy::{Proxy, Reply, Tunnel, Visit};
+use super::proxy::{Kept, Proxy, Reply, Server, Tunnel, Visit};
 use super::redirect::Destination;
 use super::request::{self as sound, Target};
 use super::routes::{Found, Routes};
@@ -101,7 +102,8 @@ const MQTT_SUBPROTOCOLS: &[&str] = &["mqtt", "mqttv3.1"];
 const JSON_SUBPROTOCOLS: &[&str] = &["json"];
 
 impl Site {
-    /// What `routes` say, which the configuration calls `key`; `origins` is the rule of those without one of their own.
+    /// What `routes` say, which the configuration calls `key`; `origins` is the rule of those without one of their own. Servers behind
+    /// that are among the `kept` are taken from there.
     ///
     /// # Errors
     /// Routes that contradict each other, origins that are none, redirects that lead nowhere.
@@ -110,6 +112,7 @@ impl Site {
         origins: &OriginRule,
         tokens: Option<&TokenSources>,
         key: &str,
+        kept: &Kept,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let written = routes;
@@ -134,7 +137,7 @@ impl Site {
                 keep("headers", found, "names and values of fields, none that frame the answer");
                 HeaderMap::new()
             });
-            match Action::new(&route.action, &route.path, &key) {
+            match Action::new(&route.action, &route.path, &key, kept) {
                 Ok(action) => {
                     let built = Route { action, origins, cors, headers };
                     routes.push((route.hosts.clone(), route.path.clone(), built));
@@ -155,6 +158,15 @@ impl Site {
             })),
         }
         Err(faults)
+    }
+
+    /// The servers behind its routes.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = Arc<Server>> {
+        let proxies = self.routes.all().filter_map(|route| match &route.action {
+            Action::Proxy(proxy) => Some(proxy),
+            _ => None,
+        });
+        proxies.flat_map(|proxy| proxy.servers().iter().cloned())
     }
 
     /// Answers one request.
@@ -353,9 +365,9 @@ impl Action {
     ///
     /// # Errors
     /// The field of the route, what was found in it, and what is allowed.
-    fn new(action: &RouteAction, path: &PathMatch, key: &str) -> Result<Self, Fault> {
+    fn new(action: &RouteAction, path: &PathMatch, key: &str, kept: &Kept) -> Result<Self, Fault> {
         if let RouteAction::Proxy(config) = action {
-            return Proxy::new(config, path, &format!("{key}.proxy")).map(|proxy| Self::Proxy(Box::new(proxy)));
+            return Proxy::new(config, path, &format!("{key}.proxy"), kept).map(|proxy| Self::Proxy(Box::new(proxy)));
         }
         Self::of_our_own(action, path)
             .map_err(|(field, found, allowed)| Fault::new("", format!("{key}.{field}"), found, allowed))
@@ -569,7 +581,8 @@ mod tests {
             route("/f", RouteAction::ServeJson),
         ];
         routes[6].origins = Some(OriginRule::List(vec!["*".into()]));
-        let faults = Site::new(&routes, &OriginRule::Same, None, "routes").expect_err("all is faulty");
+        let faults =
+            Site::new(&routes, &OriginRule::Same, None, "routes", &Kept::default()).expect_err("all is faulty");
         let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
         let expected = [
             "routes[2].path",

@@ -600,6 +600,12 @@ impl Outgoing {
         queue.is_some_and(|queue| queue.iter().any(|waiting| waiting.group != 0))
     }
 
+    /// Bytes that wait in the queue.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let queue = self.pending.as_ref().and_then(|pending| pending.queue.as_ref());
+        queue.map_or(0, |queue| queue.bytes())
+    }
+
     /// Whether something is before a message that arrives.
     fn must_wait(&self) -> bool {
         self.is_held

@@ -40,7 +40,7 @@ impl Nginx {
             Some(pair) => {
                 let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
                 write("server.pem", &pair.chain_pem).and_then(|()| write("server.key", &pair.key_pem)).expect("a file");
-                (" ssl", format!("ssl_certificate {path}/server.pem; ssl_certificate_key {path}/server.key;"))
+                (" ssl http2", format!("ssl_certificate {path}/server.pem; ssl_certificate_key {path}/server.key;"))
             }
         };
         let configuration = format!(

@@ -164,6 +164,7 @@ fn each_certificate_has_its_own_fault() {
     let whole = seen_with(&authority.pair("127.0.0.1", true, |_| {}), root);
     whole.is_well();
     assert_eq!(whole.found("ok", "chain"), "complete, with 2 certificates sent");
+    assert!(whole.found("ok", "http2").contains("spoken, without WebSockets"), "{:#}", whole.answer);
 
     let wrong_name = authority.pair("a.example", true, |_| {});
     seen_with(&wrong_name, root).suffers_from("name", "is for a.example, not for 127.0.0.1");
@@ -190,6 +191,32 @@ fn no_password_goes_where_the_certificate_is_not_trusted() {
     said.suffers_from("chain", "missing intermediate");
     assert!(said.found("skipped", "login").contains("no password is sent"), "{:#}", said.answer);
     assert_eq!(server.metric("tidegate_auth_answers_total{answer=\"accepted\"}"), 0.0);
+}
+
+#[test]
+fn a_server_that_asks_for_certificates_says_so() {
+    let tls = "{ cert: certs/server.pem, key: certs/server.key, client_ca: certs/authority.pem }";
+    let server = Setup::new().section("tls", tls).start();
+    for url in [server.url("wss", "/mqtt"), server.url("mqtts", "")] {
+        let said = doctor(server.directory(), [url.as_str(), "--ca", "certs/authority.pem"]);
+        said.suffers_from("client-cert", "CertificateRequired");
+    }
+}
+
+#[test]
+fn the_culprit_is_the_first_line_that_is_read() {
+    let tidegate = behind();
+    let output = crate::harness::server::tidegate().args(["doctor", &tidegate.url("ws", "/mqqt")]).output();
+    let output = output.expect("the tidegate binary");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("ws://127.0.0.1:") && lines[1].starts_with("  FAULT    upgrade     answered"),
+        "{text}"
+    );
+    assert_eq!(lines.last(), Some(&"  1 fault, 4 ok"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
 }
 
 #[test]

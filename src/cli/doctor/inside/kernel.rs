@@ -16,7 +16,7 @@ const FILES_BESIDE: u64 = 64;
 const CONNECTION_BYTES: u64 = 9 * 1024;
 const HANDSHAKE_BYTES: u64 = 50 * 1024;
 
-/// What an idle connection costs the kernel, as far as `tcp_mem` counts it: next to nothing until its buffers fill.
+/// `tcp_mem` counts pages. Where they are larger than this, there is only more room.
 const PAGE_BYTES: u64 = 4096;
 
 /// Looks at every limit; `process` is the running server's, or `self`.
@@ -98,7 +98,7 @@ fn ports(machine: &Machine, edge: &EdgeConfig, report: &mut Report) {
     let wanted = proxies(edge).map(|proxy| (proxy.connections_max + proxy.idle_connections_max) as u64).max();
     let range = machine.numbers("proc/sys/net/ipv4/ip_local_port_range");
     let (Some(wanted), &[first, last]) = (wanted, &*range) else { return };
-    let count = (last + 1).saturating_sub(first);
+    let count = last.saturating_add(1).saturating_sub(first);
     if count >= wanted {
         return report
             .ok("ports", format!("{count} ports for connections to each server behind, {wanted} at the most"));
@@ -116,8 +116,10 @@ fn tracked(machine: &Machine, edge: &EdgeConfig, report: &mut Report) {
     let Some(max) = machine.number("proc/sys/net/netfilter/nf_conntrack_max") else { return };
     let count = machine.number("proc/sys/net/netfilter/nf_conntrack_count").unwrap_or(0);
     let wanted = connections_max(edge) + proxied_max(edge);
-    let remedy =
-        format!("sysctl -w net.netfilter.nf_conntrack_max={}, or do not track these ports.", wanted.max(max) * 2);
+    let remedy = format!(
+        "sysctl -w net.netfilter.nf_conntrack_max={}, or do not track these ports.",
+        wanted.max(max).saturating_mul(2)
+    );
     let found = format!("nf_conntrack_max is {max}, {count} are tracked, and up to {wanted} may be wanted");
     if count > max / 10 * 9 {
         let why = "The firewall drops new connections without a word when its table is full.";
@@ -154,7 +156,7 @@ fn memory(machine: &Machine, config: &Config, process: &str, report: &mut Report
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format_size(bytes.div_ceil(1 << 20) << 20)
+    format_size(bytes.div_ceil(1 << 20).saturating_mul(1 << 20))
 }
 
 fn overcommit(machine: &Machine, report: &mut Report) {
@@ -173,7 +175,10 @@ fn buffers(machine: &Machine, edge: &EdgeConfig, report: &mut Report) {
     let (receive, send) =
         (machine.numbers("proc/sys/net/ipv4/tcp_rmem"), machine.numbers("proc/sys/net/ipv4/tcp_wmem"));
     let (&[_, _, pages_max], &[receive_min, ..], &[send_min, ..]) = (&*pages, &*receive, &*send) else { return };
-    let (have, wanted) = (pages_max * PAGE_BYTES, connections_max(edge) * (receive_min + send_min));
+    let (have, wanted) = (
+        pages_max.saturating_mul(PAGE_BYTES),
+        connections_max(edge).saturating_mul(receive_min.saturating_add(send_min)),
+    );
     let have_text = mebibytes(have);
     if have >= wanted {
         return report.ok("buffers", format!("the kernel keeps up to {have_text} for TCP"));

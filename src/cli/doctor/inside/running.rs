@@ -13,7 +13,7 @@ use crate::outgoing::{Answer, OutgoingError, Url};
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What should be nothing: the series, what it means, and what to do.
-const TROUBLE: [(&str, &str, &str); 19] = [
+const TROUBLE: [(&str, &str, &str); 20] = [
     ("edge_accept_errors", "connections could not be accepted", "Look at the limit of open files (files)."),
     (
         "edge_connections_refused_full",
@@ -46,6 +46,11 @@ const TROUBLE: [(&str, &str, &str); 19] = [
         "times a client read too slowly for what it was sent",
         "Slow clients; limits.outbox_bytes_max, or fewer messages.",
     ),
+    (
+        "engine_slow_disconnected",
+        "clients were closed, too slow for a topic of slow_clients",
+        "Those clients, or fewer messages for them.",
+    ),
     ("connection_publishers_slowed", "times a client published faster than it may", "See the policy's limits."),
     (
         "connection_connects_refused",
@@ -72,7 +77,8 @@ const TROUBLE: [(&str, &str, &str); 19] = [
 ];
 
 /// Drops of these kinds are nobody's fault.
-const EXPECTED: [&str; 3] = ["reason=\"offline\"", "reason=\"expired\"", "reason=\"session_ended\""];
+const EXPECTED: [&str; 4] =
+    ["reason=\"offline\"", "reason=\"expired\"", "reason=\"session_ended\"", "reason=\"conflated\""];
 
 /// Asks whether it is ready, and what it has counted.
 pub(super) async fn check(

@@ -86,10 +86,25 @@ fn spoken(speaker: &Speaker<'_>, report: &mut Report) -> Option<(Version, (Chann
         Some(Ended::NoMqtt(what)) => format!("CONNECT is answered by what is no MQTT: {what}"),
         None => "neither MQTT 5.0 nor 3.1.1 is spoken".to_owned(),
     };
+    if asks_for_certificate(&found) {
+        return no_certificate(found, report);
+    }
     let why = "The way there is open, and nobody speaks MQTT at its end.";
     let remedy = "Look whether the broker runs, and whether this port is its listener of the right kind (`protocol \
                   websockets` in mosquitto); then at its log.";
     report.fault("mqtt", found, why, remedy);
+    None
+}
+
+/// Whether the other side ended TLS for want of a client certificate (RFC 8446 §6.2); with TLS 1.3 that is told after the handshake.
+pub(super) fn asks_for_certificate(error: &str) -> bool {
+    error.contains("CertificateRequired")
+}
+
+pub(super) fn no_certificate<T>(found: String, report: &mut Report) -> Option<T> {
+    let why = "Whoever shows no certificate of its own is shut out, and the doctor has none.";
+    let remedy = "Nothing, if every client has one; else client_auth: optional (ssl_verify_client optional in nginx).";
+    report.fault("client-cert", found, why, remedy);
     None
 }
 

@@ -9,6 +9,7 @@ use super::super::http::{Ask, Head, ask, websocket_key};
 use super::super::report::{Report, quoted};
 use super::super::wire::Wire;
 use super::Place;
+use super::speech::{asks_for_certificate, no_certificate};
 
 /// How a WebSocket is let in.
 pub(super) struct LetIn {
@@ -27,10 +28,7 @@ pub(super) fn check(place: &Place<'_>, report: &mut Report) -> Option<LetIn> {
     let origin = place.terms.origin.clone().unwrap_or_else(|| place.target.own_origin());
     let (head, key) = match request(place, Some(origin.clone()), None) {
         Ok((head, key, _)) => (head, key),
-        Err(error) => {
-            no_answer(&error, report);
-            return None;
-        }
+        Err(error) => return no_answer(&error, report),
     };
     clock(&head, report);
     if head.status == 101 {
@@ -63,20 +61,15 @@ pub(super) fn request(
     Ok((head, key, wire))
 }
 
-fn no_answer(error: &io::Error, report: &mut Report) {
-    let error = quoted(&error.to_string());
-    let (why, remedy) = match error.contains("ertificateRequired") {
-        true => (
-            "Whoever has no client certificate is shut out.",
-            "Expected where client_auth is required; else look there.",
-        ),
-        false => (
-            "Something listens, and speaks no HTTP: a listener of bare MQTT, a PROXY protocol header that is missing, \
-             or a proxy whose backend hangs.",
-            "Look at what listens on this port, and at its log.",
-        ),
-    };
-    report.fault("upgrade", format!("no answer to the request: {error}"), why, remedy);
+fn no_answer(error: &io::Error, report: &mut Report) -> Option<LetIn> {
+    let found = format!("no answer to the request: {}", quoted(&error.to_string()));
+    if asks_for_certificate(&found) {
+        return no_certificate(found, report);
+    }
+    let why = "Something listens, and speaks no HTTP: a listener of bare MQTT, a PROXY protocol header that is missing, or \
+               a proxy whose backend hangs.";
+    report.fault("upgrade", found, why, "Look at what listens on this port, and at its log.");
+    None
 }
 
 /// `Date` against the clock of this machine.

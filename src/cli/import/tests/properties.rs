@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FORMATS: [&str; 7] = ["hivemq", "emqx", "mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
+const FORMATS: [&str; 8] =
+    ["nginx", "hivemq", "emqx", "mosquitto-conf", "mosquitto-acl", "auth-plug", "go-auth", "mosquitto"];
 
 proptest! {
     #[test]
@@ -20,6 +21,11 @@ proptest! {
     #[test]
     fn configurations_of_every_kind_are_read_again(lines in prop::collection::vec(conf_line(), 0..16)) {
         check("mosquitto-conf", &lines.join("\n"))?;
+    }
+
+    #[test]
+    fn sites_of_every_kind_are_read_again(servers in prop::collection::vec(nginx_server(), 0..4)) {
+        check("nginx", &servers.concat())?;
     }
 
     #[test]
@@ -41,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[4..]), rows in prop::collection::vec(row(), 0..8)) {
+    fn tables_of_every_kind_are_read_again(how in prop::sample::select(&FORMATS[5..]), rows in prop::collection::vec(row(), 0..8)) {
         check(how, &rows.concat())?;
     }
 }
@@ -235,4 +241,81 @@ proptest! {
             }
         }
     }
+}
+
+fn nginx_server() -> impl Strategy<Value = String> {
+    let parts = prop::sample::select(vec![
+        "listen 80;",
+        "listen 80 default_server;",
+        "listen 443 ssl;",
+        "listen [::]:443 ssl http2;",
+        "listen 127.0.0.1:80 proxy_protocol;",
+        "server_name a.test b.test;",
+        "server_name *.test .a.test _;",
+        "server_name ~^x;",
+        "ssl_certificate a.pem; ssl_certificate_key a.key;",
+        "ssl_certificate /b.pem; ssl_certificate_key /b.key; ssl_stapling_file /o;",
+        "ssl_client_certificate /ca; ssl_verify_client on; ssl_crl /crl;",
+        "ssl_client_certificate /ca; ssl_verify_client optional;",
+        "ssl_protocols TLSv1.3;",
+        "root /srv/$host;",
+        "root \"/srv/a b\\\"c\";",
+        "return 301 https://$host$request_uri;",
+        "return 200 \"a\\nb\";",
+        "if ($host = a.test) { return 301 https://b.test$request_uri; }",
+        "if ($host != a.test) { rewrite ^(.*)$ http://a.test$1 permanent; }",
+        "if ($scheme = http) { return 302 https://$host/; }",
+        "set_real_ip_from 10.0.0.0/8; real_ip_header X-Forwarded-For;",
+        "add_header X-A b; add_header Access-Control-Allow-Origin *; add_header Access-Control-Allow-Credentials true;",
+        "add_header Access-Control-Allow-Origin https://a.test:8443; add_header Access-Control-Max-Age 99999999;",
+        "client_max_body_size 0; proxy_read_timeout 99y; keepalive_timeout 0; client_header_timeout 9h;",
+        "large_client_header_buffers 4 1g;",
+        "auth_basic x;",
+        "deny 10.0.0.1;",
+    ]);
+    (prop::collection::vec(parts, 0..7), prop::collection::vec(nginx_location(), 0..6))
+        .prop_map(|(parts, locations)| format!("server {{ {} {} }}\n", parts.concat(), locations.concat()))
+}
+
+fn nginx_location() -> impl Strategy<Value = String> {
+    let matcher = prop::sample::select(vec![
+        "/",
+        "/a",
+        "/a/",
+        "= /a",
+        "^~ /a/b/",
+        "~ ^/a/(x|y)/",
+        "~ ^/b(/|$)",
+        "~ \\.php$",
+        "~ /\\.(?!well-known)",
+        "~* ^/A",
+        "@back",
+        "é",
+        "\"/x y\"",
+    ]);
+    let parts = prop::sample::select(vec![
+        "proxy_pass http://127.0.0.1:1;",
+        "proxy_pass http://127.0.0.1:1/x/;",
+        "proxy_pass https://up?q;",
+        "proxy_pass http://unix:/run/x.sock:/y;",
+        "proxy_pass http://$x;",
+        "proxy_set_header Host b.test; proxy_set_header Upgrade $http_upgrade;",
+        "proxy_set_header X-User $remote_user;",
+        "rewrite ^/a/(.*)$ /$1 break;",
+        "rewrite ^/old$ /new permanent;",
+        "try_files $uri $uri/ /index.html;",
+        "try_files $uri @back;",
+        "alias /srv/x/;",
+        "root /srv;",
+        "fastcgi_pass x;",
+        "deny all;",
+        "internal;",
+        "expires -1;",
+        "return 444;",
+        "return 99999;",
+        "if ($request_method = OPTIONS) { add_header Access-Control-Allow-Origin $http_origin; return 204; }",
+        "location /a/z { }",
+    ]);
+    (matcher, prop::collection::vec(parts, 0..5))
+        .prop_map(|(matcher, parts)| format!("location {matcher} {{ {} }} ", parts.concat()))
 }

@@ -1,6 +1,6 @@
 //! HTTP/2 (RFC 9113), where ALPN has agreed on it: many requests on one connection, WebSockets among them (RFC 8441).
 //!
-//! Only the framing is other than that of HTTP/1.1: [`head`] makes the one kind of request of both, and [`Site`] answers it.
+//! Only the framing is other than that of HTTP/1.1: [`head`] makes the one kind of request of both, and [`site`](super::site) answers it.
 //!
 //! ```text
 //!   library  ⇄  FrameStream { frames }  ⇄  Transport
@@ -51,7 +51,7 @@ use self::streams::{Pace, Streams};
 use super::answer::{self, Body};
 use super::exchange::{Patience, Timing};
 use super::proxy::Visit;
-use super::site::{Opening, Site};
+use super::site::Opening;
 use crate::connection::{Accepted, ClientCertificate, DuplicateClientId, Handshake, Place, Protocol, Stream, Token};
 use crate::edge::address_limits::Admitted;
 use crate::edge::config::EdgeLimits;
@@ -59,12 +59,14 @@ use crate::edge::forwarded;
 use crate::edge::handshake::{self, Steps};
 use crate::edge::introduction::Visitor;
 use crate::edge::listener;
+use crate::edge::sites::SharedSite;
 use crate::edge::transport::Transport;
 use crate::edge::{Drain, EdgeCounters};
 
 /// What every request of one connection is answered with.
 pub(crate) struct Host {
-    pub(crate) site: Arc<Site>,
+    /// Looked up for each request: a reload reaches connections that are open.
+    pub(crate) site: SharedSite,
     pub(crate) steps: Arc<Steps>,
     pub(crate) visitor: Visitor,
     pub(crate) listener: Arc<str>,
@@ -178,7 +180,7 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
             Instant::now(),
         ),
     };
-    let answer = host.site.answer(Request::from_parts(head, body), &visit).await;
+    let answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
     if held.is_some() && answer.upgrade.is_none() && answer.response.status().is_success() {
         // The client would take it for an open WebSocket.
         return (answer::text(StatusCode::BAD_REQUEST, "This address speaks no WebSocket."), None);
@@ -214,7 +216,7 @@ fn open(turning: Turning, host: Arc<Host>) {
         }
         Opening::Tunnel(tunnel) => {
             tokio::spawn(async move {
-                let _held = (place, admitted);
+                let _held = (place, admitted.map(|admitted| admitted.open));
                 tunnel.run(host.draining.clone()).await;
             });
         }

@@ -5,6 +5,7 @@
 //! | [`headers`] | which fields go on, and what is said in the place of the others; pure |
 //! | [`redirects`] | addresses in answers that name the inner server; pure |
 //! | [`health`] | which of several servers to ask; pure |
+//! | [`server`] | one server, kept over reloads |
 //! | [`pool`] | connections to one server |
 //! | [`body`] | content on its way through, each piece as it comes |
 //! | [`tunnel`] | what a WebSocket becomes once the server has agreed |
@@ -20,6 +21,7 @@ mod headers;
 mod health;
 mod pool;
 mod redirects;
+mod server;
 mod tunnel;
 
 use std::sync::Arc;
@@ -38,9 +40,10 @@ use tracing::{debug, info, warn};
 
 use self::body::{Download, Progress, Upload, UploadFailure};
 use self::headers::Asker;
-use self::health::{Health, Tolerance};
-use self::pool::{Lease, NoLease, Pool};
+use self::health::Tolerance;
+use self::pool::{Lease, NoLease};
 use self::redirects::Redirects;
+pub(crate) use self::server::{Kept, Server};
 pub(crate) use self::tunnel::Tunnel;
 use super::answer::{self, Body};
 use super::exchange::Timing;
@@ -51,27 +54,17 @@ use crate::edge::EdgeCounters;
 use crate::edge::config::{Balance, HostSent, PathMatch, ProxyConfig};
 use crate::edge::forwarded::Chain;
 use crate::fault::Fault;
-use crate::outgoing::{Connector, Trust, Upstream};
+use crate::outgoing::{Trust, Upstream};
 
 /// The servers behind a route.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    servers: Vec<Server>,
+    servers: Vec<Arc<Server>>,
     /// In the place of what the route's own path takes of a request's; `None`: the target goes on as it came.
     replacement: Option<Box<str>>,
     redirects: Vec<Redirects>,
     turn: AtomicUsize,
     config: ProxyConfig,
-}
-
-/// One of them.
-#[derive(Debug)]
-struct Server {
-    pool: Arc<Pool>,
-    /// What names it in our own log.
-    name: String,
-    host: HeaderValue,
-    health: Mutex<Health>,
 }
 
 /// What a request's connection knows of it.
@@ -120,11 +113,12 @@ enum Failure {
 }
 
 impl Proxy {
-    /// The proxy of the route for `path`, which the configuration calls `key`. Reads the certificates of authorities.
+    /// The proxy of the route for `path`, which the configuration calls `key`. Reads the certificates of authorities; servers that are
+    /// among the `kept` are taken from there.
     ///
     /// # Errors
     /// Addresses that lead to different paths, authorities that cannot be read.
-    pub(crate) fn new(config: &ProxyConfig, path: &PathMatch, key: &str) -> Result<Self, Fault> {
+    pub(crate) fn new(config: &ProxyConfig, path: &PathMatch, key: &str, kept: &Kept) -> Result<Self, Fault> {
         let targets: Vec<_> = config.to.iter().map(|url| url.target().map(PathAndQuery::as_str)).collect();
         let fault = |found: String, allowed| Err(Fault::new("", key, found, allowed));
         let Some(first) = targets.first() else { return fault("no server".into(), "one at least") };
@@ -146,13 +140,15 @@ impl Proxy {
                 Upstream::Http { .. } | Upstream::Unix(_) => format!("http://{host}{}", first.unwrap_or("/")),
             };
             redirects.push(Redirects::new(inner, first.map_or("/", |_| path.as_str())));
-            let connector = Connector::new(url.upstream().clone(), trust.clone(), config.connect_timeout);
             let Ok(host) = HeaderValue::from_str(host) else { return fault(format!("`{host}`"), "a host") };
-            let (pool, name) = (Pool::new(connector, config), url.upstream().to_string());
-            servers.push(Server { pool, name, host, health: Mutex::default() });
+            servers.push(kept.server(url.upstream(), host, trust.as_ref(), config));
         }
         let replacement = first.map(Into::into);
         Ok(Self { servers, replacement, redirects, turn: AtomicUsize::new(0), config: config.clone() })
+    }
+
+    pub(crate) fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
     }
 
     /// Passes a request on, and what comes back.

@@ -1,0 +1,119 @@
+//! One server behind: what it takes to reach it, and what is known of it.
+//!
+//! A reload builds every route anew. Servers that are reached as before are kept: with the connections that are open to them, idle or
+//! not, with all that counts against their limits, and with what failed of late.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use hyper::header::HeaderValue;
+use parking_lot::Mutex;
+
+use super::health::Health;
+use super::pool::Pool;
+use crate::edge::config::ProxyConfig;
+use crate::outgoing::{Connector, Trust, Upstream};
+
+/// A server and the connections to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(super) pool: Arc<Pool>,
+    /// What names it in our own log.
+    pub(super) name: String,
+    pub(super) host: HeaderValue,
+    pub(super) health: Mutex<Health>,
+    reach: Reach,
+}
+
+/// All that connections to a server depend on.
+#[derive(Debug, PartialEq)]
+struct Reach {
+    upstream: Upstream,
+    trust: Option<Trust>,
+    /// Without what is about single requests.
+    config: ProxyConfig,
+}
+
+/// Servers of the routes before, to be taken over by those to come, each by one.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(RefCell<Vec<Arc<Server>>>);
+
+impl Kept {
+    pub(crate) fn new(servers: impl IntoIterator<Item = Arc<Server>>) -> Self {
+        Self(RefCell::new(servers.into_iter().collect()))
+    }
+
+    /// The server that is reached so: the one that was there, or else a new one.
+    pub(super) fn server(
+        &self,
+        upstream: &Upstream,
+        host: HeaderValue,
+        trust: Option<&Trust>,
+        config: &ProxyConfig,
+    ) -> Arc<Server> {
+        let reach = Reach { upstream: upstream.clone(), trust: trust.cloned(), config: of_connections(config) };
+        let mut kept = self.0.borrow_mut();
+        // In their order: where nothing has changed, each route finds its own.
+        if let Some(index) = kept.iter().position(|server| server.reach == reach && server.host == host) {
+            return kept.remove(index);
+        }
+        let connector = Connector::new(upstream.clone(), trust.cloned(), config.connect_timeout);
+        let (pool, name) = (Pool::new(connector, config), upstream.to_string());
+        Arc::new(Server { pool, name, host, health: Mutex::default(), reach })
+    }
+}
+
+/// What of `config` is about connections. What is not named here is taken to be.
+fn of_connections(config: &ProxyConfig) -> ProxyConfig {
+    let any = ProxyConfig::default();
+    ProxyConfig {
+        to: Vec::new(),
+        // The authorities themselves are compared.
+        ca: None,
+        host: any.host,
+        balance: any.balance,
+        response_timeout: any.response_timeout,
+        body_timeout: any.body_timeout,
+        body_bytes_max: any.body_bytes_max,
+        tunnel_timeout: any.tunnel_timeout,
+        fails_max: any.fails_max,
+        out_time: any.out_time,
+        ..config.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn server(kept: &Kept, port: u16, config: &ProxyConfig) -> Arc<Server> {
+        let upstream = Upstream::Http { host: "behind".into(), port };
+        kept.server(&upstream, HeaderValue::from_static("behind"), None, config)
+    }
+
+    #[test]
+    fn a_server_reached_as_before_is_the_same_one() {
+        let config = ProxyConfig::default();
+        let none = Kept::default();
+        let (one, other) = (server(&none, 1, &config), server(&none, 1, &config));
+        assert!(!Arc::ptr_eq(&one, &other), "each route has its own limits");
+        let kept = Kept::new([Arc::clone(&one), Arc::clone(&other)]);
+        let patient = ProxyConfig { response_timeout: Duration::from_secs(1), fails_max: 9, ..config.clone() };
+        assert!(Arc::ptr_eq(&server(&kept, 1, &patient), &one), "what is about requests is asked anew each time");
+        assert!(Arc::ptr_eq(&server(&kept, 1, &config), &other));
+        assert!(!Arc::ptr_eq(&server(&kept, 1, &config), &other), "it has been taken");
+    }
+
+    #[test]
+    fn a_server_reached_otherwise_is_another_one() {
+        let config = ProxyConfig::default();
+        let one = server(&Kept::default(), 1, &config);
+        let is_kept =
+            |port, config: &ProxyConfig| Arc::ptr_eq(&server(&Kept::new([Arc::clone(&one)]), port, config), &one);
+        assert!(is_kept(1, &config) && !is_kept(2, &config));
+        assert!(!is_kept(1, &ProxyConfig { connections_max: 7, ..config.clone() }));
+        assert!(!is_kept(1, &ProxyConfig { idle_timeout: Duration::from_secs(1), ..config.clone() }));
+    }
+}
