@@ -1,6 +1,6 @@
 //! HTTP/2 (RFC 9113), where ALPN has agreed on it: many requests on one connection, WebSockets among them (RFC 8441).
 //!
-//! Only the framing is other than that of HTTP/1.1: [`head`] makes the one kind of request of both, and [`Site`](super::Site) answers it.
+//! Only the framing is other than that of HTTP/1.1: [`head`] makes the one kind of request of both, and [`site`](super::site) answers it.
 //!
 //! ```text
 //!   library  ⇄  FrameStream { frames }  ⇄  Transport
@@ -65,7 +65,7 @@ use crate::edge::{Drain, EdgeCounters};
 
 /// What every request of one connection is answered with.
 pub(crate) struct Host {
-    /// Asked by each request for the one that is shown now.
+    /// Looked up for each request: a reload reaches connections that are open.
     pub(crate) site: SharedSite,
     pub(crate) steps: Arc<Steps>,
     pub(crate) visitor: Visitor,
@@ -180,8 +180,7 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
             Instant::now(),
         ),
     };
-    let site = host.site.load_full();
-    let answer = site.answer(Request::from_parts(head, body), &visit).await;
+    let answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
     if held.is_some() && answer.upgrade.is_none() && answer.response.status().is_success() {
         // The client would take it for an open WebSocket.
         return (answer::text(StatusCode::BAD_REQUEST, "This address speaks no WebSocket."), None);
