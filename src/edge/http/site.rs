@@ -83,6 +83,8 @@ pub(crate) struct Answer {
     pub(crate) upgrade: Option<Opening>,
     /// No further request of this connection may be answered.
     pub(crate) is_last: bool,
+    /// The content of a request that was answered without a look at it.
+    pub(crate) unread: Option<Incoming>,
 }
 
 /// What a connection is about to become.
@@ -181,13 +183,17 @@ impl Site {
         request = Request::from_parts(head, body);
         // Whoever does not read content leaves it where the next request would be.
         let mut is_last = is_old || is_switch || has_content;
+        let mut unread = None;
         let mut response = match decision {
-            Decision::Answer(response) => response,
+            Decision::Answer(response) => {
+                unread = has_content.then(|| request.into_body());
+                response
+            }
             Decision::Pass(proxy, place) => {
                 let passed = proxy.answer(request, (&place.0, place.1), visit).await;
                 let Reply { response, tunnel, is_last: is_passed_last } = passed;
                 if let Some(tunnel) = tunnel {
-                    return Answer { response, upgrade: Some(Opening::Tunnel(tunnel)), is_last: true };
+                    return Answer { response, upgrade: Some(Opening::Tunnel(tunnel)), is_last: true, unread: None };
                 }
                 is_last = is_old || is_switch || is_passed_last;
                 response
@@ -198,7 +204,7 @@ impl Site {
                         Opened::Connection(websocket) => Opening::WebSocket { websocket, protocol, token },
                         Opened::Stream(stream) => Opening::Stream { stream, protocol, token },
                     });
-                    return Answer { response, upgrade, is_last: true };
+                    return Answer { response, upgrade, is_last: true, unread: None };
                 }
                 // The library's two checks are among ours.
                 None => answer::text(StatusCode::BAD_REQUEST, "This is no WebSocket opening handshake."),
@@ -219,7 +225,7 @@ impl Site {
             // To an answer of version 1.1 the library would add `keep-alive`, and mean it.
             *response.version_mut() = Version::HTTP_10;
         }
-        Answer { response, upgrade: None, is_last }
+        Answer { response, upgrade: None, is_last, unread }
     }
 
     /// What to do, and what to put on the answer.

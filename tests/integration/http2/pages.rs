@@ -49,6 +49,8 @@ fn curl_gets_the_same_by_either() {
         ("/r", &["-H", "Origin: https://app.example"]),
         ("/r", &["-X", "OPTIONS", "-H", "Origin: https://a.example", "-H", "Access-Control-Request-Method: PUT"]),
         ("/to", &[]),
+        ("/to", &["-d", "nobody reads this"]),
+        ("/large", &["-d", "nor this"]),
         ("/%2e%2e/%2e%2e/etc/passwd", &[]),
     ];
     for (path, more) in cases {

@@ -31,8 +31,9 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http2;
@@ -180,7 +181,10 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
             Instant::now(),
         ),
     };
-    let answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
+    let mut answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
+    if let Some(content) = answer.unread.take() {
+        tokio::spawn(let_it_end(content, steps.limits.http_idle_timeout));
+    }
     if held.is_some() && answer.upgrade.is_none() && answer.response.status().is_success() {
         // The client would take it for an open WebSocket.
         return (answer::text(StatusCode::BAD_REQUEST, "This address speaks no WebSocket."), None);
@@ -192,6 +196,18 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
     });
     (answer.response, turning)
 }
+
+/// Takes in content that nobody reads, if there is not much of it: the stream would be reset with the answer, and some clients then take
+/// the answer for one that was cut (RFC 9113 §8.1 tells them not to).
+async fn let_it_end(content: Incoming, patience: Duration) {
+    let mut content = Limited::new(content, UNREAD_BYTES_MAX);
+    let end = async { while let Some(Ok(_)) = content.frame().await {} };
+    // Who takes longer has its stream reset after all.
+    let _ = tokio::time::timeout(patience, end).await;
+}
+
+/// Of content that nobody reads.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 /// What a connection takes when it is accepted, a stream takes that becomes one.
 fn hold(host: &Host, client: std::net::IpAddr) -> Result<(Place, Option<Admitted>), Box<Response<Body>>> {
@@ -275,7 +291,7 @@ where
 {
     let mut connection = pin!(connection);
     let mut handshake = Some(handshake);
-    let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
+    let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     let mut drain = pin!(async { draining.wait_for(Drain::is_on).await.map_or(Drain::Stopping, |drain| *drain) });
     let (mut asked, mut is_leaving) = (Drain::Off, false);
     std::future::poll_fn(|cx| {
@@ -337,7 +353,7 @@ fn overdue(mut sleep: Pin<&mut Sleep>, pulse: &Mutex<Pulse>, cx: &mut Context<'_
 }
 
 /// How often a connection with requests under way is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Counts how a connection ended.
 fn conclude(ended: &Ended, pulse: &Mutex<Pulse>, host: &Host) {
