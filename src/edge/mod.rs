@@ -48,6 +48,7 @@ pub use config::{
     TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
+pub use http::RequestPath;
 pub(crate) use http::is_sound_redirect;
 pub use inherited::Inherited;
 pub use networks::{Network, NotNetwork};

@@ -46,6 +46,7 @@ use tracing::debug;
 
 use self::answer::Body;
 use self::exchange::{ExchangeStream, Patience, Timing};
+pub use self::path::RequestPath;
 pub(crate) use self::proxy::Kept;
 use self::proxy::Visit;
 pub(crate) use self::redirect::is_sound as is_sound_redirect;

@@ -6,7 +6,7 @@
 
 /// A path that leads nowhere but down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RequestPath {
+pub struct RequestPath {
     /// Begins with a slash. [`SLASH_WITHIN`] stands for an escaped slash.
     bytes: Vec<u8>,
     /// Whether an escape was decoded on the way.
@@ -20,7 +20,8 @@ impl RequestPath {
     /// Reads the path of a request target, without its query.
     ///
     /// `None` for what no honest client sends, and for what climbs above the root.
-    pub(crate) fn read(raw: &str) -> Option<Self> {
+    #[must_use]
+    pub fn read(raw: &str) -> Option<Self> {
         if !raw.starts_with('/') {
             return None;
         }
@@ -29,13 +30,15 @@ impl RequestPath {
         Some(Self { bytes: sound.then(|| resolve(&decoded))??, was_escaped: raw.contains('%') })
     }
 
-    /// For routes. No route's path holds an escaped slash.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// For routes. It begins with a slash; zero stands for an escaped slash, which no route's path holds.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The path of somebody for whom an escaped slash parts segments, if that is another one.
-    pub(crate) fn parted(&self) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn parted(&self) -> Option<Vec<u8>> {
         if !self.bytes.contains(&SLASH_WITHIN) {
             return None;
         }
@@ -51,14 +54,16 @@ impl RequestPath {
 
     /// What follows the first `prefix_len` bytes, as text; `None` where it cannot be the path of a file: not UTF-8, or with a slash
     /// within a name.
-    pub(crate) fn rest(&self, prefix_len: usize) -> Option<&str> {
+    #[must_use]
+    pub fn rest(&self, prefix_len: usize) -> Option<&str> {
         let rest = self.bytes.get(prefix_len..)?;
         std::str::from_utf8(rest).ok().filter(|_| !rest.contains(&SLASH_WITHIN))
     }
 
     /// `replacement` in the place of the first `prefix_len` bytes, then the rest escaped again as nginx escapes it. Where nothing was
     /// escaped, nothing is.
-    pub(crate) fn replaced(&self, prefix_len: usize, replacement: &str) -> String {
+    #[must_use]
+    pub fn replaced(&self, prefix_len: usize, replacement: &str) -> String {
         let rest = self.bytes.get(prefix_len..).unwrap_or_default();
         let mut path = String::with_capacity(replacement.len() + rest.len() + 8);
         path.push_str(replacement);
