@@ -19,8 +19,7 @@
 //! | [`policy`] | principal + action + topic → verdict, with the rule that decided |
 //! | [`dialect`] | how a browser spells it: WebSocket frames, JSON Actions |
 //! | [`connection`] | one Network Connection: the state machine (`connection::core`) and the task that drives it |
-//! | [`edge`] | what faces the network: listeners, TLS, HTTP/1.1 and HTTP/2, the WebSocket upgrade, static files |
-//! | [`edge`] | what faces the network: listeners, TLS and its certificates (ACME), HTTP, the WebSocket upgrade, static files |
+//! | [`edge`] | what faces the network: listeners, TLS and its certificates (ACME), HTTP/1.1 and HTTP/2, WebSockets, files, proxying |
 //! | [`telemetry`], [`admin`] | counters, logs, the `$SYS` topics, and the operator's listener: probes, metrics, the admin API |
 //! | [`config`] | as written → as meant, all faults at once |
 //! | [`app`] | the composition root: build → run → drain; the only file that knows everyone |
