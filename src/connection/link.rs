@@ -256,7 +256,8 @@ impl Link {
             return self.book(state);
         }
         self.send(state);
-        if state.is_blocked || state.is_broken || state.is_starved {
+        // Whoever closes waits for the last of it to be sent, by whomever.
+        if state.is_blocked || state.is_broken || state.is_starved || state.phase == Phase::Closing {
             state.wake();
         }
     }
@@ -449,13 +450,10 @@ impl Drop for Link {
 }
 
 impl State {
+    /// For what the connection itself has to say, which waits for nobody and takes along what has gathered.
     fn note(&mut self) -> Delivered {
-        let is_late = self.noted == Noted::Late && self.outbox.len() >= GATHERED_BYTES_MAX;
-        let first = self.noted == Noted::Not || is_late;
-        if first {
-            self.noted = Noted::InRound;
-        }
-        Delivered::Appended { first }
+        let noted = std::mem::replace(&mut self.noted, Noted::InRound);
+        Delivered::Appended { first: noted != Noted::InRound }
     }
 
     /// As [`Self::note`], for what another connection has to say at `age_us`.
@@ -465,7 +463,10 @@ impl State {
             self.is_busy = (1..BUSY_US).contains(&age_us.wrapping_sub(self.noted_at_us));
             self.noted_at_us = age_us;
         }
-        self.note()
+        match self.noted {
+            Noted::Late if self.outbox.len() < GATHERED_BYTES_MAX => Delivered::Appended { first: false },
+            _ => self.note(),
+        }
     }
 
     fn unread_bytes(&self) -> usize {

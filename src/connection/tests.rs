@@ -394,6 +394,12 @@ async fn whoever_many_publish_to_is_sent_to_once_for_all() {
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t2");
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t3");
 
+    // What the connection itself has to say waits for nobody, and takes along what has gathered.
+    assert!(!publish(&house, 15, b"a")[0].flush_unless_busy());
+    client.send(&Packet::PingReq).await;
+    assert_eq!(client.receive().await, b"\x30\x04\0\x01ta");
+    assert_eq!(client.receive().await, b"\xD0\0");
+
     // One publisher who reads twice in its turn has the same instant for both, and is not many.
     assert!(publish(&house, 20_000, b"4")[0].flush_unless_busy());
     assert!(publish(&house, 20_000, b"5")[0].flush_unless_busy());
@@ -407,4 +413,16 @@ async fn whoever_many_publish_to_is_sent_to_once_for_all() {
     assert!(full[0].flush_unless_busy());
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t6");
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t7");
+}
+
+#[tokio::test]
+async fn a_goodbye_takes_along_what_has_gathered() {
+    let house = House::new().await;
+    let mut client = house.connect(Protocol::Mqtt, Version::V5, 0).await;
+    client.subscribe(&["t"]).await;
+    assert!(publish(&house, 0, b"1")[0].flush_unless_busy());
+    assert!(!publish(&house, 10, b"2")[0].flush_unless_busy());
+    assert!(house.connections.dismiss(&ClientId::new(CLIENT_ID), ReasonCode::AdministrativeAction));
+    let rest = client.rest().await;
+    assert!(rest.starts_with(b"\x30\x05\0\x01t\x001\x30\x05\0\x01t\x002\xE0"), "{rest:?}");
 }

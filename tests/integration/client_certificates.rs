@@ -257,6 +257,7 @@ fn a_certificate_of_another_time_or_key_is_a_fault() {
                 .args(command)
                 .current_dir(directory.path())
                 .env_remove("TIDEGATE_TEST_CLIENTS")
+                .env_remove("TIDEGATE_TEST_BINARY")
                 .output()
                 .expect("the tidegate binary");
             let told = String::from_utf8_lossy(&output.stderr);

@@ -141,8 +141,10 @@ fn scripts_that_nobody_thought_of() {
         message_count += count;
         if !differences.is_empty() {
             let script = pair.shrink(script);
-            let (differences, _) = pair.differences(&script);
-            panic!("TIDEGATE_DIFFERENTIAL_SEED={seed} shows what is not listed:\n{differences}{script}");
+            let (shrunk, _) = pair.differences(&script);
+            panic!(
+                "TIDEGATE_DIFFERENTIAL_SEED={seed} shows what is not listed:\n{differences}and in short:\n{shrunk}{script}"
+            );
         }
     }
     assert!(message_count > script_count, "{message_count} messages in {script_count} scripts prove little");
