@@ -18,6 +18,7 @@
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `gather` | receivers of many publishers, sent to once for all of them |
 //! | `pacemaker` | every deadline |
+//! | `renewal` | a token of a client that is in, while somebody is asked about it |
 //! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
 //! | [`roster`] | who is connected, under which Client Identifier, and how many of one user |
 //! | `farewell` | the goodbye of a stopping server |
@@ -49,6 +50,7 @@ mod logins;
 mod outbox;
 mod pacemaker;
 pub mod penalty;
+mod renewal;
 pub mod response_information;
 mod review;
 pub mod roster;
