@@ -110,6 +110,7 @@ impl Driver {
             protocol,
             token,
             certificate,
+            standing,
             duplicate_client_id,
             place,
             handshake,
@@ -122,6 +123,9 @@ impl Driver {
             Protocol::JsonWebSocket => Manner::JSON,
         };
         let key = shared.links.enter(&link);
+        if let Some(standing) = standing {
+            shared.certified.enter(key, &link, standing);
+        }
         shared.pacemaker.watch(&link, link.next_look_ms(shared.pacemaker.millis(now)));
         ConnectionCounters::count(&shared.environment.counters.accepted);
         ConnectionCounters::count(&shared.environment.counters.open);
@@ -604,6 +608,8 @@ impl Drop for Driver {
         let mut work = Work::default();
         self.with_core(&mut work, |core, turn| core.transport_lost(Instant::now(), turn));
         work.round.drain().for_each(|outlet| outlet.flush());
+        // Before the key may be another's.
+        self.shared.certified.leave(self.key);
         self.shared.links.leave(self.key);
         self.shared.environment.counters.open.fetch_sub(1, Ordering::Relaxed);
     }
