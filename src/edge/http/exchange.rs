@@ -43,6 +43,8 @@ pub(crate) struct Timing {
     pub(crate) answered: bool,
     /// Whether what follows the last request must not be taken for another one.
     pub(crate) is_last: bool,
+    /// Whether the connection ends by a reset, as nothing else says that an answer was cut.
+    pub(crate) is_cut: bool,
 }
 
 impl Timing {
@@ -57,6 +59,7 @@ impl Timing {
             held: false,
             answered: false,
             is_last: false,
+            is_cut: false,
         }))
     }
 
@@ -294,7 +297,11 @@ impl AsyncWrite for ExchangeStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
+        ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
+        if self.timing.lock().is_cut {
+            self.transport.reset_at_end();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ends our direction, then reads the peer's to its end within bounds.

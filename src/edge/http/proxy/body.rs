@@ -147,6 +147,10 @@ pub(crate) struct Download {
     counters: Arc<EdgeCounters>,
     /// Goes back when the content has come to its end.
     lease: Option<Lease>,
+    /// Whether the client knows the content's end by the connection's alone.
+    ends_with_connection: bool,
+    /// What has cut the content, until it is passed on.
+    failure: Option<io::Error>,
 }
 
 impl Download {
@@ -156,8 +160,12 @@ impl Download {
         timing: Arc<Mutex<Timing>>,
         counters: Arc<EdgeCounters>,
         lease: Lease,
+        is_old: bool,
     ) -> Self {
-        Self { content, patience: Patience::new(patience), timing, counters, lease: Some(lease) }
+        // Clients of HTTP/1.0 know no chunks.
+        let ends_with_connection = is_old && content.size_hint().exact().is_none();
+        let patience = Patience::new(patience);
+        Self { content, patience, timing, counters, lease: Some(lease), ends_with_connection, failure: None }
     }
 
     fn end(&mut self) {
@@ -166,9 +174,14 @@ impl Download {
         }
     }
 
-    fn cut(&mut self) {
+    /// Passes the failure on in the next turn: in this one the library sends what came before, which it would drop otherwise.
+    fn cut(&mut self, failure: io::Error, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         EdgeCounters::add(&self.counters.proxy_answers_cut);
         self.lease = None;
+        self.failure = Some(failure);
+        self.timing.lock().is_cut = self.ends_with_connection;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -178,13 +191,15 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(cx) else {
                 // It is the server behind who is waited for, not the client.
                 this.timing.lock().hold();
                 ready!(this.patience.poll(cx));
-                this.cut();
-                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+                return this.cut(io::ErrorKind::TimedOut.into(), cx);
             };
             this.patience.renew();
             this.timing.lock().resume(Instant::now());
@@ -194,8 +209,7 @@ impl Body for Download {
                     return Poll::Ready(None);
                 }
                 Some(Err(error)) => {
-                    this.cut();
-                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                    return this.cut(io::Error::other(error), cx);
                 }
                 // Trailers are not passed on.
                 Some(Ok(frame)) if !frame.is_data() => {}

@@ -331,7 +331,9 @@ impl Exchange<'_> {
                     let unsent = error.take_message().map(Request::into_body);
                     let is_unsent = unsent.is_some();
                     *upload = unsent.unwrap_or_default();
-                    if lease.was_used && (is_unsent || self.is_harmless_twice()) {
+                    // A server that answers, however badly, has not closed before the request came.
+                    let is_answered = error.error().is_parse();
+                    if lease.was_used && !is_answered && (is_unsent || self.is_harmless_twice()) {
                         fresh = true;
                         continue;
                     }
@@ -447,7 +449,8 @@ impl Exchange<'_> {
             return Reply { response, tunnel: Some(tunnel), is_last: true };
         }
         let (timing, patience) = (Arc::clone(&self.visit.timing), self.proxy.config.response_timeout);
-        let content = Download::new(content, patience, timing, Arc::clone(counters), lease);
+        let is_old = self.head.version == Version::HTTP_10;
+        let content = Download::new(content, patience, timing, Arc::clone(counters), lease, is_old);
         let mut response = Response::new(content.boxed_unsync());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
