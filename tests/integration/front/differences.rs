@@ -1,24 +1,48 @@
-//! Where nginx and Tidegate are known to differ, and why: `differences.txt`, read and written.
+//! Where nginx and Tidegate are known to differ, and why: the files under `differences/`, read, compared with, and written.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// One known difference: all that each of them shows, line by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
-    pub case: String,
-    pub why: String,
-    pub nginx: Vec<String>,
-    pub tidegate: Vec<String>,
+struct Difference {
+    case: String,
+    why: String,
+    nginx: Vec<String>,
+    tidegate: Vec<String>,
 }
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/front/differences.txt");
-
 /// What stands where a reason has to be given yet.
-pub const NO_REASON: &str = "?";
+const NO_REASON: &str = "?";
+
+/// A case by its name, and what nginx and Tidegate showed.
+pub type Shown = (String, Vec<String>, Vec<String>);
+
+/// Panics where two differ and `file` does not say so, or says otherwise. With `BLESS` set, writes it instead.
+pub fn judge(file: &str, cases: Vec<Shown>) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/integration/front/differences").join(file);
+    let text = std::fs::read_to_string(&path).expect("a file of the repository");
+    let known = known(&text);
+    let (mut seen, mut verdict) = (Vec::new(), String::new());
+    for (case, nginx, tidegate) in cases {
+        let listed = known.iter().find(|row| row.case == case);
+        let why = listed.map_or(NO_REASON, |row| &row.why).to_owned();
+        let found = (nginx != tidegate).then_some(Difference { case, why, nginx, tidegate });
+        if found.as_ref() != listed || found.as_ref().is_some_and(|row| row.why == NO_REASON) {
+            writeln!(verdict, "listed: {listed:#?}\nseen: {found:#?}\n").expect("a String");
+        }
+        seen.extend(found);
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, written(&text, &seen)).expect("a file of the repository");
+        return;
+    }
+    assert!(verdict.is_empty(), "{verdict}");
+    assert_eq!(seen.len(), known.len(), "what is listed names no case");
+}
 
 /// What is known, under their reasons.
-pub fn known() -> Vec<Difference> {
-    let text = std::fs::read_to_string(FILE).expect("a file of the repository");
+fn known(text: &str) -> Vec<Difference> {
     let (mut why, mut found) = (String::new(), Vec::<Difference>::new());
     for line in text.lines() {
         if let Some(reason) = line.strip_prefix("## ") {
@@ -35,9 +59,8 @@ pub fn known() -> Vec<Difference> {
     found
 }
 
-/// Writes `seen` under the reasons that were known for them.
-pub fn bless(seen: &[Difference]) {
-    let text = std::fs::read_to_string(FILE).expect("a file of the repository");
+/// `seen` under the reasons that were known for them, in the place of what `text` holds.
+fn written(text: &str, seen: &[Difference]) -> String {
     let head = text.split("## ").next().unwrap_or_default();
     let mut reasons: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     reasons.retain(|reason| *reason != NO_REASON);
@@ -59,5 +82,5 @@ pub fn bless(seen: &[Difference]) {
             text.push('\n');
         }
     }
-    std::fs::write(FILE, text.trim_end().to_owned() + "\n").expect("a file of the repository");
+    text.trim_end().to_owned() + "\n"
 }

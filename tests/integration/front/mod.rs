@@ -7,15 +7,14 @@
 mod behind;
 mod corpus;
 mod differences;
+mod files;
 mod imported;
 mod seen;
 mod sites;
-
-use std::fmt::Write as _;
+mod streams;
 
 use behind::Behind;
 use corpus::Case;
-use differences::{Difference, NO_REASON};
 use sites::{Nginx, tidegate};
 
 use super::harness::transport::Ending;
@@ -48,29 +47,13 @@ fn what_nginx_answers_tidegate_answers() {
     let behind = Behind::start();
     let nginx = Nginx::start(&behind);
     let tidegate = tidegate(&behind);
-    let known = differences::known();
-    let (mut seen, mut verdict) = (Vec::new(), String::new());
     let cases = corpus::cases();
     assert!(cases.len() >= 500, "{} are few", cases.len());
-    for case in &cases {
-        let (theirs, ours) =
-            (transcript(nginx.address(), &behind, case), transcript(tidegate.address("http"), &behind, case));
-        let known = known.iter().find(|row| row.case == case.name);
-        if theirs != ours {
-            let why = known.map_or(NO_REASON, |known| &known.why).to_owned();
-            seen.push(Difference { case: case.name.clone(), why, nginx: theirs, tidegate: ours });
-        }
-        let found = seen.last().filter(|row| row.case == case.name);
-        if found != known || found.is_some_and(|row| row.why == NO_REASON) {
-            writeln!(verdict, "{}\nlisted: {known:#?}\nseen: {found:#?}\n", case.name).expect("a String");
-        }
-    }
-    if std::env::var_os("BLESS").is_some() {
-        differences::bless(&seen);
-        return;
-    }
-    assert!(verdict.is_empty(), "{verdict}");
-    assert_eq!(seen.len(), known.len(), "what is listed names no case");
+    let shown = cases.iter().map(|case| {
+        let theirs = transcript(nginx.address(), &behind, case);
+        (case.name.clone(), theirs, transcript(tidegate.address("http"), &behind, case))
+    });
+    differences::judge("proxied.txt", shown.collect());
 }
 
 /// An upload that breaks off never looks complete to the server, and an answer that does, never to the client.
