@@ -45,6 +45,23 @@ pub(crate) fn returned(upstream: &mut HeaderMap) {
     }
 }
 
+/// The fields behind a request's content as they go on: none that a server might merge into those before it (RFC 9110 §6.5.1).
+pub(crate) fn asked_last(client: HeaderMap) -> HeaderMap {
+    let stays =
+        |name: &HeaderName| stays_here(name) || is_of_request_only(name) || is_proxys(name) || is_end_to_end(name);
+    filtered(client, |name| !stays(name))
+}
+
+/// The fields behind an answer's content as they go on.
+pub(crate) fn returned_last(upstream: &mut HeaderMap) {
+    let stays = |name: &HeaderName| stays_here(name) || is_of_response_only(name) || is_end_to_end(name);
+    *upstream = filtered(std::mem::take(upstream), |name| !stays(name) && *name != header::SET_COOKIE);
+}
+
+fn filtered(headers: HeaderMap, goes_on: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    headers.iter().filter(|(name, _)| goes_on(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// Fields of one connection, whether Connection lists them or not (RFC 9110 §7.6.1).
 fn stays_here(name: &HeaderName) -> bool {
     matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
