@@ -346,9 +346,9 @@ mod tests {
             let found = match framing.read(first) {
                 Found::Sound => match framing.read(second) {
                     Found::Violation(index) => Found::Violation(split + index),
-                    Found::Sound => Found::Sound,
+                    other => other,
                 },
-                violation => violation,
+                other => other,
             };
             assert_eq!(found, whole, "split at {split}");
         }
