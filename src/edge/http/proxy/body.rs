@@ -147,6 +147,8 @@ pub(crate) struct Download {
     counters: Arc<EdgeCounters>,
     /// Goes back when the content has come to its end.
     lease: Option<Lease>,
+    /// Why it is cut, once what came before is on its way.
+    failed: Option<io::Error>,
 }
 
 impl Download {
@@ -157,7 +159,7 @@ impl Download {
         counters: Arc<EdgeCounters>,
         lease: Lease,
     ) -> Self {
-        Self { content, patience: Patience::new(patience), timing, counters, lease: Some(lease) }
+        Self { content, patience: Patience::new(patience), timing, counters, lease: Some(lease), failed: None }
     }
 
     fn end(&mut self) {
@@ -178,8 +180,17 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(cx) else {
+            let content = &mut this.content;
+            let poll = |cx: &mut Context<'_>| Pin::new(&mut *content).poll_frame(cx);
+            let polled = match &mut this.lease {
+                Some(lease) => lease.poll_through(cx, poll),
+                None => Poll::Ready(None),
+            };
+            let Poll::Ready(frame) = polled else {
                 // It is the server behind who is waited for, not the client.
                 this.timing.lock().hold();
                 ready!(this.patience.poll(cx));
@@ -195,7 +206,10 @@ impl Body for Download {
                 }
                 Some(Err(error)) => {
                     this.cut();
-                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                    // The library throws away what it has not written when it hears of an error.
+                    this.failed = Some(io::Error::other(error));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 // Trailers are not passed on.
                 Some(Ok(frame)) if !frame.is_data() => {}

@@ -7,6 +7,7 @@
 //! | [`health`] | which of several servers to ask; pure |
 //! | [`server`] | one server, kept over reloads |
 //! | [`pool`] | connections to one server |
+//! | [`link`] | one of them |
 //! | [`body`] | content on its way through, each piece as it comes |
 //! | [`tunnel`] | what a WebSocket becomes once the server has agreed |
 //!
@@ -19,6 +20,7 @@
 mod body;
 mod headers;
 mod health;
+mod link;
 mod pool;
 mod redirects;
 mod server;
@@ -41,7 +43,7 @@ use tracing::{debug, info, warn};
 use self::body::{Download, Progress, Upload, UploadFailure};
 use self::headers::Asker;
 use self::health::Tolerance;
-use self::pool::{Lease, NoLease};
+use self::pool::{Lease, NoLease, Purpose};
 use self::redirects::Redirects;
 pub(crate) use self::server::{Kept, Server};
 pub(crate) use self::tunnel::Tunnel;
@@ -311,11 +313,11 @@ impl Exchange<'_> {
     /// Asks one server. With a failure: whether asking another one is harmless.
     async fn ask(&self, server: &Server, upload: &mut Upload) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
         // What may not be sent twice does not go where it may not arrive.
-        let mut fresh = self.is_handshake;
+        let mut purpose = if self.is_handshake { Purpose::Tunnel } else { Purpose::Exchange };
         loop {
-            let lease = server.pool.lease(fresh, &self.visit.counters).await;
+            let lease = server.pool.lease(purpose, &self.visit.counters).await;
             let mut lease = lease.map_err(|error| (Failure::NoLease(error), true))?;
-            let sent = lease.sender.try_send_request(self.request(server, std::mem::take(upload)));
+            let sent = lease.send(self.request(server, std::mem::take(upload)));
             let failure = match self.in_time(sent).await {
                 Some(Ok(response)) => {
                     return match flaw(&response, self.is_handshake).or_else(|| self.unproven(&response)) {
@@ -332,7 +334,7 @@ impl Exchange<'_> {
                     let is_unsent = unsent.is_some();
                     *upload = unsent.unwrap_or_default();
                     if lease.was_used && (is_unsent || self.is_harmless_twice()) {
-                        fresh = true;
+                        purpose = Purpose::FreshExchange;
                         continue;
                     }
                     (Failure::Broken(error.into_error()), is_unsent || self.is_harmless_twice())
@@ -418,7 +420,7 @@ impl Exchange<'_> {
     fn reply(
         &self,
         mut response: Response<Incoming>,
-        lease: Lease,
+        mut lease: Lease,
         handshake: Option<OnUpgrade>,
         is_last: bool,
     ) -> Reply {
@@ -445,6 +447,10 @@ impl Exchange<'_> {
                 _permit: lease.into_permit(),
             };
             return Reply { response, tunnel: Some(tunnel), is_last: true };
+        }
+        if !self.has_ended() {
+            // The rest of it is not to wait for a client who reads no answer before everything is said.
+            lease.detach();
         }
         let (timing, patience) = (Arc::clone(&self.visit.timing), self.proxy.config.response_timeout);
         let content = Download::new(content, patience, timing, Arc::clone(counters), lease);
