@@ -8,6 +8,8 @@
 //! What follows a request that asks to switch protocols, or whose content is framed in a way not spoken here, is never taken for a
 //! request.
 
+use memchr::{memchr, memchr3};
+
 /// Reads along with the library, byte for byte.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
@@ -123,16 +125,27 @@ impl Framing {
                     index += usize::try_from(*rest).unwrap_or(usize::MAX);
                     self.state = State::Chunked(Chunk::DataCr);
                 }
-                _ => match self.next(byte) {
-                    Some(state) => {
+                _ => match self.plain(bytes.get(index..).unwrap_or_default()) {
+                    0 => {
+                        let Some(state) = self.next(byte) else { return Found::Violation(index) };
                         self.state = state;
                         index += 1;
                     }
-                    None => return Found::Violation(index),
+                    plain => index += plain,
                 },
             }
         }
         Found::Sound
+    }
+
+    /// How many of the next bytes would change nothing, one by one: most of a head are.
+    fn plain(&self, bytes: &[u8]) -> usize {
+        let line = || memchr3(b'\r', b'\n', 0, bytes).unwrap_or(bytes.len());
+        match self.state {
+            State::RequestLine => memchr(b'#', bytes.get(..line()).unwrap_or_default()).unwrap_or_else(line),
+            State::Value(Field::Other) => line(),
+            _ => 0,
+        }
     }
 
     /// Whether the head of a request has begun and not ended.
