@@ -42,6 +42,7 @@ use tracing::{debug, info, warn};
 
 use self::body::{Download, Progress, Upload, UploadFailure};
 use self::headers::Asker;
+pub(crate) use self::headers::Told;
 use self::health::Tolerance;
 use self::pool::{Lease, NoLease, Purpose};
 use self::redirects::Redirects;
@@ -76,6 +77,8 @@ pub(crate) struct Visit {
     pub(crate) is_tls: bool,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) timing: Arc<Mutex<Timing>>,
+    /// What a server behind was last told of the client, over this connection.
+    pub(crate) told: Arc<Mutex<Option<Told>>>,
 }
 
 /// What the servers behind come to.
@@ -381,7 +384,10 @@ impl Exchange<'_> {
             HostSent::Client => host.unwrap_or(&server.host),
             HostSent::Upstream => &server.host,
         };
-        let mut headers = headers::forwarded(&self.head.headers, asker, sent);
+        let mut told = self.visit.told.lock();
+        told.take_if(|told| !told.is_of(asker));
+        let told = told.get_or_insert_with(|| Told::of(asker));
+        let mut headers = headers::forwarded(&self.head.headers, told, sent);
         if self.is_handshake {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
