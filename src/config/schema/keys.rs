@@ -582,7 +582,7 @@ const PROXY: &[Key] = &[
     Key {
         name: "idle_connections_max",
         kind: Kind::Count { min: 0, max: 10_000 },
-        default: Some("32"),
+        default: Some("64"),
         example: None,
         doc: "Unused connections kept, for each server.",
     },
