@@ -10,7 +10,6 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -121,7 +120,7 @@ impl Task {
             return;
         }
         let Self { inbound, driver } = self;
-        driver.counters().received_bytes.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        Driver::count_received(plaintext.len(), work);
         inbound.feed(plaintext, &mut |speech, incoming| driver.take(now, speech, incoming, work));
         inbound.book();
         driver.finish_round(now, inbound.is_amid(), work);
