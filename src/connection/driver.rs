@@ -139,6 +139,11 @@ impl Driver {
         }
     }
 
+    /// Where it is in the register of links.
+    pub(super) fn key(&self) -> u32 {
+        self.key
+    }
+
     pub(super) fn link(&self) -> &Link {
         &self.link
     }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::driver::{Driver, Phase, Work};
+use super::gather;
 use super::inbound::Inbound;
 use super::transport::Received;
 use super::{Accepted, Shared};
@@ -131,6 +132,10 @@ impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        SCRATCH.with_borrow_mut(|scratch| self.get_mut().run(cx, scratch))
+        let task = self.get_mut();
+        gather::enter(task.driver.key());
+        let poll = SCRATCH.with_borrow_mut(|scratch| task.run(cx, scratch));
+        gather::leave();
+        poll
     }
 }
