@@ -1,14 +1,9 @@
-//! The table: medians, spread and ratios of what was measured, as Markdown, with the machine and the versions.
+//! The table: medians, spread and ratios of what was measured, as Markdown, and its first figures as a plot.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs, io,
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::{
+    plot::bars::{Bar, Chart, Group},
     row::{Figure, Row},
     server::Peer,
 };
@@ -18,7 +13,6 @@ pub(crate) type Outcome = anyhow::Result<Option<Vec<Figure>>>;
 
 pub(crate) struct Report {
     peers: Vec<(Peer, String)>,
-    machine: String,
     outcomes: BTreeMap<(&'static str, Peer), Vec<Outcome>>,
 }
 
@@ -36,10 +30,8 @@ pub(crate) fn brief(outcome: &Outcome) -> String {
 }
 
 impl Report {
-    pub(crate) fn new(peers: &[(Peer, String)], machine: Option<String>) -> Self {
-        let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let machine = machine.unwrap_or_else(|| host().trim().to_owned());
-        Self { peers: peers.to_vec(), machine, outcomes: BTreeMap::new() }
+    pub(crate) fn new(peers: &[(Peer, String)]) -> Self {
+        Self { peers: peers.to_vec(), outcomes: BTreeMap::new() }
     }
 
     pub(crate) fn add(&mut self, row: &Row, peer: Peer, outcome: Outcome) {
@@ -52,35 +44,13 @@ impl Report {
     }
 
     pub(crate) fn markdown(&self, rows: &[Row], rounds: u32) -> String {
-        let mut text = format!("# Tidegate and its peers, {}\n\n", today());
-        let _ = writeln!(text, "- Machine: {} ({})", self.machine, hardware());
-        for (peer, version) in &self.peers {
-            let _ = writeln!(text, "- {}: {version}", peer.name());
-        }
-        let _ = writeln!(
-            text,
+        let mut text = format!(
             "- Rounds: {rounds}, in alternating order. A cell is the median (lowest to highest), and after it how many times Tidegate's.\n\
-             - Server µs is the user and system time of all processes of that server; one load generator runs beside it.\n"
+             - Server µs is the user and system time of all processes of that server; one load generator runs beside it.\n\n"
         );
         self.write_table(&mut text, rows);
         self.write_failures(&mut text, rows);
         text
-    }
-
-    /// Writes `markdown` to `<date>-<machine>.md` in `folder`, or to `…-2.md` and so on if that exists.
-    pub(crate) fn keep(&self, folder: &Path, markdown: &str) -> io::Result<PathBuf> {
-        fs::create_dir_all(folder)?;
-        let machine: String =
-            self.machine.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-        let stem = format!("{}-{machine}", today());
-        let mut file = folder.join(format!("{stem}.md"));
-        let mut count = 1;
-        while file.exists() {
-            count += 1;
-            file = folder.join(format!("{stem}-{count}.md"));
-        }
-        fs::write(&file, markdown)?;
-        Ok(file)
     }
 
     fn write_table(&self, text: &mut String, rows: &[Row]) {
@@ -138,6 +108,32 @@ impl Report {
         cell
     }
 
+    /// The first figure of each row, a bar a peer.
+    pub(crate) fn plot(&self, rows: &[Row]) -> String {
+        let groups = rows.iter().filter_map(|row| {
+            let what = self.measured(row)[0];
+            let ours = median(&self.values(row, Peer::Tidegate, what));
+            let bars: Vec<_> = self.peers.iter().filter_map(|(peer, _)| self.bar(row, *peer, what, ours)).collect();
+            (!bars.is_empty()).then(|| Group { title: row.title.to_owned(), unit: what.to_owned(), bars })
+        });
+        let note = "Medians; the thin line is the spread. Shorter is better. Each group has a scale of its own.";
+        Chart { title: "Tidegate and its peers", note, groups: groups.collect() }.svg()
+    }
+
+    fn bar(&self, row: &Row, peer: Peer, what: &str, ours: Option<f64>) -> Option<Bar> {
+        let values = self.values(row, peer, what);
+        let middle = median(&values)?;
+        let ratio = ours.filter(|_| peer != Peer::Tidegate).map(|ours| format!(" ×{}", number(middle / ours)));
+        Some(Bar {
+            name: peer.name(),
+            value: middle,
+            spread: (values[0], values[values.len() - 1]),
+            label: number(middle) + &ratio.unwrap_or_default(),
+            is_ours: peer == Peer::Tidegate,
+            is_scale: peer.is_scale(),
+        })
+    }
+
     fn write_failures(&self, text: &mut String, rows: &[Row]) {
         for row in rows {
             for (peer, _) in &self.peers {
@@ -149,42 +145,17 @@ impl Report {
     }
 }
 
-fn median(sorted: &[f64]) -> Option<f64> {
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     Some(if sorted.len() % 2 == 1 { upper } else { (sorted[sorted.len() / 2 - 1] + upper) / 2.0 })
 }
 
 /// Three significant digits, or the whole number.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size < 1.0 => format!("{value:.3}"),
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
-}
-
-fn hardware() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |(_, name)| name);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{model}, {cores} cores, Linux {}", kernel.trim())
-}
-
-/// The date in UTC, as in ISO 8601.
-fn today() -> String {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400) as i64;
-    // Howard Hinnant's civil_from_days, in years that begin in March.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }

@@ -6,12 +6,9 @@ mod idle;
 mod requests;
 mod traffic;
 
-use std::sync::Arc;
-
-use rustls::ClientConfig;
 use traffic::{Drive, Traffic};
 
-use crate::{connection::Transport, server::Server};
+use crate::{arena::Stage, connection::Transport};
 
 /// One kind of work that every peer is given.
 pub(crate) struct Row {
@@ -41,18 +38,13 @@ fn figure(what: &'static str, value: f64) -> Figure {
     Figure { what, value }
 }
 
-/// What a row measures against.
-pub(crate) struct Stage<'a> {
-    pub(crate) server: &'a Server,
-    pub(crate) tls: Arc<ClientConfig>,
-    /// Shorter and smaller, to see that everything works; the figures mean little.
-    pub(crate) quick: bool,
-}
-
 impl Row {
-    /// Drives the load once; `None` if the server does not offer the row's transport.
+    /// Drives the load once; `None` if the server does not offer what the row needs.
     pub(crate) fn measure(&self, stage: &Stage<'_>) -> anyhow::Result<Option<Vec<Figure>>> {
         let Some(target) = stage.server.target(self.transport) else { return Ok(None) };
+        if matches!(self.work, Work::Filters) && !stage.server.has_wildcards() {
+            return Ok(None);
+        }
         match &self.work {
             Work::Traffic(traffic) => traffic.measure(stage, &target),
             Work::Idle => idle::measure(stage, &target),

@@ -1,7 +1,10 @@
 //! The servers under test: found, configured, started, measured, and ended without fail.
 
+mod bare;
+mod flashmq;
 mod mosquitto;
 mod nginx;
+mod rumqttd;
 mod tidegate;
 
 use std::{
@@ -16,7 +19,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::{certificate::Certificate, connection::Transport, process, swarm::Target};
+use crate::{bare::Writes, certificate::Certificate, connection::Transport, process, swarm::Target};
 
 /// A server, or a chain of servers, that the same load is driven through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
@@ -25,6 +28,24 @@ pub(crate) enum Peer {
     /// nginx ends TLS and WebSocket routing, mosquitto's websockets listener is behind it.
     NginxMosquitto,
     Mosquitto,
+    /// mosquitto 2.1 or later, which has its own WebSockets, beside the distribution's: a program named `mosquitto-2.1`.
+    #[value(name = "mosquitto-2.1")]
+    Mosquitto21,
+    #[value(name = "flashmq")]
+    FlashMq,
+    Rumqttd,
+    /// No broker but what one could cost at least: see `crate::bare`; each message is written by itself.
+    BareSingle,
+    /// The same, and what waits for a client when all events are handled leaves with one write.
+    BareBatched,
+}
+
+/// Where the servers under test are: programs given by name, else those that are found.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) tidegate: PathBuf,
+    /// Names as in [`Peer`], with the file of each.
+    pub(crate) given: Vec<(String, PathBuf)>,
 }
 
 /// What every peer gets: a folder of its own and the certificate.
@@ -32,7 +53,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) certificate: &'a Certificate,
     pub(crate) descriptors_max: u64,
-    pub(crate) tidegate: &'a Path,
+    pub(crate) programs: &'a Programs,
+    /// Rows that go beyond what Tidegate allows unless told: lines added to its configuration.
+    pub(crate) tidegate_settings: &'a str,
     /// A web server that those which can pass `/api/` on to.
     pub(crate) upstream: SocketAddr,
 }
@@ -43,17 +66,33 @@ impl Peer {
             Self::Tidegate => "Tidegate",
             Self::NginxMosquitto => "nginx + mosquitto",
             Self::Mosquitto => "mosquitto",
+            Self::Mosquitto21 => "mosquitto ≥ 2.1",
+            Self::FlashMq => "FlashMQ",
+            Self::Rumqttd => "rumqttd",
+            Self::BareSingle => "bare, a write a message",
+            Self::BareBatched => "bare, batched",
         }
     }
 
+    /// Whether it is no server that anybody could use, but a scale for those that are.
+    pub(crate) fn is_scale(self) -> bool {
+        matches!(self, Self::BareSingle | Self::BareBatched)
+    }
+
     /// The version that would be started, or `None` if the peer is not installed.
-    pub(crate) fn version(self, tidegate: &Path) -> Option<String> {
+    pub(crate) fn version(self, programs: &Programs) -> Option<String> {
         match self {
-            Self::Tidegate => first_line(tidegate, "--version"),
-            Self::Mosquitto => first_line(&find("mosquitto")?, "-h"),
+            Self::Tidegate => first_line(&programs.tidegate, "--version"),
+            Self::Mosquitto => first_line(&programs.find("mosquitto")?, "-h"),
+            Self::Mosquitto21 => first_line(&programs.find("mosquitto-2.1")?, "-h"),
+            Self::FlashMq => first_line(&programs.find("flashmq")?, "--version"),
+            Self::Rumqttd => first_line(&programs.find("rumqttd")?, "--version"),
             Self::NginxMosquitto => {
-                let nginx = first_line(&find("nginx")?, "-v")?;
-                Some(format!("{nginx}, {}", Self::Mosquitto.version(tidegate)?))
+                let nginx = first_line(&programs.find("nginx")?, "-v")?;
+                Some(format!("{nginx}, {}", Self::Mosquitto.version(programs)?))
+            }
+            Self::BareSingle | Self::BareBatched => {
+                Some("an epoll loop of this bench, one thread, no broker".to_owned())
             }
         }
     }
@@ -61,9 +100,31 @@ impl Peer {
     pub(crate) fn start(self, around: &Surroundings<'_>) -> anyhow::Result<Server> {
         match self {
             Self::Tidegate => tidegate::start(around),
-            Self::Mosquitto => mosquitto::start(around),
+            Self::Mosquitto => mosquitto::start(around, "mosquitto"),
+            Self::Mosquitto21 => mosquitto::start(around, "mosquitto-2.1"),
+            Self::FlashMq => flashmq::start(around),
+            Self::Rumqttd => rumqttd::start(around),
             Self::NginxMosquitto => nginx::start(around),
+            Self::BareSingle => bare::start(around, Writes::Single),
+            Self::BareBatched => bare::start(around, Writes::Batched),
         }
+    }
+}
+
+impl Programs {
+    /// The program given for `name`, or one of that name in `PATH`, where `cargo install --root target/tools` puts it, or where
+    /// distributions put servers.
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        if let Some((_, file)) = self.given.iter().find(|(given, _)| given == name) {
+            return Some(file.clone());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin");
+        std::env::split_paths(&path)
+            .chain([tools])
+            .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_file())
     }
 }
 
@@ -76,12 +137,14 @@ pub(crate) struct Server {
     json_wss: Option<SocketAddr>,
     /// Where `/api/` goes to the server behind.
     https: Option<SocketAddr>,
+    /// Whether it knows what a wildcard is.
+    has_wildcards: bool,
 }
 
 impl Server {
     /// A server that listens nowhere yet.
     fn new(child: Child) -> Self {
-        Self { children: vec![child], tcp: None, ws: None, wss: None, json_wss: None, https: None }
+        Self { children: vec![child], tcp: None, ws: None, wss: None, json_wss: None, https: None, has_wildcards: true }
     }
 
     pub(crate) fn target(&self, transport: Transport) -> Option<Target> {
@@ -98,6 +161,10 @@ impl Server {
             _ => "/mqtt",
         };
         address.map(|address| Target { address, transport, path })
+    }
+
+    pub(crate) fn has_wildcards(&self) -> bool {
+        self.has_wildcards
     }
 
     /// CPU time of all processes since they started.
@@ -158,15 +225,6 @@ fn free_port() -> anyhow::Result<u16> {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-/// A program in `PATH` or where distributions put servers.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
 }
 
 fn first_line(program: &Path, argument: &str) -> Option<String> {

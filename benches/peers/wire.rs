@@ -10,26 +10,31 @@ pub(crate) fn connect(client_id: &str, out: &mut Vec<u8>) {
     head(0x10, 12 + client_id.len(), out);
     out.extend_from_slice(b"\x00\x04MQTT\x04\x02");
     out.extend_from_slice(&KEEP_ALIVE_S.to_be_bytes());
-    string(client_id, out);
+    string(client_id.as_bytes(), out);
 }
 
 /// A SUBSCRIBE with one filter.
 pub(crate) fn subscribe(filter: &str, qos: u8, packet_id: u16, out: &mut Vec<u8>) {
     head(0x82, 5 + filter.len(), out);
     out.extend_from_slice(&packet_id.to_be_bytes());
-    string(filter, out);
+    string(filter.as_bytes(), out);
     out.push(qos);
 }
 
 /// A PUBLISH; `packet_id` is `Some` for QoS 1 and `None` for QoS 0.
 pub(crate) fn publish(topic: &str, packet_id: Option<u16>, payload: &[u8], out: &mut Vec<u8>) {
+    publish_head(topic.as_bytes(), packet_id, payload.len(), out);
+    out.extend_from_slice(payload);
+}
+
+/// A PUBLISH up to its payload.
+pub(crate) fn publish_head(topic: &[u8], packet_id: Option<u16>, payload_len: usize, out: &mut Vec<u8>) {
     let id_len = if packet_id.is_some() { 2 } else { 0 };
-    head(if packet_id.is_some() { 0x32 } else { 0x30 }, 2 + topic.len() + id_len + payload.len(), out);
+    head(if packet_id.is_some() { 0x32 } else { 0x30 }, 2 + topic.len() + id_len + payload_len, out);
     string(topic, out);
     if let Some(id) = packet_id {
         out.extend_from_slice(&id.to_be_bytes());
     }
-    out.extend_from_slice(payload);
 }
 
 pub(crate) fn puback(packet_id: u16, out: &mut Vec<u8>) {
@@ -53,9 +58,9 @@ fn head(first: u8, mut remaining: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn string(text: &str, out: &mut Vec<u8>) {
+fn string(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
 }
 
 /// A GET without content, over a connection that is to stay.
@@ -169,20 +174,44 @@ pub(crate) const PONG: u8 = 0xA;
 /// Appends one masked client frame (RFC 6455 §5.3).
 pub(crate) fn frame(opcode: u8, payload: &[u8], mask: u32, out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
-    match payload.len() {
-        len @ 0..=125 => out.push(0x80 | len as u8),
-        len @ 126..=0xFFFF => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-        len => {
-            out.push(0x80 | 127);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
+    length(payload.len(), 0x80, out);
     let mask = mask.to_be_bytes();
     out.extend_from_slice(&mask);
     out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+}
+
+/// The header of a server's frame.
+pub(crate) fn server_frame_header(opcode: u8, payload_len: usize, out: &mut Vec<u8>) {
+    out.push(0x80 | opcode);
+    length(payload_len, 0, out);
+}
+
+/// The lengths of RFC 6455 §5.2, with the mask bit in `first`.
+fn length(payload_len: usize, first: u8, out: &mut Vec<u8>) {
+    match payload_len {
+        len @ 0..=125 => out.push(first | len as u8),
+        len @ 126..=0xFFFF => {
+            out.push(first | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(first | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+}
+
+/// A client's frame at the front of `bytes`: opcode, mask, payload as masked, and its length in all; `None` if more bytes are needed.
+pub(crate) fn client_frame(bytes: &[u8]) -> Option<(u8, [u8; 4], &[u8], usize)> {
+    let (&[first, second], rest) = bytes.split_first_chunk::<2>()?;
+    let (payload_len, rest) = match second & 0x7F {
+        126 => rest.split_first_chunk::<2>().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?,
+        127 => rest.split_first_chunk::<8>().map(|(len, rest)| (u64::from_be_bytes(*len) as usize, rest))?,
+        len => (usize::from(len), rest),
+    };
+    let (mask, rest) = rest.split_first_chunk::<4>()?;
+    let payload = rest.get(..payload_len)?;
+    Some((first & 0x0F, *mask, payload, bytes.len() - rest.len() + payload_len))
 }
 
 /// Takes server frames apart, split anywhere; only control payloads are kept.

@@ -5,11 +5,10 @@ use std::net::Ipv6Addr;
 
 use super::written::{Typed, Written};
 use crate::edge::{
-    Balance, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig, is_sound_redirect,
+    Balance, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig, SERVER_ADDRESS_FORM,
+    ServerAddress, is_sound_redirect,
 };
 use crate::fault::Fault;
-use crate::outgoing::Url;
-use crate::outgoing::url::URL_FORM;
 
 const ORIGIN_ALLOWED: &str =
     "same, any, or scheme://host with a port if it is not the usual one, such as https://app.example";
@@ -233,7 +232,7 @@ fn proxy(written: &Written, faults: &mut Vec<Fault>) -> Option<ProxyConfig> {
         _ => Some(written),
     };
     let Some(to) = to else {
-        faults.push(written.fault("no to", format!("to: {URL_FORM}")));
+        faults.push(written.fault("no to", format!("to: {SERVER_ADDRESS_FORM}")));
         return None;
     };
     let items = match &to.typed {
@@ -244,9 +243,9 @@ fn proxy(written: &Written, faults: &mut Vec<Fault>) -> Option<ProxyConfig> {
         faults.push(to.fault("an empty list", "one server at least"));
     }
     let known = faults.len();
-    let urls: Vec<Url> = items.iter().filter_map(|item| server(item, faults)).collect();
-    if let Some(first) = urls.first()
-        && let Some(other) = urls.iter().position(|url| url.target() != first.target())
+    let servers: Vec<ServerAddress> = items.iter().filter_map(|item| server(item, faults)).collect();
+    if let Some(first) = servers.first()
+        && let Some(other) = servers.iter().position(|server| server.url.target() != first.url.target())
     {
         let allowed = "the same path behind each, or none";
         faults.extend(items.get(other).map(|item| item.fault("another path than the first server's", allowed)));
@@ -254,7 +253,7 @@ fn proxy(written: &Written, faults: &mut Vec<Fault>) -> Option<ProxyConfig> {
     let default = ProxyConfig::default();
     let (duration, count) = (|key| written.duration(key), |key| written.count(key));
     let config = ProxyConfig {
-        to: urls,
+        to: servers,
         ca: written.path("ca"),
         host: match written.text("host") {
             Some("upstream") => HostSent::Upstream,
@@ -272,6 +271,7 @@ fn proxy(written: &Written, faults: &mut Vec<Fault>) -> Option<ProxyConfig> {
         idle_timeout: duration("idle_timeout").unwrap_or(default.idle_timeout),
         idle_connections_max: count("idle_connections_max").map_or(default.idle_connections_max, bounded),
         connections_max: count("connections_max").map_or(default.connections_max, bounded),
+        streams_max: count("streams_max").map_or(default.streams_max, bounded),
         waiting_max: count("waiting_max").map_or(default.waiting_max, bounded),
         fails_max: count("fails_max").map_or(default.fails_max, bounded),
         out_time: duration("out_time").unwrap_or(default.out_time),
@@ -283,18 +283,15 @@ fn bounded<T: TryFrom<u64>>(count: u64) -> T {
     T::try_from(count).ok().expect("the table's bounds are within the type's")
 }
 
-/// A server's URL; nginx's spelling of a socket (`http://unix:/run/app.sock`) means the same.
-fn server(item: &Written, faults: &mut Vec<Fault>) -> Option<Url> {
-    let text = item.as_text()?;
-    let text = text.strip_prefix("http://").filter(|rest| rest.starts_with("unix:")).unwrap_or(text);
-    match Url::parse(text) {
-        Ok(url) if url.target().is_none_or(|target| target.query().is_none()) => Some(url),
+fn server(item: &Written, faults: &mut Vec<Fault>) -> Option<ServerAddress> {
+    match ServerAddress::parse(item.as_text()?) {
+        Ok(server) if server.url.target().is_none_or(|target| target.query().is_none()) => Some(server),
         Ok(_) => {
             faults.push(item.fault("has a query", "a URL without one; the client's goes on"));
             None
         }
         Err(error) => {
-            faults.push(item.fault(error.to_string(), URL_FORM));
+            faults.push(item.fault(error.to_string(), SERVER_ADDRESS_FORM));
             None
         }
     }

@@ -56,7 +56,7 @@ impl Task {
 
     fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let now = Instant::now();
-        if self.driver.is_opening() && self.attend_opening(now, cx, scratch).is_ready() {
+        if self.driver.has_errand() && self.attend_errand(now, cx, scratch).is_ready() {
             return Poll::Ready(());
         }
         for _ in 0..READS_MAX {
@@ -90,8 +90,9 @@ impl Task {
         Poll::Pending
     }
 
-    /// Until CONNECT is accepted: the seat among the handshakes, what they read too much, and the check of credentials.
-    fn attend_opening(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+    /// Until CONNECT is accepted: the seat among the handshakes, what they read too much, and the check of credentials. Later on, a token
+    /// that is judged.
+    fn attend_errand(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         if self.driver.poll_shed(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -99,7 +100,7 @@ impl Task {
         if !early.is_empty() {
             self.take_bytes(now, &mut early, &mut scratch.work);
         }
-        let is_answered = self.driver.poll_authentication(now, cx, self.inbound.speech(), &mut scratch.work).is_ready();
+        let is_answered = self.driver.poll_errand(now, cx, self.inbound.speech(), &mut scratch.work).is_ready();
         if is_answered && self.driver.phase() == Phase::Serving {
             self.inbound.widen();
             self.go_on(now, &mut scratch.work);

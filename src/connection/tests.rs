@@ -71,6 +71,7 @@ impl House {
             token: None,
             duplicate_client_id: None,
             certificate: None,
+            standing: None,
             place,
             handshake,
         });

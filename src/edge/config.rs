@@ -7,8 +7,8 @@ use std::time::Duration;
 pub use super::acme::{AcmeChallenge, AcmeConfig, ExternalAccount};
 pub use super::address_limits::AddressLimits;
 use super::networks::Network;
+pub use super::server_address::{HttpVersion, SERVER_ADDRESS_FORM, ServerAddress};
 use crate::connection::DuplicateClientId;
-use crate::outgoing::Url;
 
 /// Everything the edge needs to know, resolved and checked.
 #[derive(Clone, Debug, Default)]
@@ -374,7 +374,7 @@ pub enum RouteAction {
 pub struct ProxyConfig {
     /// Who takes the requests, in turn. With a path, the same behind each, it takes the place of what the route's own path takes of a
     /// request's; without, the target goes on byte for byte.
-    pub to: Vec<Url>,
+    pub to: Vec<ServerAddress>,
     /// Whose certificates are believed, instead of the system's authorities.
     pub ca: Option<PathBuf>,
     pub host: HostSent,
@@ -395,6 +395,8 @@ pub struct ProxyConfig {
     pub idle_connections_max: usize,
     /// Connections in use, for each server. Count.
     pub connections_max: usize,
+    /// Exchanges at a time on one connection, with servers of HTTP/2. Count.
+    pub streams_max: usize,
     /// Requests waiting for one of these, for each server; one more is answered with 503. Count.
     pub waiting_max: usize,
     /// Failures after which a server is left alone, where there is another one.
@@ -418,6 +420,7 @@ impl Default for ProxyConfig {
             idle_timeout: Duration::from_secs(55),
             idle_connections_max: 32,
             connections_max: 1024,
+            streams_max: 100,
             waiting_max: 1024,
             fails_max: 1,
             out_time: Duration::from_secs(10),

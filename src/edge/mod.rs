@@ -25,6 +25,7 @@ mod listener;
 pub mod networks;
 pub mod proxy_protocol;
 mod refusals;
+mod server_address;
 mod shedding;
 mod sites;
 mod tls;
@@ -44,8 +45,8 @@ pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
     AcmeChallenge, AcmeConfig, AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig,
     CorsConfig, EdgeConfig, EdgeLimits, ExternalAccount, ForwardedField, HostSent, Http2Limits, KeyExchange,
-    ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig, Scheme, TlsConfig,
-    TlsVersion, TokenSources,
+    ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig, SERVER_ADDRESS_FORM,
+    Scheme, ServerAddress, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use http::RequestPath;

@@ -6,6 +6,7 @@ mod http;
 mod listener;
 mod proxied;
 mod proxy;
+mod proxy_http2;
 mod shedding;
 mod smuggling;
 mod tls;

@@ -326,7 +326,7 @@ pub trait Owner: Send + Sync + Debug {
 
 /// What the owner of a session may do, by one snapshot of whatever decides that. No lock of the engine is held when it is asked.
 pub trait Rights: Send + Sync + Debug {
-    /// How far the Subscription with `filter`, which was made at `maximum_qos`, is granted; `None`: not at all.
+    /// How far the Subscription with `filter`, which was made at `maximum_qos`, is granted, that at most; `None`: not at all.
     fn subscribe(&self, filter: &TopicFilter, maximum_qos: QoS) -> Option<Grant>;
 
     /// Whether a message on `topic` may be delivered.

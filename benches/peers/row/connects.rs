@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::{Figure, Stage, figure};
+use super::{Figure, figure};
 use crate::{
+    arena::Stage,
     connection::{Event, Plan},
     process,
     swarm::{STALL, Swarm, Target},

@@ -7,8 +7,9 @@ use std::{
 
 use anyhow::Context;
 
-use super::{Figure, Stage, figure};
+use super::{Figure, figure};
 use crate::{
+    arena::Stage,
     connection::Plan,
     swarm::{Swarm, Target},
 };

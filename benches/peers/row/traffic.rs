@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 
-use super::{Figure, Stage, figure};
+use super::{Figure, figure};
 use crate::{
+    arena::Stage,
     connection::{Event, Plan},
     process,
     swarm::{STALL, Swarm, Target},

@@ -1,19 +1,19 @@
 //! mosquitto 2.x with TCP, websockets and TLS websockets listeners.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::Context;
 
-use super::{Server, Surroundings, await_listening, find, free_port, loopback, spawn};
+use super::{Server, Surroundings, await_listening, free_port, loopback, spawn};
 
-pub(super) fn start(around: &Surroundings<'_>) -> anyhow::Result<Server> {
+pub(super) fn start(around: &Surroundings<'_>, program: &str) -> anyhow::Result<Server> {
     let [tcp, ws, wss] = [free_port()?, free_port()?, free_port()?];
     let chain = around.certificate.chain.display();
     let key = around.certificate.key.display();
     let mut settings = common(tcp);
     settings += &format!("listener {ws} 127.0.0.1\nprotocol websockets\n");
     settings += &format!("listener {wss} 127.0.0.1\nprotocol websockets\ncertfile {chain}\nkeyfile {key}\n");
-    let mut server = run(around, &settings, &[loopback(tcp), loopback(ws), loopback(wss)])?;
+    let mut server = run(around, program, &settings, &[loopback(tcp), loopback(ws), loopback(wss)])?;
     server.tcp = Some(loopback(tcp));
     server.ws = Some(loopback(ws));
     server.wss = Some(loopback(wss));
@@ -24,7 +24,7 @@ pub(super) fn start(around: &Surroundings<'_>) -> anyhow::Result<Server> {
 pub(super) fn start_behind(around: &Surroundings<'_>) -> anyhow::Result<(Server, u16)> {
     let [tcp, websockets] = [free_port()?, free_port()?];
     let settings = common(tcp) + &format!("listener {websockets} 127.0.0.1\nprotocol websockets\n");
-    Ok((run(around, &settings, &[loopback(tcp), loopback(websockets)])?, websockets))
+    Ok((run(around, "mosquitto", &settings, &[loopback(tcp), loopback(websockets)])?, websockets))
 }
 
 /// Queues are unlimited so that no row measures drops, and Nagle's algorithm is off so that the paced rows do not measure it.
@@ -35,8 +35,8 @@ fn common(tcp: u16) -> String {
     )
 }
 
-fn run(around: &Surroundings<'_>, settings: &str, listeners: &[SocketAddr]) -> anyhow::Result<Server> {
-    let program: PathBuf = find("mosquitto").context("mosquitto is not installed")?;
+fn run(around: &Surroundings<'_>, program: &str, settings: &str, listeners: &[SocketAddr]) -> anyhow::Result<Server> {
+    let program = around.programs.find(program).with_context(|| format!("{program} is not installed"))?;
     let file = around.folder.join("mosquitto.conf");
     fs::write(&file, settings)?;
     let log = around.folder.join("mosquitto.log");

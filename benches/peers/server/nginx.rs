@@ -4,11 +4,11 @@ use std::{fs, process::Command};
 
 use anyhow::Context;
 
-use super::{Server, Surroundings, await_listening, find, free_port, loopback, mosquitto, spawn};
+use super::{Server, Surroundings, await_listening, free_port, loopback, mosquitto, spawn};
 
 pub(super) fn start(around: &Surroundings<'_>) -> anyhow::Result<Server> {
     let (mut server, upstream) = mosquitto::start_behind(around)?;
-    let program = find("nginx").context("nginx is not installed")?;
+    let program = around.programs.find("nginx").context("nginx is not installed")?;
     let [ws, wss] = [free_port()?, free_port()?];
     let file = around.folder.join("nginx.conf");
     fs::write(&file, settings(around, upstream, ws, wss))?;

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
+    path::Path,
     process::{ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
@@ -17,14 +18,19 @@ pub(super) fn start(around: &Surroundings<'_>) -> anyhow::Result<Server> {
     let file = around.folder.join("tidegate.yaml");
     fs::write(&file, settings(around))?;
     let log = around.folder.join("tidegate.log");
-    let mut command = Command::new(around.tidegate);
+    let mut command = Command::new(&around.programs.tidegate);
     command.arg("run").arg("-c").arg(file).current_dir(around.folder);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
-    let mut child = command.spawn().with_context(|| format!("cannot start {}", around.tidegate.display()))?;
+    start_announcing(command, &log)
+}
+
+/// Starts a server that says where it listens as Tidegate does.
+pub(super) fn start_announcing(mut command: Command, log: &Path) -> anyhow::Result<Server> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(log)?);
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
     let stdout = child.stdout.take();
     let mut server = Server::new(child);
     read_addresses(&mut server, stdout.context("standard output is piped")?)
-        .with_context(|| format!("Tidegate did not become ready: {}", fs::read_to_string(&log).unwrap_or_default()))?;
+        .with_context(|| format!("it did not become ready: {}", fs::read_to_string(log).unwrap_or_default()))?;
     Ok(server)
 }
 
@@ -36,10 +42,11 @@ fn settings(around: &Surroundings<'_>) -> String {
          {{ path: /api/, proxy: \"http://{}\" }} ]\n\
          auth: {{ anonymous: true }}\n\
          admin: {{ listen: \"http://127.0.0.1:0\" }}\n\
-         log: {{ level: warn }}\n",
+         log: {{ level: warn }}\n{}",
         around.certificate.chain.display(),
         around.certificate.key.display(),
         around.upstream,
+        around.tidegate_settings,
     )
 }
 

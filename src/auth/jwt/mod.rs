@@ -1,8 +1,8 @@
-//! Tokens that somebody else signed: JWTs (RFC 7519) in their compact form, verified by keys of a JWK Set (RFC 7517).
+//! Tokens that somebody else signed: JWTs (RFC 7519) in their compact form, verified by keys of a JWK Set (RFC 7517) or of a PEM file.
 //!
 //! | file | |
 //! |---|---|
-//! | [`key`], [`key_set`] | keys, each for one algorithm alone |
+//! | [`key`], [`key_set`], `pem` | keys, each for one algorithm alone |
 //! | [`token`] | what a token has to satisfy; pure |
 //! | [`keyring`] | the keys of a file or a URL, read again when they may have changed |
 //! | [`verifier`] | the three together: token → [`Principal`](super::Principal) |
@@ -15,6 +15,7 @@
 pub mod key;
 pub mod key_set;
 pub mod keyring;
+mod pem;
 pub mod token;
 pub mod verifier;
 

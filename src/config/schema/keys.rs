@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Key, Kind};
-use crate::outgoing::url::URL_FORM as SERVER_FORM;
+use crate::edge::SERVER_ADDRESS_FORM as SERVER_FORM;
 
 const URL_FORM: &str = "a URL of scheme https, http, mqtts or mqtt with an IP address, such as https://0.0.0.0:8443";
 const ADMIN_FORM: &str = "http:// and an IP address, such as http://127.0.0.1:9090, or none";
@@ -458,7 +458,7 @@ const ROUTE: &[Key] = &[
         kind: Kind::OneOf(&[Kind::Text(SERVER_FORM), Kind::List(&Kind::Text(SERVER_FORM)), Kind::Section(PROXY)]),
         default: None,
         example: None,
-        doc: "Passes requests on to the server at this URL (http, https or unix), or to several in turn, as nginx's proxy_pass does: with a \
+        doc: "Passes requests on to the server at this URL (http, https or unix; h2c for HTTP/2 without TLS, h2 for HTTP/2 with it), or to several in turn, as nginx's proxy_pass does: with a \
               path in it, that takes the place of the route's own, and the rest of the path goes on normalised; without, the target goes \
               on byte for byte. WebSockets are tunnelled. Or a mapping:",
     },
@@ -592,6 +592,13 @@ const PROXY: &[Key] = &[
         default: Some("1024"),
         example: None,
         doc: "Connections in use, for each server.",
+    },
+    Key {
+        name: "streams_max",
+        kind: Kind::Count { min: 1, max: 10_000 },
+        default: Some("100"),
+        example: None,
+        doc: "Requests at a time on one connection of an h2c or h2 server, where it does not say fewer itself.",
     },
     Key {
         name: "waiting_max",
@@ -869,7 +876,8 @@ const JWT: &[Key] = &[
         kind: Kind::UrlOrPath(KEYS_FORM),
         default: None,
         example: Some("jwks.json"),
-        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. A file, or the URL \
+        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only; or PEM, public keys of the first three kinds \
+              or certificates, whose keys stand for any `kid`. A file, or the URL \
               where the issuer publishes them: https, or http on this machine. Unset, no tokens are taken. They are read again when they may have \
               changed, and faulty ones leave those that were read before. The server starts without the issuer; until keys come, whoever \
               brings a token is told to come again (0x88).",
@@ -901,7 +909,7 @@ const JWT: &[Key] = &[
         kind: Kind::Size { min: 1 << 10, max: 16 << 20 },
         default: Some("1MiB"),
         example: None,
-        doc: "The longest JWK Set.",
+        doc: "The longest JWK Set, or PEM.",
     },
     Key {
         name: "audience",

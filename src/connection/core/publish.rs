@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::authentication::{TOKEN_TOPIC, judge_published};
+use super::authentication::{TOKEN_TOPIC, begin_published};
 use super::gate::Refusal;
 use super::{ConnectionCounters, Ended, Established, Manner, Output, Problem, Throttle, Turn};
 use crate::engine::{Attached, Engine, Message};
@@ -136,8 +136,11 @@ impl Established {
         let mut denial = None;
         let outcome = match topic.as_str() == TOKEN_TOPIC {
             // No policy sends a token on to anybody.
-            true => match judge_published(&mut self.enhanced, &payload, packet_id, qos, turn) {
-                Ok(()) => return Ok(()),
+            true => match begin_published(&mut self.enhanced, packet_id, qos, manner) {
+                Ok(before) => {
+                    self.judge_published(&payload, packet_id.is_some(), before, manner, turn);
+                    return Ok(());
+                }
                 Err(words) => Err(Refusal::Token(words)),
             },
             false => self.gate.publish(&topic, qos, retain, &payload, environment),

@@ -5,8 +5,7 @@ use std::sync::Mutex as StdMutex;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::edge::{HostSent, ProxyConfig};
-use crate::outgoing::Url;
+use crate::edge::{HostSent, ProxyConfig, ServerAddress};
 
 /// A server behind that answers by the path, and remembers what it was asked.
 struct Behind {
@@ -140,7 +139,7 @@ fn whole(buffer: &[u8]) -> Option<usize> {
 }
 
 fn proxy(urls: &[String], change: impl FnOnce(&mut ProxyConfig)) -> RouteAction {
-    let to = urls.iter().map(|url| Url::parse(url).expect("a URL")).collect();
+    let to = urls.iter().map(|url| ServerAddress::parse(url).expect("a server")).collect();
     let mut config = ProxyConfig { to, ..ProxyConfig::default() };
     change(&mut config);
     RouteAction::Proxy(Box::new(config))

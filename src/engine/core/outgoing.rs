@@ -587,7 +587,7 @@ impl Outgoing {
                 return true;
             }
             if let Some(grant) = grant {
-                backlog.maximum_qos = backlog.maximum_qos.min(grant.maximum_qos);
+                backlog.maximum_qos = grant.maximum_qos;
                 backlog.check = grant.check.clone();
             }
             grant.is_some()

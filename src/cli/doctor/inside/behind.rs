@@ -47,8 +47,8 @@ fn why(what: &str) -> &'static str {
 fn all(config: &Config) -> BTreeMap<String, (&Url, Option<PathBuf>, &'static str)> {
     let mut all = BTreeMap::new();
     for proxy in proxies(&config.edge) {
-        for url in &proxy.to {
-            all.insert(url.upstream().to_string(), (url, proxy.ca.clone(), PROXIED));
+        for server in &proxy.to {
+            all.insert(server.to_string(), (&server.url, proxy.ca.clone(), PROXIED));
         }
     }
     if let Some(http) = &config.auth.http {

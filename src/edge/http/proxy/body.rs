@@ -8,12 +8,15 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hyper::Version;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use super::super::exchange::{Timing, UnsoundContent};
-use super::pool::Lease;
+use super::h2;
+use super::headers;
+use super::server::Lease;
 use crate::edge::EdgeCounters;
 
 /// The content of a request, as a server behind reads it.
@@ -27,6 +30,9 @@ struct Sending {
     left: u64,
     patience: Patience,
     progress: Arc<Progress>,
+    version: Version,
+    /// Where trailers can go on as well.
+    stream: Option<h2::Lease>,
 }
 
 /// How far the content of a request has come, for those who wait for the answer.
@@ -51,11 +57,24 @@ pub(crate) enum UploadFailure {
 
 impl Upload {
     /// `content`, as long as it has no more than `bytes_max` and does not stop for `patience`.
-    pub(crate) fn new(content: Incoming, bytes_max: u64, patience: Duration) -> (Self, Arc<Progress>) {
+    pub(crate) fn new(
+        content: Incoming,
+        version: Version,
+        bytes_max: u64,
+        patience: Duration,
+    ) -> (Self, Arc<Progress>) {
         let progress = Arc::new(Progress { ended: AtomicBool::new(false), state: Mutex::new((Instant::now(), None)) });
-        let sending =
-            Sending { content, left: bytes_max, patience: Patience::new(patience), progress: Arc::clone(&progress) };
+        let (patience, handle) = (Patience::new(patience), Arc::clone(&progress));
+        let sending = Sending { content, left: bytes_max, patience, progress: handle, version, stream: None };
         (Self(Some(Box::new(sending))), progress)
+    }
+
+    /// The same on a stream of HTTP/2, whose place is taken until the content has gone.
+    pub(super) fn on_stream(mut self, lease: h2::Lease) -> Self {
+        if let Some(sending) = &mut self.0 {
+            sending.stream = Some(lease);
+        }
+        self
     }
 }
 
@@ -76,27 +95,39 @@ impl Progress {
 }
 
 impl Sending {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UploadFailure>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailure>>> {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.content).poll_frame(cx) else {
                 ready!(self.patience.poll(cx));
                 return Poll::Ready(Some(Err(UploadFailure::Late)));
             };
             self.patience.renew();
-            let data = match frame {
+            let frame = match frame {
+                None if is_taken_back(&self.content, self.version) => {
+                    return Poll::Ready(Some(Err(UploadFailure::Cut)));
+                }
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(cause(&error)))),
-                // Trailers are not passed on.
-                Some(Ok(frame)) => frame.into_data(),
+                Some(Ok(frame)) => frame,
             };
-            if let Ok(data) = data {
+            if let Some(data) = frame.data_ref() {
                 let left = self.left.checked_sub(data.len() as u64);
                 let Some(left) = left else { return Poll::Ready(Some(Err(UploadFailure::TooLarge))) };
                 self.left = left;
-                return Poll::Ready(Some(Ok(data)));
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            // To HTTP/1.1 trailers are not passed on.
+            if let (Some(_), Ok(trailers)) = (&self.stream, frame.into_trailers()) {
+                return Poll::Ready(Some(Ok(Frame::trailers(headers::asked_last(trailers)))));
             }
         }
     }
+}
+
+/// Whether `content` that is over has no end: the library takes a stream that was reset without an error, or as cancelled, for one that
+/// has ended well.
+fn is_taken_back(content: &Incoming, version: Version) -> bool {
+    version == Version::HTTP_2 && !content.is_end_stream()
 }
 
 fn cause(error: &hyper::Error) -> UploadFailure {
@@ -124,10 +155,11 @@ impl Body for Upload {
             Some(Err(failure)) => *progress.state.lock() = (Instant::now(), Some(*failure)),
             None => progress.state.lock().0 = Instant::now(),
         }
-        if polled.is_none() || sending.content.is_end_stream() {
+        let is_last = matches!(&polled, Some(Ok(frame)) if frame.is_trailers());
+        if polled.is_none() || is_last || sending.content.is_end_stream() {
             progress.ended.store(true, Ordering::Release);
         }
-        Poll::Ready(polled.map(|data| data.map(Frame::data)))
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -147,17 +179,45 @@ pub(crate) struct Download {
     counters: Arc<EdgeCounters>,
     /// Goes back when the content has come to its end.
     lease: Option<Lease>,
+    version: Version,
+    takes_trailers: bool,
+    /// Whether the client knows the content's end by the connection's alone.
+    ends_with_connection: bool,
+    /// What has cut the content, until it is passed on.
+    failure: Option<io::Error>,
 }
 
 impl Download {
     pub(crate) fn new(
-        content: Incoming,
+        (content, version): (Incoming, Version),
         patience: Duration,
         timing: Arc<Mutex<Timing>>,
         counters: Arc<EdgeCounters>,
         lease: Lease,
     ) -> Self {
-        Self { content, patience: Patience::new(patience), timing, counters, lease: Some(lease) }
+        Self {
+            content,
+            patience: Patience::new(patience),
+            timing,
+            counters,
+            lease: Some(lease),
+            version,
+            takes_trailers: false,
+            ends_with_connection: false,
+            failure: None,
+        }
+    }
+
+    /// The same with what comes behind it, for a client that has asked for that and can be given it.
+    pub(super) fn with_trailers(mut self) -> Self {
+        self.takes_trailers = true;
+        self
+    }
+
+    /// The same for a client of HTTP/1.0, who knows no chunks.
+    pub(super) fn without_chunks(mut self) -> Self {
+        self.ends_with_connection = self.content.size_hint().exact().is_none();
+        self
     }
 
     fn end(&mut self) {
@@ -166,9 +226,14 @@ impl Download {
         }
     }
 
-    fn cut(&mut self) {
+    /// Passes the failure on in the next turn: in this one the library sends what came before, which it would drop otherwise.
+    fn cut(&mut self, failure: io::Error, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         EdgeCounters::add(&self.counters.proxy_answers_cut);
         self.lease = None;
+        self.failure = Some(failure);
+        self.timing.lock().is_cut = self.ends_with_connection;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -178,26 +243,36 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(cx) else {
                 // It is the server behind who is waited for, not the client.
                 this.timing.lock().hold();
                 ready!(this.patience.poll(cx));
-                this.cut();
-                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+                return this.cut(io::ErrorKind::TimedOut.into(), cx);
             };
             this.patience.renew();
             this.timing.lock().resume(Instant::now());
             match frame {
+                None if is_taken_back(&this.content, this.version) => {
+                    return this.cut(io::ErrorKind::UnexpectedEof.into(), cx);
+                }
                 None => {
                     this.end();
                     return Poll::Ready(None);
                 }
                 Some(Err(error)) => {
-                    this.cut();
-                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                    return this.cut(io::Error::other(error), cx);
                 }
-                // Trailers are not passed on.
+                Some(Ok(mut frame)) if frame.is_trailers() => {
+                    let trailers = frame.trailers_mut().filter(|_| this.takes_trailers).map(std::mem::take);
+                    if let Some(mut trailers) = trailers {
+                        headers::returned_last(&mut trailers);
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
                 Some(Ok(frame)) if !frame.is_data() => {}
                 Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
             }
@@ -205,7 +280,7 @@ impl Body for Download {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.failure.is_none() && self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -45,6 +45,23 @@ pub(crate) fn returned(upstream: &mut HeaderMap) {
     }
 }
 
+/// The fields behind a request's content as they go on: none that a server might merge into those before it (RFC 9110 §6.5.1).
+pub(crate) fn asked_last(client: HeaderMap) -> HeaderMap {
+    let stays =
+        |name: &HeaderName| stays_here(name) || is_of_request_only(name) || is_proxys(name) || is_end_to_end(name);
+    filtered(client, |name| !stays(name))
+}
+
+/// The fields behind an answer's content as they go on.
+pub(crate) fn returned_last(upstream: &mut HeaderMap) {
+    let stays = |name: &HeaderName| stays_here(name) || is_of_response_only(name) || is_end_to_end(name);
+    *upstream = filtered(std::mem::take(upstream), |name| !stays(name) && *name != header::SET_COOKIE);
+}
+
+fn filtered(headers: HeaderMap, goes_on: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    headers.iter().filter(|(name, _)| goes_on(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// Fields of one connection, whether Connection lists them or not (RFC 9110 §7.6.1).
 fn stays_here(name: &HeaderName) -> bool {
     matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
@@ -53,10 +70,11 @@ fn stays_here(name: &HeaderName) -> bool {
 
 fn is_of_request_only(name: &HeaderName) -> bool {
     // Host is set anew. Whether to go on is settled here (Expect), and Content-Length follows from the content. `Proxy` is no field, but
-    // CGI makes HTTP_PROXY of it. An underscore cannot be told from a hyphen there, so X_Forwarded_For would pass for the other one.
+    // CGI makes HTTP_PROXY of it. An underscore cannot be told from a hyphen there, nor any other
+    // mark with some servers, so X_Forwarded_For or X.Forwarded.For would pass for the right one; nginx drops them too.
     matches!(*name, header::HOST | header::EXPECT | header::CONTENT_LENGTH)
         || name.as_str() == "proxy"
-        || name.as_str().contains('_')
+        || !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// What an application tells nginx.
@@ -201,6 +219,7 @@ mod tests {
         let client = map(&[
             ("x-forwarded-for", "10.0.0.1"),
             ("x_forwarded_for", "10.0.0.1"),
+            ("x.forwarded.for", "10.0.0.1"),
             ("x-forwarded-port", "1"),
             ("x-real-ip", "10.0.0.1"),
             ("forwarded", "for=10.0.0.1"),

@@ -7,6 +7,7 @@
 //! | [`health`] | which of several servers to ask; pure |
 //! | [`server`] | one server, kept over reloads |
 //! | [`pool`] | connections to one server |
+//! | [`h2`] | the same for those that speak HTTP/2 |
 //! | [`body`] | content on its way through, each piece as it comes |
 //! | [`tunnel`] | what a WebSocket becomes once the server has agreed |
 //!
@@ -17,6 +18,7 @@
 //! of ours names what is behind.
 
 mod body;
+mod h2;
 mod headers;
 mod health;
 mod pool;
@@ -41,9 +43,10 @@ use tracing::{debug, info, warn};
 use self::body::{Download, Progress, Upload, UploadFailure};
 use self::headers::Asker;
 use self::health::Tolerance;
-use self::pool::{Lease, NoLease};
+use self::pool::NoLease;
 use self::redirects::Redirects;
 pub(crate) use self::server::{Kept, Server};
+use self::server::{Lease, Link};
 pub(crate) use self::tunnel::Tunnel;
 use super::answer::{self, Body};
 use super::exchange::Timing;
@@ -51,7 +54,7 @@ use super::path::RequestPath;
 use super::request as sound;
 use super::upgrade;
 use crate::edge::EdgeCounters;
-use crate::edge::config::{Balance, HostSent, PathMatch, ProxyConfig};
+use crate::edge::config::{Balance, HostSent, HttpVersion, PathMatch, ProxyConfig};
 use crate::edge::forwarded::Chain;
 use crate::fault::Fault;
 use crate::outgoing::{Trust, Upstream};
@@ -108,6 +111,10 @@ enum Failure {
     Broken(hyper::Error),
     #[error("{0}")]
     Unsound(&'static str),
+    #[error("it opens no WebSockets over HTTP/2")]
+    NoWebSockets,
+    #[error("the WebSocket has no key")]
+    NoKey,
     #[error("{0}")]
     Upload(UploadFailure),
 }
@@ -119,7 +126,7 @@ impl Proxy {
     /// # Errors
     /// Addresses that lead to different paths, authorities that cannot be read.
     pub(crate) fn new(config: &ProxyConfig, path: &PathMatch, key: &str, kept: &Kept) -> Result<Self, Fault> {
-        let targets: Vec<_> = config.to.iter().map(|url| url.target().map(PathAndQuery::as_str)).collect();
+        let targets: Vec<_> = config.to.iter().map(|to| to.url.target().map(PathAndQuery::as_str)).collect();
         let fault = |found: String, allowed| Err(Fault::new("", key, found, allowed));
         let Some(first) = targets.first() else { return fault("no server".into(), "one at least") };
         if targets.iter().any(|target| target != first) {
@@ -128,12 +135,16 @@ impl Proxy {
         if let Some(target) = first.filter(|target| target.contains('?')) {
             return fault(format!("`{target}` has a query"), "a path alone; the client's query goes on");
         }
-        let is_tls = config.to.iter().any(|url| url.upstream().is_tls());
-        let trust = is_tls.then(|| Trust::load(config.ca.as_deref(), &[b"http/1.1"], key)).transpose()?;
+        let trust_of = |version, protocol: &[u8]| {
+            let is_spoken = config.to.iter().any(|to| to.version == version && to.url.upstream().is_tls());
+            is_spoken.then(|| Trust::load(config.ca.as_deref(), &[protocol], key)).transpose()
+        };
+        let (trust, trust_http2) = (trust_of(HttpVersion::Http11, b"http/1.1")?, trust_of(HttpVersion::Http2, b"h2")?);
         let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
         let mut servers = Vec::new();
         let mut redirects = Vec::new();
-        for url in &config.to {
+        for to in &config.to {
+            let url = &to.url;
             let host = url.authority().as_str();
             let inner = match url.upstream() {
                 Upstream::Https { .. } => format!("https://{host}{}", first.unwrap_or("/")),
@@ -141,7 +152,8 @@ impl Proxy {
             };
             redirects.push(Redirects::new(inner, first.map_or("/", |_| path.as_str())));
             let Ok(host) = HeaderValue::from_str(host) else { return fault(format!("`{host}`"), "a host") };
-            servers.push(kept.server(url.upstream(), host, trust.as_ref(), config));
+            let trust = if to.version == HttpVersion::Http2 { &trust_http2 } else { &trust };
+            servers.push(kept.server(to, host, trust.as_ref(), config));
         }
         let replacement = first.map(Into::into);
         Ok(Self { servers, replacement, redirects, turn: AtomicUsize::new(0), config: config.clone() })
@@ -218,7 +230,7 @@ impl Proxy {
         if declared(&head.headers).is_some_and(|length| length > bytes_max) {
             return Err(UploadFailure::TooLarge);
         }
-        let (upload, progress) = Upload::new(content, bytes_max, self.config.body_timeout);
+        let (upload, progress) = Upload::new(content, head.version, bytes_max, self.config.body_timeout);
         Ok(Some((upload, Some(progress))))
     }
 
@@ -229,7 +241,7 @@ impl Proxy {
         }
         let out: Vec<bool> = self.servers.iter().map(|server| server.health.lock().is_out(now)).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let vacancies = |index: usize| self.servers.get(index).map_or(0, |server| server.pool.vacancies());
+        let vacancies = |index: usize| self.servers.get(index).map_or(0, |server| server.link.vacancies());
         let is_by_load = self.config.balance == Balance::LeastConnections;
         health::order(&out, turn, is_by_load.then_some(&vacancies))
     }
@@ -297,8 +309,8 @@ impl Exchange<'_> {
     }
 
     fn note(&self, server: &Server, tolerance: Tolerance, failure: &Failure) {
-        if matches!(failure, Failure::NoLease(NoLease::Busy)) {
-            return; // its own limit, not its failure
+        if matches!(failure, Failure::NoLease(NoLease::Busy) | Failure::NoWebSockets) {
+            return; // our own limit, or what it never promised
         }
         if server.health.lock().fail(tolerance, Instant::now()) {
             if self.proxy.servers.len() > 1 {
@@ -310,16 +322,20 @@ impl Exchange<'_> {
 
     /// Asks one server. With a failure: whether asking another one is harmless.
     async fn ask(&self, server: &Server, upload: &mut Upload) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
+        let pool = match &server.link {
+            Link::Http1(pool) => pool,
+            Link::Http2(pool) => return self.ask_on_stream(server, pool, upload).await,
+        };
         // What may not be sent twice does not go where it may not arrive.
         let mut fresh = self.is_handshake;
         loop {
-            let lease = server.pool.lease(fresh, &self.visit.counters).await;
+            let lease = pool.lease(fresh, &self.visit.counters).await;
             let mut lease = lease.map_err(|error| (Failure::NoLease(error), true))?;
             let sent = lease.sender.try_send_request(self.request(server, std::mem::take(upload)));
             let failure = match self.in_time(sent).await {
                 Some(Ok(response)) => {
                     return match flaw(&response, self.is_handshake).or_else(|| self.unproven(&response)) {
-                        None => Ok((response, lease)),
+                        None => Ok((response, Lease::Http1(lease))),
                         Some(flaw) => Err((Failure::Unsound(flaw), false)),
                     };
                 }
@@ -331,7 +347,9 @@ impl Exchange<'_> {
                     let unsent = error.take_message().map(Request::into_body);
                     let is_unsent = unsent.is_some();
                     *upload = unsent.unwrap_or_default();
-                    if lease.was_used && (is_unsent || self.is_harmless_twice()) {
+                    // A server that answers, however badly, has not closed before the request came.
+                    let is_answered = error.error().is_parse();
+                    if lease.was_used && !is_answered && (is_unsent || self.is_harmless_twice()) {
                         fresh = true;
                         continue;
                     }
@@ -419,12 +437,16 @@ impl Exchange<'_> {
         &self,
         mut response: Response<Incoming>,
         lease: Lease,
-        handshake: Option<OnUpgrade>,
+        mut handshake: Option<OnUpgrade>,
         is_last: bool,
     ) -> Reply {
         let counters = &self.visit.counters;
         let upstream = hyper::upgrade::on(&mut response);
         let (mut head, content) = response.into_parts();
+        let is_stream = matches!(lease, Lease::Http2(_));
+        if let Some(client) = handshake.take_if(|_| is_stream && head.status == StatusCode::OK) {
+            return self.tunnel_on_stream(head, upstream, client, lease);
+        }
         headers::returned(&mut head.headers);
         redirects::rewrite(&mut head.headers, &self.proxy.redirects);
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (head.status, handshake) {
@@ -442,12 +464,18 @@ impl Exchange<'_> {
                 upstream,
                 idle_timeout: self.proxy.config.tunnel_timeout,
                 counters: Arc::clone(counters),
-                _permit: lease.into_permit(),
+                _place: lease.into_place(),
             };
             return Reply { response, tunnel: Some(tunnel), is_last: true };
         }
         let (timing, patience) = (Arc::clone(&self.visit.timing), self.proxy.config.response_timeout);
-        let content = Download::new(content, patience, timing, Arc::clone(counters), lease);
+        let mut content = Download::new((content, head.version), patience, timing, Arc::clone(counters), lease);
+        if is_stream && self.head.version == Version::HTTP_2 {
+            content = content.with_trailers();
+        }
+        if self.head.version == Version::HTTP_10 {
+            content = content.without_chunks();
+        }
         let mut response = Response::new(content.boxed_unsync());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -497,6 +525,11 @@ impl Failure {
                 StatusCode::GATEWAY_TIMEOUT,
                 "The server behind this address did not answer in time.",
             ),
+            Self::NoWebSockets => (
+                &counters.proxy_unsound_answers,
+                StatusCode::BAD_GATEWAY,
+                "The server behind this address opens no WebSockets over HTTP/2.",
+            ),
             Self::Broken(_) | Self::Unsound(_) => (
                 &counters.proxy_unsound_answers,
                 StatusCode::BAD_GATEWAY,
@@ -510,6 +543,7 @@ impl Failure {
             Self::Upload(UploadFailure::Late) => {
                 (&counters.proxy_uploads_cut, StatusCode::REQUEST_TIMEOUT, "The content did not come in time.")
             }
+            Self::NoKey => (&counters.proxy_uploads_cut, StatusCode::BAD_REQUEST, "The WebSocket has no key."),
             Self::Upload(UploadFailure::Cut | UploadFailure::Unsound) => (
                 &counters.proxy_uploads_cut,
                 StatusCode::BAD_REQUEST,

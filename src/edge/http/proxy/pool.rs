@@ -55,7 +55,7 @@ pub(crate) enum NoLease {
 }
 
 /// What a server may write before its answer begins, and how much of its content waits here.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Fields in the head of an answer.
 const HEADERS_MAX: usize = 256;
@@ -175,10 +175,10 @@ async fn keep(connection: Connection<TokioIo<Stream>, Upload>, pool: Weak<Pool>,
 }
 
 /// A place in a queue, given up on every way out.
-struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+    pub(super) fn enter(count: &'a AtomicUsize, max: usize) -> Option<Self> {
         if count.fetch_add(1, Ordering::Relaxed) < max {
             return Some(Self(count));
         }

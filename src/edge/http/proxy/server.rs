@@ -8,16 +8,18 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::h2;
 use super::health::Health;
-use super::pool::Pool;
-use crate::edge::config::ProxyConfig;
+use super::pool::{self, Pool};
+use crate::edge::config::{HttpVersion, ProxyConfig, ServerAddress};
 use crate::outgoing::{Connector, Trust, Upstream};
 
 /// A server and the connections to it.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(super) pool: Arc<Pool>,
+    pub(super) link: Link,
     /// What names it in our own log.
     pub(super) name: String,
     pub(super) host: HeaderValue,
@@ -25,10 +27,32 @@ pub(crate) struct Server {
     reach: Reach,
 }
 
+/// How a server is spoken to.
+#[derive(Debug)]
+pub(crate) enum Link {
+    Http1(Arc<Pool>),
+    Http2(Arc<h2::Pool>),
+}
+
+/// What an exchange holds of a server's connections.
+#[derive(Debug)]
+pub(crate) enum Lease {
+    Http1(pool::Lease),
+    Http2(h2::Lease),
+}
+
+/// What stands for an exchange that has become something else.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Http1 { _permit: OwnedSemaphorePermit },
+    Http2 { _lease: h2::Lease },
+}
+
 /// All that connections to a server depend on.
 #[derive(Debug, PartialEq)]
 struct Reach {
     upstream: Upstream,
+    version: HttpVersion,
     trust: Option<Trust>,
     /// Without what is about single requests.
     config: ProxyConfig,
@@ -46,20 +70,51 @@ impl Kept {
     /// The server that is reached so: the one that was there, or else a new one.
     pub(super) fn server(
         &self,
-        upstream: &Upstream,
+        address: &ServerAddress,
         host: HeaderValue,
         trust: Option<&Trust>,
         config: &ProxyConfig,
     ) -> Arc<Server> {
-        let reach = Reach { upstream: upstream.clone(), trust: trust.cloned(), config: of_connections(config) };
+        let upstream = address.url.upstream();
+        let (version, trust) = (address.version, trust.filter(|_| upstream.is_tls()).cloned());
+        let reach = Reach { upstream: upstream.clone(), version, trust: trust.clone(), config: of_connections(config) };
         let mut kept = self.0.borrow_mut();
         // In their order: where nothing has changed, each route finds its own.
         if let Some(index) = kept.iter().position(|server| server.reach == reach && server.host == host) {
             return kept.remove(index);
         }
-        let connector = Connector::new(upstream.clone(), trust.cloned(), config.connect_timeout);
-        let (pool, name) = (Pool::new(connector, config), upstream.to_string());
-        Arc::new(Server { pool, name, host, health: Mutex::default(), reach })
+        let connector = Connector::new(upstream.clone(), trust, config.connect_timeout);
+        let link = match version {
+            HttpVersion::Http11 => Link::Http1(Pool::new(connector, config)),
+            HttpVersion::Http2 => Link::Http2(h2::Pool::new(connector, config)),
+        };
+        Arc::new(Server { link, name: address.to_string(), host, health: Mutex::default(), reach })
+    }
+}
+
+impl Link {
+    /// How many exchanges more it could take; the more, the less busy it is.
+    pub(super) fn vacancies(&self) -> usize {
+        match self {
+            Self::Http1(pool) => pool.vacancies(),
+            Self::Http2(pool) => pool.vacancies(),
+        }
+    }
+}
+
+impl Lease {
+    /// The exchange has come to its end on both sides.
+    pub(super) fn give_back(self) {
+        if let Self::Http1(lease) = self {
+            lease.give_back();
+        }
+    }
+
+    pub(super) fn into_place(self) -> Place {
+        match self {
+            Self::Http1(lease) => Place::Http1 { _permit: lease.into_permit() },
+            Self::Http2(lease) => Place::Http2 { _lease: lease },
+        }
     }
 }
 
@@ -89,8 +144,8 @@ mod tests {
     use super::*;
 
     fn server(kept: &Kept, port: u16, config: &ProxyConfig) -> Arc<Server> {
-        let upstream = Upstream::Http { host: "behind".into(), port };
-        kept.server(&upstream, HeaderValue::from_static("behind"), None, config)
+        let address = ServerAddress::parse(&format!("http://behind:{port}")).expect("a server");
+        kept.server(&address, HeaderValue::from_static("behind"), None, config)
     }
 
     #[test]

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::upgrade::{OnUpgrade, Parts};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::super::exchange::ExchangeStream;
+use super::server::Place;
 use crate::edge::transport::Transport;
 use crate::edge::{Drain, EdgeCounters};
 use crate::outgoing::Stream;
@@ -28,7 +29,7 @@ pub(crate) struct Tunnel {
     /// How long neither may say anything.
     pub(crate) idle_timeout: Duration,
     pub(crate) counters: Arc<EdgeCounters>,
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
 }
 
 /// In each direction; a reader slower than the writer holds it up beyond that.
@@ -45,31 +46,41 @@ impl Tunnel {
     /// says so.
     pub(crate) async fn run(mut self, draining: watch::Receiver<Drain>) {
         let Ok((client, upstream)) = tokio::try_join!(&mut self.client, &mut self.upstream) else { return };
-        let Ok(upstream) = upstream.downcast::<TokioIo<Stream>>() else { return };
-        let Parts { io: upstream, read_buf: from_upstream, .. } = upstream;
-        let upstream = upstream.into_inner();
+        match upstream.downcast::<TokioIo<Stream>>() {
+            Ok(Parts { io, read_buf, .. }) => self.meet(client, io.into_inner(), &read_buf, draining).await,
+            // A stream of HTTP/2.
+            Err(upstream) => self.meet(client, TokioIo::new(upstream), &[], draining).await,
+        }
+    }
+
+    async fn meet<B>(&self, client: Upgraded, upstream: B, from_upstream: &[u8], draining: watch::Receiver<Drain>)
+    where
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
         match client.downcast::<TokioIo<ExchangeStream>>() {
             Ok(Parts { io: client, read_buf: from_client, .. }) => {
-                let client = client.into_inner().into_transport();
+                let (client, held) = client.into_inner().into_parts();
+                let from_client = [&from_client[..], &held].concat();
                 if let Transport::Plain(tcp) = &client {
                     keep_alive(tcp);
                 }
                 if let Transport::Tls(tls) = &client {
                     keep_alive(tls.get_ref().0);
                 }
-                self.carry(client, upstream, Pump::new(&from_client, &from_upstream), draining).await;
+                self.carry(client, upstream, Pump::new(&from_client, from_upstream), draining).await;
             }
             // A stream of HTTP/2, whose connection is asked after.
             Err(client) => {
-                let pump = Pump::new(&[], &from_upstream);
+                let pump = Pump::new(&[], from_upstream);
                 self.carry(TokioIo::new(client), upstream, pump, draining).await;
             }
         }
     }
 
-    async fn carry<A>(&self, mut client: A, mut upstream: Stream, mut pump: Pump, mut draining: watch::Receiver<Drain>)
+    async fn carry<A, B>(&self, mut client: A, mut upstream: B, mut pump: Pump, mut draining: watch::Receiver<Drain>)
     where
         A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
     {
         let _open = Open::new(&self.counters);
         let deadline = tokio::time::sleep(self.idle_timeout);
