@@ -94,7 +94,9 @@ pub(super) struct Work {
 /// Counts of one round, written to shared memory once.
 #[derive(Debug, Default)]
 struct Tally {
+    received_bytes: u64,
     packets_received: u64,
+    publishes_received: u64,
     publish_bytes_received: u64,
     answers_sent: u64,
 }
@@ -144,6 +146,11 @@ impl Driver {
             _place: place,
             shared,
         }
+    }
+
+    /// Where it is in the register of links.
+    pub(super) fn key(&self) -> u32 {
+        self.key
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -283,6 +290,11 @@ impl Driver {
         self.with_core(work, |core, turn| core.transport_lost(now, turn));
         self.flush(work);
         Poll::Ready(())
+    }
+
+    /// So many bytes came in.
+    pub(super) fn count_received(bytes: usize, work: &mut Work) {
+        work.tally.received_bytes += bytes as u64;
     }
 
     /// Acts on one thing that came in.
@@ -572,13 +584,16 @@ impl Tally {
     fn note(&mut self, packet: &Packet<'_>) {
         self.packets_received += 1;
         if let Packet::Publish(publish) = packet {
+            self.publishes_received += 1;
             self.publish_bytes_received += publish.payload.len() as u64;
         }
     }
 
     fn add_to(self, counters: &ConnectionCounters) {
         for (counter, count) in [
+            (&counters.received_bytes, self.received_bytes),
             (&counters.packets_received, self.packets_received),
+            (&counters.publishes_received, self.publishes_received),
             (&counters.publish_bytes_received, self.publish_bytes_received),
             (&counters.answers_sent, self.answers_sent),
         ] {
