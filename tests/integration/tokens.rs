@@ -151,6 +151,59 @@ fn claims_are_what_the_policy_sees() {
     }
 }
 
+/// As Keycloak writes them.
+#[test]
+fn claims_within_objects_give_roles_by_names_with_dots() {
+    const POLICY: &str = r#"
+version: 1
+roles:
+  ops: [{ topic: "/ops/#", rw: rw }]
+  site: [{ topic: "/site/${claim.org.site.id}/#", rw: rw }]
+users: { "*": [] }
+claims:
+  - { when: { realm_access.roles: ops }, roles: [ops] }
+  - { when: { org.site.kind: plant }, roles: [site] }
+"#;
+    let issuer = Issuer::new();
+    let server = Setup::new()
+        .policy(POLICY)
+        .file("jwks.json", issuer.jwks())
+        .section("auth", "{ jwt: { keys: jwks.json, audience: tidegate } }")
+        .start();
+    let connect = |payload: &str| {
+        let token = issuer.sign_text("RS256", "rsa", payload);
+        let connect = Connect { login: password(None, &token), ..mqtt::connect(Version::V5, "c") };
+        Client::try_connect(&server, Over::Tcp, connect)
+    };
+    let claims =
+        |more: &str| format!("{{\"sub\":\"alice\",\"aud\":\"tidegate\",\"exp\":{},{more}}}", issuer::now_s() + 60);
+    for (more, may) in [
+        (r#""realm_access":{"roles":["ops","dev"]}"#, [true, false]),
+        (r#""realm_access":{"roles":"ops"}"#, [true, false]),
+        (r#""org":{"site":{"id":"7","kind":"plant"}}"#, [false, true]),
+        (r#""org":{"site":{"id":"8","kind":"plant"}}"#, [false, false]),
+        (
+            r#""realm_access":{"roles":[{"ops":"ops"}]},"roles":["ops"],"x":{"realm_access":{"roles":["ops"]}}"#,
+            [false, false],
+        ),
+        // Its own name goes first.
+        (r#""realm_access.roles":[],"realm_access":{"roles":["ops"]}"#, [false, false]),
+    ] {
+        let (mut client, connack) = connect(&claims(more));
+        assert_eq!(connack.reason, ReasonCode::Success, "{more}");
+        assert_eq!(["/ops/x", "/site/7/x"].map(|topic| may_publish(&mut client, topic)), may, "{more}");
+    }
+    for more in [
+        r#""realm_access":{"roles":["ops"],"roles":[]}"#,
+        r#""a":[[{"b":{"c":1,"c":1}}]]"#,
+        // A placeholder that is bound must stand in a topic.
+        r#""org":{"site":{"id":"a/b","kind":"plant"}}"#,
+        r#""org":{"site":{"kind":"plant"}}"#,
+    ] {
+        assert_ne!(connect(&claims(more)).1.reason, ReasonCode::Success, "{more}");
+    }
+}
+
 /// Opens a WebSocket with these header lines, then lets the JSON dialect say whom it takes the client for.
 fn identity(server: &Server, path: &str, fields: &str) -> String {
     let mut transport = Transport::connect(server, Over::Wss);
