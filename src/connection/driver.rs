@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 use super::admission::{Handshake, Place};
 use super::core::{Core, Manner, Output, Turn};
 use super::gather;
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::logins::{Attempt, Whence};
-use super::renewal::{Looking, Renewal};
+use super::renewal::Renewal;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
 use crate::auth::{Credentials, Principal, Proof, Proving, Refused, Step};
@@ -61,7 +63,8 @@ struct Opening {
     handshake: Handshake,
     early: Vec<u8>,
     whence: Whence,
-    authentication: Option<Looking<Looked>>,
+    /// It goes on to its end even where the connection ends before: a guess is counted and paid for, whoever waits for its answer.
+    authentication: Option<JoinHandle<Looked>>,
 }
 
 /// What comes of looking at who a client is.
@@ -223,7 +226,7 @@ impl Driver {
         let Some(errand) = self.errand.as_deref_mut() else { return Poll::Pending };
         match errand {
             Errand::Opening(Opening { authentication: Some(looking), .. }) => {
-                let Poll::Ready(looked) = looking.poll(cx) else { return Poll::Pending };
+                let Poll::Ready(looked) = Pin::new(looking).poll(cx) else { return Poll::Pending };
                 if let Some(opening) = self.opening() {
                     opening.authentication = None;
                 }
@@ -529,7 +532,7 @@ impl Driver {
 
     fn wait_for(&mut self, looking: impl Future<Output = Looked> + Send + 'static) {
         if let Some(opening) = self.opening() {
-            opening.authentication = Some(Looking::new(looking));
+            opening.authentication = Some(tokio::spawn(looking));
         }
         // The task is to be polled once more, to wait for it.
         self.link.nudge();
