@@ -40,7 +40,7 @@ impl House {
             config,
             counters: Arc::default(),
             roster: Arc::default(),
-            envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
+            envelopes: Arc::new(Envelopes::new(1, || 0, Box::new(|_| None))),
             random: || 7,
         };
         let authenticator = Authenticator::new(AuthConfig { anonymous: true, ..Default::default() }).unwrap();
