@@ -48,7 +48,9 @@ enum State {
     Start,
     StartLf,
     RequestLineOnly,
-    RequestLine,
+    Method,
+    Target,
+    Version,
     /// After CR: LF has to follow, then a field line or the end of the head.
     LineLf,
     LineStart,
@@ -133,7 +135,7 @@ impl Framing {
                     index += usize::try_from(*rest).unwrap_or(usize::MAX);
                     self.state = State::Chunked(Chunk::DataCr);
                 }
-                State::RequestLine if is_unescaped(byte) => return Found::Unescaped(index),
+                State::Target if is_unescaped(byte) => return Found::Unescaped(index),
                 _ => match self.next(byte) {
                     Some(state) => {
                         self.state = state;
@@ -172,13 +174,16 @@ impl Framing {
                 self.end_of_value(field)?;
                 State::LineLf
             }
-            (State::RequestLine, b'\r') => State::LineLf,
+            (State::Method | State::Target | State::Version, b'\r') => State::LineLf,
             (State::LineStart, b'\r') => State::EndLf,
             (State::EndLf, b'\n') => self.end_of_head(),
             (State::StartLf | State::LineLf | State::EndLf, _) | (_, b'\r' | b'\n' | 0) => return None,
             // A fragment is no part of a request target (RFC 9112 §3.2), and the library would take it off without a word.
-            (State::RequestLine, b'#') => return None,
-            (State::Start | State::RequestLineOnly | State::RequestLine, _) => State::RequestLine,
+            (State::Method | State::Target | State::Version, b'#') => return None,
+            (State::Method, b' ') => State::Target,
+            (State::Target, b' ') | (State::Version, _) => State::Version,
+            (State::Target, _) => State::Target,
+            (State::Start | State::RequestLineOnly | State::Method, _) => State::Method,
             // A line that starts with white space goes on with the one before (obs-fold, RFC 9112 §5.2).
             (State::LineStart, b' ' | b'\t' | b':') => return None,
             (State::LineStart, _) => {
@@ -346,7 +351,7 @@ mod tests {
             let found = match framing.read(first) {
                 Found::Sound => match framing.read(second) {
                     Found::Violation(index) => Found::Violation(split + index),
-                    Found::Sound => Found::Sound,
+                    other => other,
                 },
                 violation => violation,
             };
@@ -467,6 +472,9 @@ mod tests {
         let text = "GET /a\"b HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(read(text), Found::Unescaped(6));
         assert_eq!(read("GET /a?<b> HTTP/1.1\r\n"), Found::Unescaped(7));
+        for elsewhere in ["G\"T / HTTP/1.1\r\n", "GET / HTTP/1.1>\r\n", "<\r\n"] {
+            assert_eq!(read(elsewhere), Found::Sound, "{elsewhere}");
+        }
         assert_eq!(read("GET / HTTP/1.1\r\nX: \"<>`\r\nContent-Length: 3\r\n\r\n<a>"), Found::Sound);
     }
 
