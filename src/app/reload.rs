@@ -139,12 +139,30 @@ impl Reloader {
             Ok(Ok(renewal)) => {
                 let listeners_changed = renewal.show();
                 tracing::debug!(listeners_changed, "certificate of the authority");
+                self.check_guests(listeners_changed).await;
             }
             Ok(Err(faults)) => {
                 let faults = Faults(faults).to_string();
                 tracing::error!(%faults, "The authority's certificate is not shown: all stays as it was");
             }
             Err(panic) => tracing::error!(%panic, "The authority's certificate is not shown"),
+        }
+    }
+
+    /// Ends the connections whose clients' certificates what is shown now no longer accepts.
+    async fn check_guests(&self, listeners_changed: usize) {
+        if listeners_changed == 0 {
+            return;
+        }
+        let certificates = self.shown.certificates.clone();
+        let checking = tokio::task::spawn_blocking(move || certificates.check_guests());
+        match checking.await {
+            Ok(0) => {}
+            Ok(connections_ended) => {
+                self.connections.dismiss_uncertified();
+                tracing::info!(connections_ended, "Client certificates are no longer accepted");
+            }
+            Err(panic) => tracing::error!(%panic, "Client certificates of open connections are not checked"),
         }
     }
 
@@ -208,6 +226,7 @@ impl Reloader {
             was != *wanted
         });
         tracing::debug!(listeners_changed, "certificates");
+        self.check_guests(listeners_changed).await;
         std::mem::replace(&mut self.key_watcher, watch_keys(authenticator)).abort();
         if policy_files != self.policy_files || reloaded.has_other_policy {
             let reviewed = self.connections.replace_policy(policy).await;

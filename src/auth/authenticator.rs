@@ -15,9 +15,9 @@ use super::certificate::{CertificateName, ClientCertificate, Unusable};
 use super::counters::{AuthCounters, increment};
 use super::http::{Hook, HttpConfig};
 use super::jwt::{JwtConfig, KeySource, Rejected, Verifier, token};
-use super::mechanism::Mechanisms;
+use super::mechanism::{Claimant, Mechanisms, Proving, TOKEN_METHOD};
 use super::scram::KEY_BYTES;
-use super::{Credentials, PasswordFile, Principal, Proof, Step, load};
+use super::{Credentials, PasswordFile, Principal, Proof, Step, Token, load};
 
 /// How clients prove who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +203,7 @@ impl Authenticator {
         let (passwords, tokens) = (passwords.map(Arc::new), tokens.map(Arc::new));
         Self {
             anonymous: config.anonymous,
-            mechanisms: Mechanisms::new(passwords.as_ref(), tokens.as_ref(), lasting.scram_secret),
+            mechanisms: Mechanisms::new(passwords.as_ref(), lasting.scram_secret),
             passwords,
             tokens,
             certificates: None,
@@ -224,20 +224,26 @@ impl Authenticator {
             let answer = if self.anonymous { Ok(Principal::anonymous()) } else { Err(Refused::NotAuthorized) };
             return Some(self.count(answer));
         }
+        self.look_now(credentials).map(|answer| self.count(answer))
+    }
+
+    /// The same of `credentials` that bring something; the answer is not counted.
+    fn look_now(&self, credentials: &Credentials) -> Option<Result<Principal, Refused>> {
         let mut claims = self.claims(credentials);
         match (claims.next(), claims.next()) {
             // Half of a pair is not "no credentials".
-            (None, _) => Some(self.count(Err(Refused::BadCredentials))),
+            (None, _) => Some(Err(Refused::BadCredentials)),
             (Some(Claim::Password(..) | Claim::Whatever(_)), _) => None,
             // Nothing goes beside it.
-            (Some(Claim::Certificate(certificate, name, username)), _) => {
-                Some(self.count(identify(certificate, name, username)))
-            }
+            (Some(Claim::Certificate(certificate, name, username)), _) => Some(identify(certificate, name, username)),
             (Some(Claim::Token(tokens, token, username)), other) => match tokens.verify(token, username) {
                 Err(rejected) if rejected.is_for_want_of_keys() => None,
                 // Another method may know better, in a time of its own.
                 Err(_) if other.is_some() => None,
-                answer => Some(self.count_token(tokens, answer)),
+                answer => {
+                    tokens.count(answer.as_ref().map_err(|rejected| *rejected));
+                    Some(answer.map_err(refusal))
+                }
             },
         }
     }
@@ -253,23 +259,28 @@ impl Authenticator {
         if let Some(answer) = self.authenticate_now(&credentials) {
             return answer;
         }
+        self.count(self.look(&credentials).await)
+    }
+
+    /// Asks one method after the other; the answer is not counted.
+    async fn look(&self, credentials: &Credentials) -> Result<Principal, Refused> {
         let mut refused = Refused::BadCredentials;
-        for claim in self.claims(&credentials) {
+        for claim in self.claims(credentials) {
             let answer = match claim {
                 Claim::Token(tokens, token, username) => self.verify_token(tokens, token, username).await,
                 Claim::Certificate(certificate, name, username) => identify(certificate, name, username),
                 Claim::Password(passwords, username, password) => {
                     self.verify_password(Arc::clone(passwords), username, password).await
                 }
-                Claim::Whatever(hook) => hook.authenticate(&credentials).await,
+                Claim::Whatever(hook) => hook.authenticate(credentials).await,
             };
             match answer {
                 Err(Refused::BadCredentials) => {}
                 Err(other) => refused = other,
-                accepted => return self.count(accepted),
+                accepted => return accepted,
             }
         }
-        self.count(Err(refused))
+        Err(refused)
     }
 
     /// What `credentials` could be to whom, in the order in which it is looked at. What CONNECT says goes before what the connection
@@ -368,11 +379,6 @@ impl Authenticator {
         })
     }
 
-    fn count_token(&self, tokens: &Verifier, answer: Result<Principal, Rejected>) -> Result<Principal, Refused> {
-        tokens.count(answer.as_ref().map_err(|rejected| *rejected));
-        self.count(answer.map_err(refusal))
-    }
-
     /// Keeps what was read or fetched up to date, for ever. May be dropped at any time.
     pub async fn watch(&self) {
         match &self.tokens {
@@ -388,18 +394,41 @@ impl Authenticator {
     }
 
     /// Takes an exchange of enhanced authentication one step further; an end is counted. Costs microseconds, as it is the client who
-    /// derives keys. `nonce` is random.
-    ///
-    /// # Errors
-    /// Why the client is refused.
-    pub fn prove(&self, proof: Proof, nonce: u128) -> Result<Step, Refused> {
+    /// derives keys; what takes longer is handed back. `nonce` is random.
+    #[must_use]
+    pub fn prove(&self, proof: Proof, claimant: Claimant<'_>, nonce: u128) -> Proving {
+        if self.takes_tokens() && *proof.method == *TOKEN_METHOD {
+            let Some(credentials) = token_credentials(proof.data.as_deref(), claimant) else {
+                return Proving::Done(self.count_token(Err(Refused::NotProven)));
+            };
+            return match self.look_now(&credentials) {
+                Some(answer) => Proving::Done(self.count_token(answer)),
+                None => Proving::Token(credentials),
+            };
+        }
         let step = self.mechanisms.step(proof, nonce);
         match &step {
             Ok(Step::Continue { .. }) => {}
             Ok(Step::Proven { principal, .. }) => self.counters().answered(Ok(principal)),
             Err(refused) => self.counters().answered(Err(*refused)),
         }
-        step
+        Proving::Done(step)
+    }
+
+    /// Judges a token by whoever judges that of a request, in the same order and from the same caches, waiting for a server or for keys.
+    ///
+    /// # Errors
+    /// Why the client is refused: [`Refused::Unavailable`] if nobody could say.
+    pub async fn prove_token(&self, credentials: &Credentials) -> Result<Step, Refused> {
+        self.count_token(self.look(credentials).await)
+    }
+
+    fn count_token(&self, answer: Result<Principal, Refused>) -> Result<Step, Refused> {
+        let answer = answer.map_err(|refused| match refused {
+            Refused::BadCredentials => Refused::NotProven,
+            other => other,
+        });
+        self.count(answer).map(|principal| Step::Proven { principal, data: None })
     }
 
     /// Whether a way to authenticate is configured.
@@ -431,6 +460,22 @@ impl Authenticator {
         answer
     }
 }
+
+/// A token that a client brings by itself; `None`: nobody could take it for one.
+fn token_credentials(token: Option<&[u8]>, claimant: Claimant<'_>) -> Option<Credentials> {
+    let token = token.filter(|token| token.len() <= TOKEN_BYTES_MAX)?;
+    Some(Credentials {
+        username: claimant.username.map(Into::into),
+        password: None,
+        token: Some(Token::new(std::str::from_utf8(token).ok()?)),
+        certificate: None,
+        client_id: claimant.client_id.into(),
+        address: claimant.address,
+    })
+}
+
+/// The longest token that anybody is asked about: as long as the Authentication Data or the Password of a client (MQTT 5.0 §1.5.6).
+const TOKEN_BYTES_MAX: usize = u16::MAX as usize;
 
 /// A token that nobody can judge may be right.
 fn refusal(rejected: Rejected) -> Refused {

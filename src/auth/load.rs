@@ -24,7 +24,8 @@ pub fn password_file(path: &Path) -> Result<PasswordFile, Vec<Fault>> {
 /// # Errors
 /// Why it cannot be read.
 pub fn key_file(path: &Path, bytes_max: usize) -> Result<String, Fault> {
-    let allowed = || format!("a JWK Set in UTF-8 of at most {bytes_max} bytes, as auth.jwt.keys_bytes_max says");
+    let allowed =
+        || format!("a JWK Set, or PEM, in UTF-8 of at most {bytes_max} bytes, as auth.jwt.keys_bytes_max says");
     let fault = |found: String| Fault::new(path.display().to_string(), "", found, allowed());
     let mut bytes = Vec::new();
     std::fs::File::open(path)

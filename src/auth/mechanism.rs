@@ -7,15 +7,31 @@
 //! another, nor by the anonymous identity.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 
-use super::jwt::{Rejected, Verifier};
 use super::scram::{self, Challenge, ClientFirst, KEY_BYTES, ScramError};
-use super::{PasswordFile, Principal, Refused};
+use super::{Credentials, PasswordFile, Principal, Refused};
+
+/// What comes of a [`Proof`].
+#[derive(Debug)]
+pub enum Proving {
+    Done(Result<Step, Refused>),
+    /// Somebody else has to be asked: await [`Authenticator::prove_token`](super::Authenticator::prove_token).
+    Token(Credentials),
+}
+
+/// Whom a proof is about, as far as the connection knows: who the client says it is, or has proven to be before.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'a> {
+    pub username: Option<&'a str>,
+    pub client_id: &'a str,
+    pub address: Option<IpAddr>,
+}
 
 /// What a client says in an exchange, and how far that has come. Its `Debug` shows no data.
 pub struct Proof {
@@ -52,28 +68,21 @@ pub(super) struct Mechanisms {
     /// With a secret of this process, of which unknown users' challenges are made. It must not come out of the file: whoever knew all
     /// entries but one could try passwords for that one against challenges to users that do not exist.
     scram: Option<(Arc<PasswordFile>, [u8; KEY_BYTES])>,
-    tokens: Option<Arc<Verifier>>,
 }
 
-/// The Authentication Method of tokens: the data is the token, and nothing comes back. The JSON dialect's `auth` is this.
+/// The Authentication Method of tokens: the data is the token, and nothing comes back. The JSON dialect's `auth` is this. It is no mechanism:
+/// whoever judges the token of a request judges this one.
 pub const TOKEN_METHOD: &str = "token";
 
 impl Mechanisms {
-    /// SCRAM-SHA-256 where the password file has an entry for it, and there is a secret. `token` where tokens are taken.
-    pub(super) fn new(
-        passwords: Option<&Arc<PasswordFile>>,
-        tokens: Option<&Arc<Verifier>>,
-        secret: Option<[u8; KEY_BYTES]>,
-    ) -> Self {
+    /// SCRAM-SHA-256 where the password file has an entry for it, and there is a secret.
+    pub(super) fn new(passwords: Option<&Arc<PasswordFile>>, secret: Option<[u8; KEY_BYTES]>) -> Self {
         let passwords = passwords.filter(|passwords| passwords.has_scram());
-        Self { scram: passwords.cloned().zip(secret), tokens: tokens.cloned() }
+        Self { scram: passwords.cloned().zip(secret) }
     }
 
     /// Takes an exchange one step further. `nonce` is random.
     pub(super) fn step(&self, proof: Proof, nonce: u128) -> Result<Step, Refused> {
-        if let Some(tokens) = self.tokens.as_ref().filter(|_| *proof.method == *TOKEN_METHOD) {
-            return token(tokens, proof.data.as_deref().unwrap_or_default());
-        }
         let Some((passwords, secret)) = self.scram.as_ref().filter(|_| *proof.method == *scram::METHOD) else {
             return Err(Refused::UnknownMethod);
         };
@@ -88,17 +97,6 @@ impl Mechanisms {
             tracing::debug!(method = scram::METHOD, %error, "proof refused");
             Refused::NotProven
         })
-    }
-}
-
-/// One step, with the keys that are there: a token whose key is not known yet is refused, and the key file looked at soon.
-fn token(tokens: &Verifier, token: &[u8]) -> Result<Step, Refused> {
-    let answer = tokens.verify(token, None);
-    tokens.count(answer.as_ref().map_err(|rejected: &Rejected| *rejected));
-    match answer {
-        Ok(principal) => Ok(Step::Proven { principal, data: None }),
-        Err(Rejected::NoKeys) => Err(Refused::Unavailable),
-        Err(_) => Err(Refused::NotProven),
     }
 }
 
@@ -142,7 +140,7 @@ mod tests {
     const SECRET: Option<[u8; KEY_BYTES]> = Some([7; KEY_BYTES]);
 
     fn mechanisms() -> Mechanisms {
-        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())), None, SECRET)
+        Mechanisms::new(Some(&Arc::new(PasswordFile::parse(PASSWORDS, "passwords").unwrap())), SECRET)
     }
 
     fn proof(data: Option<&str>, exchange: Option<Exchange>) -> Proof {
@@ -193,7 +191,7 @@ mod tests {
     fn without_an_entry_there_is_no_method() {
         let plain = "old:$7$101$IHW4BgQ9UU0uaaOY$LQIKMyP5KORWnFszayRYifqSelM5T98wHHZyjhdxCbAQLPw9iRY3vK3oi3jgFEU/Alge9ZSoElYDV0r27i0q1Q==\n";
         let plain = Arc::new(PasswordFile::parse(plain, "passwords").unwrap());
-        for mechanisms in [Mechanisms::new(None, None, SECRET), Mechanisms::new(Some(&plain), None, SECRET)] {
+        for mechanisms in [Mechanisms::new(None, SECRET), Mechanisms::new(Some(&plain), SECRET)] {
             let step = mechanisms.step(proof(Some(&scram::client::first("old")), None), 1);
             assert!(matches!(step, Err(Refused::UnknownMethod)), "{step:?}");
         }

@@ -28,6 +28,6 @@ pub use certificate::{CertificateName, ClientCertificate};
 pub use counters::AuthCounters;
 pub use http::HttpConfig;
 pub use jwt::JwtConfig;
-pub use mechanism::{Exchange, Proof, Step, TOKEN_METHOD};
+pub use mechanism::{Claimant, Exchange, Proof, Proving, Step, TOKEN_METHOD};
 pub use password_file::PasswordFile;
 pub use principal::{Credentials, Principal, Token};

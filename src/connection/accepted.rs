@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::admission::{Handshake, Place};
+use super::certified::Standing;
 use super::roster::DuplicateClientId;
 pub use crate::auth::{ClientCertificate, Token};
 
@@ -29,6 +30,8 @@ pub struct Accepted {
     pub duplicate_client_id: Option<DuplicateClientId>,
     /// The client certificate that the TLS handshake has verified.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// What that is still worth; the connection ends with it.
+    pub standing: Option<Arc<Standing>>,
     /// Its place among all that are open: keep it for as long as the connection lives.
     pub place: Place,
     /// Its seat among those who have proven nothing yet: drop it once CONNECT is accepted; close at once when it completes before.

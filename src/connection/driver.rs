@@ -15,9 +15,10 @@ use super::gather;
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::logins::{Attempt, Whence};
+use super::renewal::Renewal;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
-use crate::auth::{Credentials, Principal, Proof, Refused, Step};
+use crate::auth::{Credentials, Principal, Proof, Proving, Refused, Step};
 use crate::dialect::json::implicit_connect;
 use crate::dialect::websocket::{self, CloseCode};
 use crate::engine::message::{Outlet, Round};
@@ -45,9 +46,15 @@ pub(super) struct Driver {
     held_until: Option<Instant>,
     /// Whether a ping or pong of the WebSocket is a sign of life.
     heeds_pongs: bool,
-    /// Only until CONNECT is accepted.
-    opening: Option<Box<Opening>>,
+    /// Until CONNECT is accepted, and while a token is judged later on. An idle connection has none.
+    errand: Option<Box<Errand>>,
     _place: Place,
+}
+
+/// What a connection has beside the rest at times.
+enum Errand {
+    Opening(Opening),
+    Renewal(Renewal),
 }
 
 /// What a connection has beside the rest until it is admitted.
@@ -56,6 +63,7 @@ struct Opening {
     handshake: Handshake,
     early: Vec<u8>,
     whence: Whence,
+    /// It goes on to its end even where the connection ends before: a guess is counted and paid for, whoever waits for its answer.
     authentication: Option<JoinHandle<Looked>>,
 }
 
@@ -63,8 +71,8 @@ struct Opening {
 enum Looked {
     /// At its credentials.
     Credentials(Result<Principal, Refused>),
-    /// At the last step of an exchange, of which only a failure is ever waited for.
-    Proof(Refused),
+    /// At the last step of an exchange.
+    Proof(Result<Step, Refused>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +97,9 @@ pub(super) struct Work {
 /// Counts of one round, written to shared memory once.
 #[derive(Debug, Default)]
 struct Tally {
+    received_bytes: u64,
     packets_received: u64,
+    publishes_received: u64,
     publish_bytes_received: u64,
     answers_sent: u64,
 }
@@ -105,6 +115,7 @@ impl Driver {
             protocol,
             token,
             certificate,
+            standing,
             duplicate_client_id,
             place,
             handshake,
@@ -117,6 +128,9 @@ impl Driver {
             Protocol::JsonWebSocket => Manner::JSON,
         };
         let key = shared.links.enter(&link);
+        if let Some(standing) = standing {
+            shared.certified.enter(key, &link, standing);
+        }
         shared.pacemaker.watch(&link, link.next_look_ms(shared.pacemaker.millis(now)));
         ConnectionCounters::count(&shared.environment.counters.accepted);
         ConnectionCounters::count(&shared.environment.counters.open);
@@ -131,10 +145,15 @@ impl Driver {
             is_clogged: false,
             held_until: None,
             heeds_pongs: true,
-            opening: Some(Box::new(Opening { handshake, early, whence, authentication: None })),
+            errand: Some(Box::new(Errand::Opening(Opening { handshake, early, whence, authentication: None }))),
             _place: place,
             shared,
         }
+    }
+
+    /// Where it is in the register of links.
+    pub(super) fn key(&self) -> u32 {
+        self.key
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -168,48 +187,69 @@ impl Driver {
         self.phase != Phase::Serving || (self.core.takes_packets() && !self.is_clogged)
     }
 
-    pub(super) fn is_opening(&self) -> bool {
-        self.opening.is_some()
+    /// Whether there is something beside what every connection has: see [`Self::poll_errand`].
+    pub(super) fn has_errand(&self) -> bool {
+        self.errand.is_some()
+    }
+
+    fn is_opening(&self) -> bool {
+        matches!(self.errand.as_deref(), Some(Errand::Opening(_)))
+    }
+
+    fn opening(&mut self) -> Option<&mut Opening> {
+        match self.errand.as_deref_mut() {
+            Some(Errand::Opening(opening)) => Some(opening),
+            _ => None,
+        }
     }
 
     /// Ready when this connection has to make room for others.
     pub(super) fn poll_shed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.opening {
+        match self.opening() {
             Some(opening) => Pin::new(&mut opening.handshake).poll(cx),
             None => Poll::Pending,
         }
     }
 
     pub(super) fn take_early(&mut self) -> Vec<u8> {
-        self.opening.as_mut().map(|opening| std::mem::take(&mut opening.early)).unwrap_or_default()
+        self.opening().map(|opening| std::mem::take(&mut opening.early)).unwrap_or_default()
     }
 
-    /// Ready when a check of credentials has come to an end, and the core knows.
-    pub(super) fn poll_authentication(
+    /// Ready when a check of credentials has come to an end before the client was let in, and the core knows.
+    pub(super) fn poll_errand(
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
         speech: &mut Speech,
         work: &mut Work,
     ) -> Poll<()> {
-        let Some(authentication) = self.opening.as_mut().and_then(|opening| opening.authentication.as_mut()) else {
-            return Poll::Pending;
-        };
-        let Poll::Ready(outcome) = Pin::new(authentication).poll(cx) else {
-            return Poll::Pending;
-        };
-        // A check that died has not said yes.
-        let looked = outcome.unwrap_or(Looked::Credentials(Err(Refused::Unavailable)));
-        if let Some(opening) = &mut self.opening {
-            opening.authentication = None;
+        let Some(errand) = self.errand.as_deref_mut() else { return Poll::Pending };
+        match errand {
+            Errand::Opening(Opening { authentication: Some(looking), .. }) => {
+                let Poll::Ready(looked) = Pin::new(looking).poll(cx) else { return Poll::Pending };
+                if let Some(opening) = self.opening() {
+                    opening.authentication = None;
+                }
+                // A check that died has not said yes.
+                match looked.unwrap_or(Looked::Credentials(Err(Refused::Unavailable))) {
+                    Looked::Credentials(outcome) => self.authenticated(now, outcome, work),
+                    Looked::Proof(outcome) => self.proven(now, outcome, work),
+                }
+                self.carry_out(now, speech, work);
+                self.flush(work);
+                Poll::Ready(())
+            }
+            Errand::Opening(_) => Poll::Pending,
+            Errand::Renewal(renewal) => {
+                if let Poll::Ready(outcome) = renewal.poll(&self.shared, cx) {
+                    self.errand = None;
+                    self.proven(now, outcome, work);
+                    self.carry_out(now, speech, work);
+                    self.flush(work);
+                }
+                Poll::Pending
+            }
         }
-        match looked {
-            Looked::Credentials(outcome) => self.authenticated(now, outcome, work),
-            Looked::Proof(refused) => self.proven(now, Err(refused), work),
-        }
-        self.carry_out(now, speech, work);
-        self.flush(work);
-        Poll::Ready(())
     }
 
     /// Priorities 1 and 2 of the task: what the link wants. Ready when the connection is over.
@@ -253,6 +293,11 @@ impl Driver {
         self.with_core(work, |core, turn| core.transport_lost(now, turn));
         self.flush(work);
         Poll::Ready(())
+    }
+
+    /// So many bytes came in.
+    pub(super) fn count_received(bytes: usize, work: &mut Work) {
+        work.tally.received_bytes += bytes as u64;
     }
 
     /// Acts on one thing that came in.
@@ -359,7 +404,7 @@ impl Driver {
             match output {
                 Output::Send(packet) => self.send(now, &packet, speech, work),
                 Output::Authenticate(credentials) => self.authenticate(now, credentials, work),
-                Output::Prove(proof) => self.prove(now, proof, work),
+                Output::Prove { proof, is_patient } => self.prove(now, proof, is_patient, work),
                 Output::Established { keep_alive_s, expires_at } => self.establish(now, keep_alive_s, expires_at),
                 Output::Renewed { expires_at } => self.renew(now, expires_at),
                 Output::Revoked(filter) => {
@@ -405,7 +450,7 @@ impl Driver {
     }
 
     fn authenticate(&mut self, now: Instant, credentials: Credentials, work: &mut Work) {
-        let whence = self.opening.as_ref().map(|opening| opening.whence.clone());
+        let whence = self.opening().map(|opening| opening.whence.clone());
         let attempt = whence.map(|whence| Attempt::with_credentials(whence, &credentials));
         if attempt.as_ref().is_some_and(|attempt| !self.shared.logins.admits(now, attempt)) {
             return self.with_core(work, |core, turn| core.turned_away(turn));
@@ -423,31 +468,52 @@ impl Driver {
             }
             return self.answer_after(delay, Looked::Credentials(outcome));
         }
-        self.wait_for(tokio::spawn(async move {
+        self.wait_for(async move {
             let outcome = authenticator.authenticate(credentials).await;
             tokio::time::sleep(conclude(Instant::now(), &outcome)).await;
             Looked::Credentials(outcome)
-        }));
+        });
     }
 
-    fn prove(&mut self, now: Instant, proof: Proof, work: &mut Work) {
+    fn prove(&mut self, now: Instant, proof: Proof, is_patient: bool, work: &mut Work) {
+        let Some(claimant) = self.core.claimant() else { return };
+        // One question of a connection at a time, whatever it would be answered by.
+        if let Some(Errand::Renewal(renewal)) = self.errand.as_deref_mut() {
+            renewal.replace(proof, is_patient);
+            return self.link.nudge();
+        }
         // Whoever is let in already proves it for the time after; only those outside are guessing.
-        let attempt = self.opening.as_ref().zip(self.core.claims()).map(|(opening, (username, client_id))| {
-            Attempt::with_method(opening.whence.clone(), &proof.method, username.map(Into::into), client_id.into())
-        });
-        let logins = &self.shared.logins;
-        if attempt.as_ref().is_some_and(|attempt| !logins.admits(now, attempt)) {
+        let attempt = match self.errand.as_deref() {
+            Some(Errand::Opening(opening)) => {
+                let (username, client_id) = (claimant.username.map(Into::into), claimant.client_id.into());
+                Some(Attempt::with_method(opening.whence.clone(), &proof.method, username, client_id))
+            }
+            _ => None,
+        };
+        if attempt.as_ref().is_some_and(|attempt| !self.shared.logins.admits(now, attempt)) {
             return self.with_core(work, |core, turn| core.turned_away(turn));
         }
-        let outcome = self.shared.authenticator.load().prove(proof, (self.shared.environment.random)());
-        let delay = match (&attempt, &outcome) {
-            (Some(attempt), Err(refused)) => logins.conclude(now, attempt, Err(*refused)),
-            (Some(attempt), Ok(Step::Proven { principal, .. })) => logins.conclude(now, attempt, Ok(principal)),
+        let shared = Arc::clone(&self.shared);
+        let conclude = move |now: Instant, outcome: &Result<Step, Refused>| match (attempt, outcome) {
+            (Some(attempt), Err(refused)) => shared.logins.conclude(now, &attempt, Err(*refused)),
+            (Some(attempt), Ok(Step::Proven { principal, .. })) => shared.logins.conclude(now, &attempt, Ok(principal)),
             _ => Duration::ZERO,
         };
-        match outcome {
-            Err(refused) if !delay.is_zero() => self.answer_after(delay, Looked::Proof(refused)),
-            outcome => self.proven(now, outcome, work),
+        let authenticator = self.shared.authenticator.load_full();
+        match authenticator.prove(proof, claimant, (self.shared.environment.random)()) {
+            Proving::Done(outcome) => match conclude(now, &outcome) {
+                delay if delay.is_zero() => self.proven(now, outcome, work),
+                delay => self.answer_after(delay, Looked::Proof(outcome)),
+            },
+            Proving::Token(credentials) if self.is_opening() => self.wait_for(async move {
+                let outcome = authenticator.prove_token(&credentials).await;
+                tokio::time::sleep(conclude(Instant::now(), &outcome)).await;
+                Looked::Proof(outcome)
+            }),
+            Proving::Token(credentials) => {
+                self.errand = Some(Box::new(Errand::Renewal(Renewal::new(&self.shared, credentials, is_patient))));
+                self.link.nudge();
+            }
         }
     }
 
@@ -458,22 +524,22 @@ impl Driver {
 
     /// Answers only after `delay`.
     fn answer_after(&mut self, delay: Duration, looked: Looked) {
-        self.wait_for(tokio::spawn(async move {
+        self.wait_for(async move {
             tokio::time::sleep(delay).await;
             looked
-        }));
+        });
     }
 
-    fn wait_for(&mut self, looking: JoinHandle<Looked>) {
-        if let Some(opening) = &mut self.opening {
-            opening.authentication = Some(looking);
+    fn wait_for(&mut self, looking: impl Future<Output = Looked> + Send + 'static) {
+        if let Some(opening) = self.opening() {
+            opening.authentication = Some(tokio::spawn(looking));
         }
         // The task is to be polled once more, to wait for it.
         self.link.nudge();
     }
 
     fn establish(&mut self, now: Instant, keep_alive_s: u16, expires_at: Option<Instant>) {
-        self.opening = None;
+        self.errand = None;
         let config = &self.shared.environment.config;
         self.heeds_pongs = keep_alive_s == 0 || config.do_pongs_keep_alive;
         let silence_max = match keep_alive_s {
@@ -491,8 +557,9 @@ impl Driver {
         self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
     }
 
-    fn renew(&mut self, now: Instant, expires_at: Instant) {
-        self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
+    fn renew(&mut self, now: Instant, expires_at: Option<Instant>) {
+        let expires_ms = expires_at.map_or(u64::MAX, |expires_at| self.shared.pacemaker.millis(expires_at));
+        self.link.life.set_expiry(expires_ms);
         let now_ms = self.shared.pacemaker.millis(now);
         self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
     }
@@ -502,7 +569,7 @@ impl Driver {
             return;
         }
         self.phase = Phase::Draining;
-        self.opening = None;
+        self.errand = None;
         let now_ms = self.shared.pacemaker.millis(now);
         let delivered = self.link.begin_closing(code, now_ms, self.shared.environment.config.close_timeout);
         work.round.note_with(delivered, || Arc::clone(&self.link) as Arc<dyn Outlet>);
@@ -520,13 +587,16 @@ impl Tally {
     fn note(&mut self, packet: &Packet<'_>) {
         self.packets_received += 1;
         if let Packet::Publish(publish) = packet {
+            self.publishes_received += 1;
             self.publish_bytes_received += publish.payload.len() as u64;
         }
     }
 
     fn add_to(self, counters: &ConnectionCounters) {
         for (counter, count) in [
+            (&counters.received_bytes, self.received_bytes),
             (&counters.packets_received, self.packets_received),
+            (&counters.publishes_received, self.publishes_received),
             (&counters.publish_bytes_received, self.publish_bytes_received),
             (&counters.answers_sent, self.answers_sent),
         ] {
@@ -556,6 +626,8 @@ impl Drop for Driver {
         let mut work = Work::default();
         self.with_core(&mut work, |core, turn| core.transport_lost(Instant::now(), turn));
         work.round.drain().for_each(|outlet| outlet.flush());
+        // Before the key may be another's.
+        self.shared.certified.leave(self.key);
         self.shared.links.leave(self.key);
         self.shared.environment.counters.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -18,8 +18,10 @@
 //! | `link`, `transport` | the connection as other threads see it; reading and writing without waiting |
 //! | `gather` | receivers of many publishers, sent to once for all of them |
 //! | `pacemaker` | every deadline |
+//! | `renewal` | a token of a client that is in, while somebody is asked about it |
 //! | `logins`, [`penalty`], [`sampling`] | what failed logins cost, and the line in the log for each |
 //! | [`roster`] | who is connected, under which Client Identifier, and how many of one user |
+//! | `certified` | those whose clients have shown a certificate, and end with it |
 //! | `farewell` | the goodbye of a stopping server |
 //! | [`forecast`] | who would lose what by another policy |
 //! | `review` | replacing the policy, and judging again what the old one had granted |
@@ -35,6 +37,7 @@ pub mod accepted;
 pub mod address;
 pub mod admission;
 mod aliases;
+mod certified;
 pub mod config;
 pub mod core;
 pub mod counters;
@@ -49,6 +52,7 @@ mod logins;
 mod outbox;
 mod pacemaker;
 pub mod penalty;
+mod renewal;
 pub mod response_information;
 mod review;
 pub mod roster;
@@ -60,11 +64,13 @@ mod wire;
 pub use accepted::{Accepted, ClientCertificate, Multiplexed, Protocol, Stream, TlsStream, Token};
 pub use address::{AddressKey, Share, Shares};
 pub use admission::{Handshake, Handshakes, Place};
+pub use certified::Standing;
 pub use config::{ConnectionConfig, Revoked};
 pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use forecast::{Forecast, ForecastPage, SubscriptionForecast, WillForecast};
+pub use gather::thread_sleeps;
 pub use pacemaker::TICK;
 pub use penalty::PenaltyConfig;
 pub use response_information::ResponseInformation;
@@ -80,6 +86,7 @@ use arc_swap::ArcSwap;
 use crate::auth::Authenticator;
 use crate::engine::message::{Message, Round};
 use crate::mqtt::{ClientId, ReasonCode};
+use certified::Certified;
 use links::Links;
 use logins::Logins;
 use pacemaker::Pacemaker;
@@ -96,6 +103,7 @@ struct Shared {
     authenticator: Arc<ArcSwap<Authenticator>>,
     pacemaker: Pacemaker,
     links: Links,
+    certified: Certified,
     logins: Logins,
     /// Held by the review that runs.
     reviewing: tokio::sync::Mutex<()>,
@@ -112,6 +120,7 @@ impl Connections {
             authenticator,
             pacemaker,
             links: Links::default(),
+            certified: Certified::default(),
             logins,
             reviewing: tokio::sync::Mutex::default(),
         }))

@@ -10,11 +10,11 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::driver::{Driver, Phase, Work};
+use super::gather;
 use super::inbound::Inbound;
 use super::transport::Received;
 use super::{Accepted, Shared};
@@ -56,7 +56,7 @@ impl Task {
 
     fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let now = Instant::now();
-        if self.driver.is_opening() && self.attend_opening(now, cx, scratch).is_ready() {
+        if self.driver.has_errand() && self.attend_errand(now, cx, scratch).is_ready() {
             return Poll::Ready(());
         }
         for _ in 0..READS_MAX {
@@ -90,8 +90,9 @@ impl Task {
         Poll::Pending
     }
 
-    /// Until CONNECT is accepted: the seat among the handshakes, what they read too much, and the check of credentials.
-    fn attend_opening(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+    /// Until CONNECT is accepted: the seat among the handshakes, what they read too much, and the check of credentials. Later on, a token
+    /// that is judged.
+    fn attend_errand(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         if self.driver.poll_shed(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -99,7 +100,7 @@ impl Task {
         if !early.is_empty() {
             self.take_bytes(now, &mut early, &mut scratch.work);
         }
-        let is_answered = self.driver.poll_authentication(now, cx, self.inbound.speech(), &mut scratch.work).is_ready();
+        let is_answered = self.driver.poll_errand(now, cx, self.inbound.speech(), &mut scratch.work).is_ready();
         if is_answered && self.driver.phase() == Phase::Serving {
             self.inbound.widen();
             self.go_on(now, &mut scratch.work);
@@ -121,7 +122,7 @@ impl Task {
             return;
         }
         let Self { inbound, driver } = self;
-        driver.counters().received_bytes.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        Driver::count_received(plaintext.len(), work);
         inbound.feed(plaintext, &mut |speech, incoming| driver.take(now, speech, incoming, work));
         inbound.book();
         driver.finish_round(now, inbound.is_amid(), work);
@@ -132,6 +133,10 @@ impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        SCRATCH.with_borrow_mut(|scratch| self.get_mut().run(cx, scratch))
+        let task = self.get_mut();
+        gather::enter(task.driver.key());
+        let poll = SCRATCH.with_borrow_mut(|scratch| task.run(cx, scratch));
+        gather::leave();
+        poll
     }
 }

@@ -46,6 +46,8 @@ pub struct EdgeCounters {
     pub tls_handshakes_failed: AtomicU64,
     /// TLS handshakes that failed because of the client's certificate, or for want of one; and sessions that were not resumed for it.
     pub client_certificates_refused: AtomicU64,
+    /// Connections ended by a reload, as their client's certificate is no longer accepted.
+    pub client_certificates_revoked: AtomicU64,
     /// TLS handshakes that brought a certificate of the client, verified.
     pub client_certificates: AtomicU64,
     /// Gauge: the last second in which every certificate of the server is valid, since 1970; zero without any.

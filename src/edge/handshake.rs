@@ -24,7 +24,7 @@ use super::introduction::{self, Proxies};
 use super::refusals::Refusals;
 use super::transport::Transport;
 use super::{Drain, EdgeCounters, Handoff, Shown, listener, tls};
-use crate::connection::{Accepted, ClientCertificate, Handshake, Handshakes, Place, Protocol};
+use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
 
 /// What every connection's steps share.
 pub(crate) struct Steps {
@@ -95,12 +95,16 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         (place, handshake) = hold(admitted, place, handshake);
         handshake.speak_for(visitor.address.ip());
     }
-    let (mut transport, certificate) = match &shown.tls {
+    let (mut transport, presented) = match &shown.tls {
         None => (Transport::Plain(stream), None),
         Some(tls) => match secure(stream, visitor.address, tls, &mut handshake, &steps).await {
             Some(secured) => secured,
             None => return,
         },
+    };
+    let (certificate, standing) = match presented {
+        Some(tls::Presented { certificate, standing }) => (Some(certificate), Some(standing)),
+        None => (None, None),
     };
     let mut is_http = scheme.is_http();
     if is_http && takes_mqtt {
@@ -111,9 +115,22 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     }
     if is_http && transport.protocol() == Some(tls::H2) {
         let Shown { site, duplicate_client_id, .. } = shown;
-        let host = http::h2::Host { site, steps, visitor, listener, certificate, duplicate_client_id, draining };
+        let ending = standing.clone();
+        let host =
+            http::h2::Host { site, steps, visitor, listener, certificate, standing, duplicate_client_id, draining };
         // Boxed: this task is as large as the largest thing that it waits for.
-        Box::pin(http::h2::serve(transport, handshake, host)).await;
+        let serving = Box::pin(http::h2::serve(transport, handshake, host));
+        match ending {
+            None => serving.await,
+            Some(standing) => {
+                let ended = async {
+                    standing.ended().await;
+                    // Its WebSockets have something to tell their clients first.
+                    tokio::time::sleep(GOODBYES).await;
+                };
+                tokio::select! { () = serving => {}, () = ended => {} }
+            }
+        }
         return drop(place);
     }
     let (transport, mut early, protocol, token, handshake) = if is_http {
@@ -122,7 +139,16 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         let (site, limits, is_tls) = (&shown.site, &steps.limits, scheme.is_tls());
         let service =
             http::Service { site, limits, counters, is_tls, peer: visitor.address.ip(), believed, steps: &steps };
-        let Some(upgraded) = http::serve(transport, handshake, service, draining).await else { return };
+        let served = match &standing {
+            None => http::serve(transport, handshake, service, draining).await,
+            // A certificate is rare, and what waits for its end would make every connection's task larger.
+            Some(standing) => {
+                let serving = Box::pin(http::serve(transport, handshake, service, draining));
+                let ended = Box::pin(standing.ended());
+                tokio::select! { served = serving => served, () = ended => None }
+            }
+        };
+        let Some(upgraded) = served else { return };
         visitor.speaks_for(upgraded.client);
         let seat = match upgraded.handshake {
             Some(handshake) => handshake,
@@ -149,11 +175,15 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
         protocol,
         token,
         certificate,
+        standing,
         duplicate_client_id,
         place,
         handshake,
     });
 }
+
+/// How long an HTTP/2 connection stays open for what is said to the clients on it, when it ends for its certificate.
+const GOODBYES: Duration = Duration::from_secs(1);
 
 /// The TLS handshake, and the certificate of the client if it has shown one.
 async fn secure(
@@ -162,7 +192,7 @@ async fn secure(
     tls: &tls::Shared,
     handshake: &mut Handshake,
     steps: &Steps,
-) -> Option<(Transport, Option<Arc<ClientCertificate>>)> {
+) -> Option<(Transport, Option<tls::Presented>)> {
     let terms = tls.load_full();
     let acceptor = TlsAcceptor::from(terms.config());
     let accepting = async {
@@ -185,8 +215,8 @@ async fn secure(
             None
         }
         Ok(Ok(Some(stream))) => {
-            let certificate = match terms.client(stream.get_ref().1) {
-                Ok(certificate) => certificate,
+            let presented = match tls::client(tls, &terms, stream.get_ref().1) {
+                Ok(presented) => presented,
                 Err(error) => {
                     EdgeCounters::add(&counters.client_certificates_refused);
                     steps.refusals.log(peer.ip(), "tls", &error);
@@ -194,10 +224,10 @@ async fn secure(
                 }
             };
             EdgeCounters::add(&counters.tls_handshakes);
-            if certificate.is_some() {
+            if presented.is_some() {
                 EdgeCounters::add(&counters.client_certificates);
             }
-            Some((Transport::Tls(Box::new(stream)), certificate))
+            Some((Transport::Tls(Box::new(stream)), presented))
         }
         Ok(Err(error)) => {
             let is_by_certificate = concerns_certificate(&error);

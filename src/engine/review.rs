@@ -9,8 +9,8 @@
 //! | one sent on the present one | not at all | the client has it; the handshake goes on |
 //! | the Will | PUBLISH | is dropped |
 //!
-//! What was granted is never widened but for its residue: no Subscription gets more than its SUBACK said, so that reviewing twice changes
-//! nothing the second time.
+//! A grant that comes back is given back: a Subscription has the lower of what is granted at present and what its SUBACK said, which no
+//! message may exceed (MQTT 5.0 [MQTT-3.8.4-8]). A Subscription that has gone stays gone. Reviewing twice changes nothing the second time.
 //!
 //! A review is cut into pieces of bounded work, between which others may have their turn. It needs not see what comes after it began:
 //! that is for those to judge by the new rights who let it in.
@@ -102,6 +102,7 @@ struct Held {
     membership: Membership,
     filter: TopicFilter,
     maximum_qos: QoS,
+    told_qos: QoS,
     is_checked: bool,
 }
 
@@ -226,8 +227,8 @@ impl Engine {
         let held = piece.iter().filter_map(|&membership| {
             let subscriber = subscriptions.subscriber(membership, session)?;
             let filter = TopicFilter::parse(&subscriptions.filter_text(membership)).ok()?;
-            let (maximum_qos, is_checked) = (subscriber.maximum_qos, subscriber.is_checked());
-            Some(Held { membership, filter, maximum_qos, is_checked })
+            let (maximum_qos, told_qos) = (subscriber.maximum_qos, subscriber.told_qos());
+            Some(Held { membership, filter, maximum_qos, told_qos, is_checked: subscriber.is_checked() })
         });
         held.collect()
     }
@@ -296,10 +297,10 @@ impl Review {
     /// What becomes of a Subscription; `None`: it stays as it is.
     fn change(&self, held: Held) -> Option<Change> {
         let rights = self.rights.as_ref();
-        let grant = rights.and_then(|rights| rights.subscribe(&held.filter, held.maximum_qos));
+        let grant = rights.and_then(|rights| rights.subscribe(&held.filter, held.told_qos));
         let stays = grant
             .as_ref()
-            .is_some_and(|grant| grant.maximum_qos >= held.maximum_qos && grant.check.is_none() && !held.is_checked);
+            .is_some_and(|grant| grant.maximum_qos == held.maximum_qos && grant.check.is_none() && !held.is_checked);
         (!stays).then_some(Change { held, grant })
     }
 

@@ -97,6 +97,7 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         counter "edge_proxy_headers_accepted" = proxy_headers_accepted, "PROXY protocol headers that were taken.";
         counter "edge_tls_handshakes" = tls_handshakes, "TLS handshakes that succeeded.";
         counter "edge_client_certificates" = client_certificates, "TLS handshakes that brought a verified client certificate.";
+        counter "edge_client_certificates_revoked" = client_certificates_revoked, "Connections ended by a reload, as the certificate that their client had shown is no longer accepted.";
         gauge "edge_tls_certificate_not_after_seconds" = certificate_not_after_s, "When the first of the server's certificates expires, in seconds since 1970.";
         gauge "edge_tls_crl_next_update_seconds" = crl_next_update_s, "When the first revocation list of client certificates is overdue, in seconds since 1970.";
         counter "edge_acme_issued" = acme_issued, "Certificates that an authority has issued to this process.";

@@ -5,12 +5,12 @@ use std::process::{Command, Output};
 use rcgen::{CertificateParams, DnType, SanType};
 use serde_json::json;
 use tidegate::mqtt::packet::Connect;
-use tidegate::mqtt::{QoS, ReasonCode, Version};
+use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
 use crate::harness::certificates::{Certificates, ClientAuthority, Identity};
 use crate::harness::json::JsonClient;
 use crate::harness::mqtt::{self, Client};
-use crate::harness::transport::upgrade_request;
+use crate::harness::transport::{Ending, upgrade_request};
 use crate::harness::{Over, Server, Setup, Transport, puppet};
 
 const POLICY: &str = "
@@ -232,6 +232,101 @@ fn a_connection_ends_when_its_certificate_does() {
     });
     let mut client = client(&server, &brief, "brief");
     client.expect_disconnect(ReasonCode::MaximumConnectTime);
+}
+
+/// The list of revocations, and the authorities, are replaced while clients of every kind are connected.
+#[test]
+fn a_reload_that_takes_a_certificate_back_ends_what_was_opened_with_it() {
+    let (authority, other) = (ClientAuthority::new(), ClientAuthority::named("Other clients"));
+    let tls = ", client_auth: optional, crl: [certs/clients.crl, certs/others.crl]";
+    let setup = setup(&authority, tls, "{ anonymous: true }").users(&[("bob", "correct horse")]);
+    let both = format!("{}{}", authority.certificate_pem, other.certificate_pem);
+    let setup = setup
+        .section("auth", "{ anonymous: true, passwords: passwords }")
+        .file("certs/clients.pem", &both)
+        .file("certs/clients.crl", authority.revoke(&[9]))
+        .file("certs/others.crl", other.revoke(&[9]));
+    let server = setup.start();
+    let write = |name: &str, text: &str| {
+        std::fs::write(server.directory().join("certs").join(name), text).expect("a writable file");
+    };
+    let (alice, carol) = (authority.sign_for(1, "alice"), authority.sign_for(2, "carol"));
+    let dora = other.sign_for(1, "dora");
+    let over_https = |identity: &Identity, protocol: &[u8]| {
+        let mut config = (*Certificates::get().client_config_with(identity)).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Transport::tls_with(server.address("https"), std::sync::Arc::new(config))
+    };
+    let page = |identity: &Identity| {
+        let mut transport = over_https(identity, b"http/1.1");
+        transport.write(upgrade_request("/ws/", &server.address("https").to_string(), "").as_bytes());
+        assert!(transport.read_head().starts_with("HTTP/1.1 101 "));
+        let mut page = JsonClient { transport };
+        page.send(&json!({ "Action": "ping", "Id": 1 }));
+        page.expect(&json!({ "Action": "pong", "Id": 1 }));
+        page
+    };
+    let visitor = |identity: &Identity| {
+        let mut transport = over_https(identity, b"http/1.1");
+        transport.write(b"GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert!(transport.read_head().starts_with("HTTP/1.1 404 "));
+        transport
+    };
+    let by_http2 = |identity: &Identity| {
+        let mut transport = over_https(identity, b"h2");
+        transport.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        transport
+    };
+    let mut kept = vec![client(&server, &carol, "carol"), Client::connect(&server, Over::Tls, Version::V5, "nobody")];
+    let mut others = client(&server, &dora, "dora");
+    let (mut carols_page, mut doras_page) = (page(&carol), page(&dora));
+
+    let mut new = client(&server, &alice, "5.0");
+    let (mut old, _) = connect_as(&server, &alice, mqtt::connect(Version::V4, "3.1.1"));
+    // The password is bob's own, but the connection is one that would not come about any more.
+    let bob = Connect { login: mqtt::login("bob", "correct horse"), ..mqtt::connect(Version::V5, "bob") };
+    let (mut bob, _) = connect_as(&server, &alice, bob);
+    let mut alices_page = page(&alice);
+    let (mut visit, mut visit_by_http2) = (visitor(&alice), by_http2(&alice));
+    let mut carols_visit = visitor(&carol);
+
+    // Something else changes: nobody is looked at.
+    write("clients.crl", &authority.revoke(&[9, 10]));
+    assert!(server.reload());
+    assert_eq!(server.metric("tidegate_edge_client_certificates_revoked_total"), 0.0);
+
+    write("clients.crl", &authority.revoke(&[1, 9]));
+    assert!(server.reload());
+    for client in [&mut new, &mut bob] {
+        client.expect_disconnect(ReasonCode::NotAuthorized);
+    }
+    old.expect_closed();
+    alices_page.expect(&json!({ "Action": "error" }));
+    assert_eq!(alices_page.expect_closed(), Ending::Closed(Some(1008)));
+    visit.read_to_end();
+    visit_by_http2.read_to_end();
+    assert_eq!(server.metric("tidegate_edge_client_certificates_revoked_total"), 6.0);
+    server.wait_for_line("Revoked");
+    let (_, answer) = Client::try_connect(&server, Over::Tls, mqtt::connect(Version::V5, "another"));
+    assert_eq!(answer.reason, ReasonCode::Success);
+
+    // An authority is no longer believed.
+    write("clients.pem", &authority.certificate_pem);
+    assert!(server.reload());
+    others.expect_disconnect(ReasonCode::NotAuthorized);
+    doras_page.expect(&json!({ "Action": "error" }));
+    assert_eq!(doras_page.expect_closed(), Ending::Closed(Some(1008)));
+
+    for client in &mut kept {
+        client.send(&Packet::PingReq);
+        assert!(matches!(client.receive(), Packet::PingResp));
+    }
+    carols_page.send(&json!({ "Action": "ping", "Id": 2 }));
+    carols_page.expect(&json!({ "Action": "pong", "Id": 2 }));
+    carols_visit.write(b"GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let again = carols_visit.read_head();
+    assert!(again.contains("HTTP/1.1 404 "), "{again}");
+    assert_eq!(server.metric("tidegate_edge_client_certificates_revoked_total"), 8.0);
 }
 
 /// Neither `check` nor a start goes on with a certificate that nobody could use.

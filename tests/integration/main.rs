@@ -75,6 +75,7 @@ mod mqtt;
 mod one_port;
 mod policy;
 mod reload;
+mod renewal;
 mod restart;
 mod revoke;
 mod silent;

@@ -1,4 +1,4 @@
-//! One key of a JWK Set (RFC 7517), made ready to verify.
+//! One key, of a JWK Set (RFC 7517) or of a PEM file, made ready to verify.
 //!
 //! Invariant: what kind of key it is decides the one algorithm it verifies, so that a public key is never taken for a shared secret
 //! (RFC 8725 §2.1, §3.1).
@@ -12,6 +12,9 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// How a token is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,12 @@ pub enum NotTaken {
 /// The fewest bytes of a shared secret: as many as the hash has (RFC 7518 §3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
+/// What a SubjectPublicKeyInfo calls its kind (RFC 8017 A.1, RFC 5480 §2.1.1, RFC 8410 §3).
+const RSA_OID: &str = "1.2.840.113549.1.1.1";
+const EC_OID: &str = "1.2.840.10045.2.1";
+const P256_OID: &str = "1.2.840.10045.3.1.7";
+const ED25519_OID: &str = "1.3.101.112";
+
 /// The fewest bits of an RSA modulus (RFC 7518 §3.3).
 const MODULUS_BITS_MIN: usize = 2048;
 
@@ -103,6 +112,35 @@ impl Key {
             Algorithm::Hs256 => secret(jwk)?,
         };
         Ok(Self { id: text(jwk, "kid", "a name")?.map(Into::into), algorithm, material })
+    }
+
+    /// Reads a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in DER. The key has no name.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub(super) fn from_spki(der: &[u8]) -> Result<Self, NotTaken> {
+        let unreadable = || faulty("", "no public key that can be read".to_owned(), "a public key");
+        let (rest, spki) = SubjectPublicKeyInfo::from_der(der).map_err(|_| unreadable())?;
+        if !rest.is_empty() {
+            return Err(unreadable());
+        }
+        let data = &*spki.subject_public_key.data;
+        let (algorithm, material) = match spki.algorithm.algorithm.to_id_string().as_str() {
+            RSA_OID => match spki.parsed() {
+                Ok(PublicKey::RSA(key)) => (Algorithm::Rs256, rsa_key(key.modulus, key.exponent, "")?),
+                _ => return Err(unreadable()),
+            },
+            EC_OID => {
+                let curve = spki.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+                match curve.map(|curve| curve.to_id_string()).as_deref() {
+                    Some(P256_OID) => (Algorithm::Es256, p256_key(data, "")?),
+                    _ => return Err(NotTaken::OtherUse("a key on another curve than P-256".to_owned())),
+                }
+            }
+            ED25519_OID => (Algorithm::EdDsa, ed25519_key(data, "")?),
+            other => return Err(NotTaken::OtherUse(format!("a key of the kind {other}"))),
+        };
+        Ok(Self { id: None, algorithm, material })
     }
 
     /// `kid`.
@@ -148,15 +186,18 @@ fn check_use(jwk: &Map<String, Value>) -> Result<(), NotTaken> {
 
 fn rsa(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
     check_public(jwk)?;
-    let modulus = unsigned(bytes(jwk, "n")?);
-    let exponent = unsigned(bytes(jwk, "e")?);
+    rsa_key(&bytes(jwk, "n")?, &bytes(jwk, "e")?, "n")
+}
+
+fn rsa_key(modulus: &[u8], exponent: &[u8], member: &'static str) -> Result<Material, NotTaken> {
+    let (modulus, exponent) = (unsigned(modulus), unsigned(exponent));
     let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
     if bits < MODULUS_BITS_MIN {
-        return Err(faulty("n", format!("a modulus of {bits} bits"), "at least 2048 bits"));
+        return Err(faulty(member, format!("a modulus of {bits} bits"), "at least 2048 bits"));
     }
-    let components = RsaPublicKeyComponents { n: &modulus, e: &exponent };
+    let components = RsaPublicKeyComponents { n: modulus, e: exponent };
     let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
-    key.map(Material::Public).map_err(|_| faulty("n", "n and e are no RSA key".to_owned(), "a public key"))
+    key.map(Material::Public).map_err(|_| faulty(member, "n and e are no RSA key".to_owned(), "a public key"))
 }
 
 fn p256(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
@@ -167,9 +208,12 @@ fn p256(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
     check_public(jwk)?;
     let (x, y) = (coordinate(jwk, "x")?, coordinate(jwk, "y")?);
     // An uncompressed point (SEC 1 §2.3.3).
-    let point = [&[4], x.as_slice(), &y].concat();
+    p256_key(&[&[4], x.as_slice(), &y].concat(), "x")
+}
+
+fn p256_key(point: &[u8], member: &'static str) -> Result<Material, NotTaken> {
     let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-    key.map(Material::Public).map_err(|_| faulty("x", "x and y are no point of P-256".to_owned(), "a public key"))
+    key.map(Material::Public).map_err(|_| faulty(member, "x and y are no point of P-256".to_owned(), "a public key"))
 }
 
 fn ed25519(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
@@ -178,8 +222,12 @@ fn ed25519(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
         return Err(NotTaken::OtherUse(format!("a key on the curve {curve:?}")));
     }
     check_public(jwk)?;
-    let key = ParsedPublicKey::new(&ED25519, coordinate(jwk, "x")?);
-    key.map(Material::Public).map_err(|_| faulty("x", "is no Ed25519 key".to_owned(), "a public key"))
+    ed25519_key(&coordinate(jwk, "x")?, "x")
+}
+
+fn ed25519_key(bytes: &[u8], member: &'static str) -> Result<Material, NotTaken> {
+    let key = ParsedPublicKey::new(&ED25519, bytes);
+    key.map(Material::Public).map_err(|_| faulty(member, "is no Ed25519 key".to_owned(), "a public key"))
 }
 
 fn secret(jwk: &Map<String, Value>) -> Result<Material, NotTaken> {
@@ -207,10 +255,9 @@ fn coordinate(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>,
 }
 
 /// An integer without the zeros that lead it.
-fn unsigned(mut bytes: Vec<u8>) -> Vec<u8> {
+fn unsigned(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    bytes.drain(..zeros);
-    bytes
+    bytes.get(zeros..).unwrap_or_default()
 }
 
 fn bytes(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, NotTaken> {

@@ -1,14 +1,15 @@
-//! A JWK Set (RFC 7517 §5): the keys that tokens may be signed with.
+//! The keys that tokens may be signed with: a JWK Set (RFC 7517 §5), or PEM.
 
 use serde_json::Value;
 
 use super::key::{Algorithm, Key, NotTaken};
+use super::pem;
 use crate::fault::Fault;
 
 /// The most keys of one set. A token that names none is tried with each of its algorithm, so this bounds what one token costs.
 pub const KEYS_MAX: usize = 64;
 
-const SET_FORM: &str = "a JWK Set: {\"keys\": [{\"kty\": …}, …]}";
+const SET_FORM: &str = "a JWK Set: {\"keys\": [{\"kty\": …}, …]}, or PEM";
 
 /// Keys, read whole from one text.
 #[derive(Debug, Default)]
@@ -17,13 +18,16 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Reads a JWK Set; `origin` names it in faults.
+    /// Reads a JWK Set, or PEM; `origin` names it in faults.
     ///
     /// Keys for another use or of another kind are passed over, as a set may be shared with others, but one has to remain.
     ///
     /// # Errors
     /// Every key that is faulty, by its index. No fault repeats a key.
     pub fn parse(text: &str, origin: &str) -> Result<Self, Vec<Fault>> {
+        if pem::is_pem(text) {
+            return pem::keys(text, origin).map(|keys| Self { keys });
+        }
         let whole = |found: String, allowed: &str| vec![Fault::new(origin, "", found, allowed)];
         let document: Value = serde_json::from_str(text).map_err(|error| {
             let [line, column] = [error.line(), error.column()].map(|place| u32::try_from(place).unwrap_or(u32::MAX));

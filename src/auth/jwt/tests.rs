@@ -317,7 +317,8 @@ fn claims_are_told_as_texts() {
     let verified = verify(&issuer.token(&claims), &issuer.keys(), &Rules::default()).unwrap();
     let told: Vec<(&str, &str)> = verified.claims.iter().map(|(name, value)| (&**name, &**value)).collect();
     let lists: Vec<(&str, &[String])> = verified.claim_lists.iter().map(|(name, list)| (&**name, &**list)).collect();
-    assert_eq!(lists, [("groups", ["a".to_owned(), "1".to_owned()].as_slice())]);
+    let groups = ["a".to_owned(), "1".to_owned()];
+    assert_eq!(lists, [("groups", groups.as_slice()), ("realm.roles", &groups[..1])]);
     let expires = (NOW + 60).to_string();
     assert_eq!(told, [("exp", &*expires), ("is_admin", "false"), ("level", "7"), ("role", "ops"), ("sub", "alice")]);
 }
@@ -535,4 +536,76 @@ proptest! {
             }
         });
     }
+}
+
+/// As `openssl pkey -pubout` prints them.
+fn spki_pem(label: &str, der: &[u8]) -> String {
+    use base64::prelude::BASE64_STANDARD;
+    let text = BASE64_STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+#[test]
+fn keys_may_be_pem() {
+    use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+    use rcgen::PublicKeyData as _;
+    let issuer = Issuer::new();
+    let rsa: PublicKeyX509Der<'_> = issuer.rsa.public_key().as_der().unwrap();
+    let ec: PublicKeyX509Der<'_> = issuer.ec.public_key().as_der().unwrap();
+    let ed: PublicKeyX509Der<'_> = issuer.ed.public_key().as_der().unwrap();
+    let blocks = [rsa.as_ref(), ec.as_ref(), ed.as_ref()].map(|der| spki_pem("PUBLIC KEY", der));
+    let all = KeySet::parse(&format!("the keys of issuer {{7}}\n{}", blocks.concat()), "keys.pem").unwrap();
+    assert_eq!(all.count(), 3);
+    let tokens = ["RS256", "ES256", "EdDSA"]
+        .map(|alg| issuer.sign(&json!({ "alg": alg, "kid": "whatever" }), &claims().to_string()));
+    for (index, (token, block)) in tokens.iter().zip(&blocks).enumerate() {
+        assert!(verify(token, &all, &Rules::default()).is_ok(), "{index}");
+        let one = KeySet::parse(block, "keys.pem").unwrap();
+        for (other, token) in tokens.iter().enumerate() {
+            assert_eq!(verify(token, &one, &Rules::default()).is_ok(), index == other, "{index} {other}");
+        }
+        // What is public is no secret.
+        for secret in [block.as_bytes(), rsa.as_ref(), ec.as_ref(), ed.as_ref()] {
+            let message = format!("{}.{}", b64(br#"{"alg":"HS256"}"#), b64(claims().to_string()));
+            let forged = format!("{message}.{}", b64(hs256(secret, message.as_bytes())));
+            assert_eq!(verify(&forged, &all, &Rules::default()), Err(Rejected::UnknownKey));
+        }
+    }
+    // Of a certificate the key alone.
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["issuer".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let of_certificate = KeySet::parse(&certificate.pem(), "keys.pem").unwrap();
+    let bare = KeySet::parse(&spki_pem("PUBLIC KEY", &pair.subject_public_key_info()), "keys.pem").unwrap();
+    let described = |keys: &KeySet| format!("{keys:?}");
+    assert_eq!(described(&of_certificate), described(&bare));
+}
+
+#[test]
+fn pem_that_is_no_key_is_a_fault() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let good = pair.public_key_pem();
+    for (text, expected) in [
+        (pair.serialize_pem(), "keys.pem: block[0]: a private key; "),
+        (format!("{good}{}", pair.serialize_pem()), "keys.pem: block[1]: a private key; "),
+        (
+            p384.public_key_pem(),
+            "keys.pem: has no key that verifies tokens here, only a key on another curve than P-256; ",
+        ),
+        (spki_pem("X509 CRL", b"x"), "keys.pem: has no key that verifies tokens here, only \"X509 CRL\"; "),
+        (spki_pem("PUBLIC KEY", b"nonsense"), "keys.pem: block[0]: no public key that can be read; "),
+        (good.replace("-----END", "-----ONE"), "keys.pem: block[0]: cannot be read; "),
+        (good.replace("MFkw", "MF!w"), "keys.pem: block[0]: cannot be read; "),
+        (good.repeat(65), "keys.pem: has more than 64 keys; "),
+        (spki_pem("CERTIFICATE", b"nonsense"), "keys.pem: block[0]: cannot be read; "),
+    ] {
+        let faults = KeySet::parse(&text, "keys.pem").unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?} is not {expected}");
+        let body = pair.serialize_pem();
+        let secret = body.lines().nth(1).unwrap();
+        assert!(!told[0].contains(secret));
+    }
+    assert_eq!(KeySet::parse(&format!("{good}{}", p384.public_key_pem()), "keys.pem").unwrap().count(), 1);
 }

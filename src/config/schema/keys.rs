@@ -582,7 +582,7 @@ const PROXY: &[Key] = &[
     Key {
         name: "idle_connections_max",
         kind: Kind::Count { min: 0, max: 10_000 },
-        default: Some("32"),
+        default: Some("64"),
         example: None,
         doc: "Unused connections kept, for each server.",
     },
@@ -876,7 +876,8 @@ const JWT: &[Key] = &[
         kind: Kind::UrlOrPath(KEYS_FORM),
         default: None,
         example: Some("jwks.json"),
-        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only. A file, or the URL \
+        doc: "The keys, a JWK Set: RSA for RS256, EC P-256 for ES256, OKP Ed25519 for EdDSA, oct for HS256, public halves only; or PEM, public keys of the first three kinds \
+              or certificates, whose keys stand for any `kid`. A file, or the URL \
               where the issuer publishes them: https, or http on this machine. Unset, no tokens are taken. They are read again when they may have \
               changed, and faulty ones leave those that were read before. The server starts without the issuer; until keys come, whoever \
               brings a token is told to come again (0x88).",
@@ -908,7 +909,7 @@ const JWT: &[Key] = &[
         kind: Kind::Size { min: 1 << 10, max: 16 << 20 },
         default: Some("1MiB"),
         example: None,
-        doc: "The longest JWK Set.",
+        doc: "The longest JWK Set, or PEM.",
     },
     Key {
         name: "audience",
@@ -929,7 +930,7 @@ const JWT: &[Key] = &[
         kind: Kind::Text("the name of a claim"),
         default: Some("sub"),
         example: None,
-        doc: "Which claim is the username; where none has that name, dots lead into objects (user.name). All claims that are texts, numbers or true and false, and lists of such, are given to the policy.",
+        doc: "Which claim is the username; where none has that name, dots lead into objects (user.name). All claims that are texts, numbers or true and false, and lists of such, are given to the policy, those within objects by names with dots (realm_access.roles).",
     },
     Key {
         name: "leeway",

@@ -59,7 +59,7 @@ enum Renewal {
 
 /// What a proof came in, and so what answers it.
 #[derive(Clone, Copy, Debug)]
-enum Carrier {
+pub(super) enum Carrier {
     Auth,
     Publish { packet_id: Option<PacketId>, qos: QoS },
 }
@@ -81,7 +81,8 @@ impl Exchanging {
 impl Core {
     pub(super) fn begin_exchange(&mut self, mut connect: Box<Connect>, method: Box<str>, turn: &mut Turn<'_>) {
         let data = connect.properties.authentication_data.take();
-        turn.outputs.push_back(Output::Prove(Proof { method: method.clone(), data, exchange: None }));
+        let proof = Proof { method: method.clone(), data, exchange: None };
+        turn.outputs.push_back(Output::Prove { proof, is_patient: false });
         self.state = State::Exchanging(Box::new(Exchanging { connect, method, exchange: None }));
     }
 
@@ -94,7 +95,8 @@ impl Core {
             Packet::Auth(auth)
                 if auth.reason == ReasonCode::ContinueAuthentication && names(&auth, &exchanging.method) =>
             {
-                turn.outputs.push_back(Output::Prove(go_on(auth, &exchanging.method, Some(exchange))));
+                let proof = go_on(auth, &exchanging.method, Some(exchange));
+                turn.outputs.push_back(Output::Prove { proof, is_patient: false });
             }
             Packet::Disconnect(_) => {
                 self.state = State::Closed;
@@ -173,48 +175,80 @@ impl Enhanced {
     pub(super) fn takes_auth(&self) -> bool {
         self.is_agreed
     }
+
+    /// Whom the client has proven to be.
+    pub(super) fn username(&self) -> &str {
+        &self.username
+    }
 }
 
-/// A token that `client` has published to [`TOKEN_TOPIC`]; it is acknowledged once it has been judged.
+/// Notes that `client` has published a token; returns what that takes the place of.
 ///
 /// # Errors
-/// What is wrong, if this client has no token to replace or is amid another exchange.
-pub(super) fn judge_published(
+/// What is wrong, if this client has no token to replace or is amid AUTH.
+pub(super) fn begin_published(
     client: &mut Option<Box<Enhanced>>,
-    token: &[u8],
     packet_id: Option<PacketId>,
     qos: QoS,
-    turn: &mut Turn<'_>,
-) -> Result<(), &'static str> {
+    manner: Manner,
+) -> Result<Option<Carrier>, &'static str> {
     let Some(enhanced) = client.as_mut().filter(|enhanced| *enhanced.method == *TOKEN_METHOD) else {
         return Err("this client came without a token; there is none to replace");
     };
-    if !matches!(enhanced.renewal, Renewal::None) {
-        return Err("another token is being judged");
-    }
+    let before = match (&enhanced.renewal, manner.is_forgiving) {
+        (Renewal::None, _) => None,
+        (&Renewal::Judged(before @ Carrier::Publish { .. }), _) | (&Renewal::Judged(before), true) => Some(before),
+        _ => return Err("AUTH with another token is under way"),
+    };
     enhanced.renewal = Renewal::Judged(Carrier::Publish { packet_id, qos });
-    let data = Some(Bytes::copy_from_slice(token));
-    turn.outputs.push_back(Output::Prove(Proof { method: TOKEN_METHOD.into(), data, exchange: None }));
-    Ok(())
+    Ok(before)
 }
 
 impl Established {
+    /// Has a token judged that the client has published to [`TOKEN_TOPIC`], in place of what came in `before`; it is acknowledged then.
+    pub(super) fn judge_published(
+        &self,
+        token: &[u8],
+        is_acknowledged: bool,
+        before: Option<Carrier>,
+        manner: Manner,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(before) = before {
+            self.answer_failure(before, &superseded(), manner, turn);
+        }
+        let proof = Proof { method: TOKEN_METHOD.into(), data: Some(Bytes::copy_from_slice(token)), exchange: None };
+        let hears_why = manner.is_forgiving || (self.version == Version::V5 && is_acknowledged);
+        turn.outputs.push_back(Output::Prove { proof, is_patient: !hears_why });
+    }
+
     /// AUTH from a client whose CONNECT named a method (MQTT 5.0 §4.12.1).
-    pub(super) fn handle_auth(&mut self, auth: Auth, turn: &mut Turn<'_>) -> Result<(), Ended> {
+    pub(super) fn handle_auth(&mut self, auth: Auth, manner: Manner, turn: &mut Turn<'_>) -> Result<(), Ended> {
         let enhanced = self.enhanced.as_mut().ok_or(ReasonCode::ProtocolError)?;
         if !names(&auth, &enhanced.method) {
             let words = "AUTH names another Authentication Method than CONNECT did (MQTT 5.0 §4.12.1)";
             return Err(Problem::new(ReasonCode::ProtocolError, words).into());
         }
-        let exchange = match (auth.reason, std::mem::replace(&mut enhanced.renewal, Renewal::Judged(Carrier::Auth))) {
-            (ReasonCode::ReAuthenticate, Renewal::None) => None,
-            (ReasonCode::ContinueAuthentication, Renewal::Open(exchange)) => Some(exchange),
+        let (exchange, before) = match (
+            auth.reason,
+            std::mem::replace(&mut enhanced.renewal, Renewal::Judged(Carrier::Auth)),
+        ) {
+            (ReasonCode::ReAuthenticate, Renewal::None) => (None, None),
+            (ReasonCode::ReAuthenticate, Renewal::Judged(before)) => (None, Some(before)),
+            (ReasonCode::ContinueAuthentication, Renewal::Open(exchange)) => (Some(exchange), None),
             _ => {
                 let words = "AUTH begins with 0x19 what is not under way, and goes on with 0x18 with what is (MQTT 5.0 §4.12.1)";
                 return Err(Problem::new(ReasonCode::ProtocolError, words).into());
             }
         };
-        turn.outputs.push_back(Output::Prove(go_on(auth, &enhanced.method, exchange)));
+        let proof = go_on(auth, &enhanced.method, exchange);
+        match before {
+            // AUTH has one answer, to what was said last.
+            Some(Carrier::Auth) if !manner.is_forgiving => {}
+            Some(before) => self.answer_failure(before, &superseded(), manner, turn),
+            None => {}
+        }
+        turn.outputs.push_back(Output::Prove { proof, is_patient: !manner.is_forgiving });
         Ok(())
     }
 
@@ -272,7 +306,10 @@ impl Established {
         manner: Manner,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<TopicFilter>, Problem> {
-        let Some(expires_at) = principal.expires_at else { return Ok(Vec::new()) };
+        if self.enhanced.as_ref().is_none_or(|enhanced| *enhanced.method != *TOKEN_METHOD) {
+            // What a password proves again is what it proved before.
+            return Ok(Vec::new());
+        }
         let client_id = self.session.client_id();
         let identity = self.gate.identity().renewed(principal.clone());
         self.gate = Gate::new(Arc::clone(&identity)).map_err(|error| {
@@ -283,11 +320,11 @@ impl Established {
         let lost = self.rejudge(now, !manner.is_forgiving, turn);
         tracing::debug!(client_id = %self.session.client_id(), "token renewed");
         ConnectionCounters::count(&turn.environment.counters.tokens_renewed);
-        turn.outputs.push_back(Output::Renewed { expires_at });
+        turn.outputs.push_back(Output::Renewed { expires_at: principal.expires_at });
         Ok(if manner.is_forgiving { lost.subscriptions } else { Vec::new() })
     }
 
-    /// Says that a proof was not taken. A dialect that forgives goes on, and so does whoever published it: the old token still counts.
+    /// A proof was not taken. A dialect that forgives goes on, and so does whoever published it: the old token still counts.
     fn not_renewed(
         &self,
         carrier: Carrier,
@@ -296,20 +333,50 @@ impl Established {
         turn: &mut Turn<'_>,
     ) -> Result<(), Ended> {
         match carrier {
-            Carrier::Auth if manner.is_forgiving => {
-                turn.outputs.push_back(answer(problem.reason, TOKEN_METHOD, None));
+            // DISCONNECT knows neither 0x88 nor 0x8C (MQTT 5.0 §3.14.2.1).
+            Carrier::Auth if !manner.is_forgiving => Err(match problem.reason {
+                ReasonCode::ServerUnavailable => problem.restated(ReasonCode::ServerBusy),
+                ReasonCode::BadAuthenticationMethod => problem.restated(ReasonCode::NotAuthorized),
+                _ => problem,
             }
-            Carrier::Auth => return Err(problem.into()),
+            .into()),
+            carrier => {
+                self.answer_failure(carrier, &problem, manner, turn);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says what became of a proof, to a client that goes on with its old one.
+    fn answer_failure(&self, carrier: Carrier, problem: &Problem, manner: Manner, turn: &mut Turn<'_>) {
+        match carrier {
+            Carrier::Auth => {
+                let Output::Send(Packet::Auth(mut auth)) = answer(problem.reason, TOKEN_METHOD, None) else { return };
+                auth.properties.reason_string = problem.reason_string();
+                turn.outputs.push_back(Output::Send(Packet::Auth(auth)));
+            }
             Carrier::Publish { packet_id: Some(packet_id), qos } => {
-                let reason = self.denial_reason(ReasonCode::NotAuthorized);
+                let reason = self.denial_reason(match problem.reason {
+                    reason if manner.is_forgiving => reason,
+                    // PUBACK and PUBREC have no 0x88, and 0x83 is the one that does not blame the token (MQTT 5.0 §3.4.2.1).
+                    ReasonCode::ServerUnavailable | ReasonCode::ImplementationSpecificError => {
+                        ReasonCode::ImplementationSpecificError
+                    }
+                    _ => ReasonCode::NotAuthorized,
+                });
                 let explains = self.explains && reason.is_failure();
-                let properties = explains.then(|| Box::new(self.explanation(&problem)));
+                let properties = explains.then(|| Box::new(self.explanation(problem)));
                 acknowledge(Ack { packet_id, reason, properties }, qos, manner, turn);
             }
             Carrier::Publish { packet_id: None, .. } => {}
         }
-        Ok(())
     }
+}
+
+/// What is said about a token that another one has taken the place of.
+fn superseded() -> Problem {
+    let words = "another token came before this one was judged; that one is judged instead";
+    Problem::new(ReasonCode::ImplementationSpecificError, words)
 }
 
 fn go_on(auth: Auth, method: &str, exchange: Option<Exchange>) -> Proof {

@@ -36,6 +36,13 @@ impl Dismissal {
         Self { words: Some(words.into()), ..ReasonCode::NotAuthorized.into() }
     }
 
+    /// For a client whose certificate is no longer accepted.
+    #[must_use]
+    pub fn for_certificate() -> Self {
+        let words = "the client certificate of this connection is no longer accepted";
+        Self { words: Some(words.into()), ..ReasonCode::NotAuthorized.into() }
+    }
+
     /// For a client that does not read what must not be kept from it.
     #[must_use]
     pub fn for_slowness() -> Self {

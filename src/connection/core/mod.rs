@@ -33,7 +33,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{ClientCertificate, Credentials, Principal, Proof, Refused, Token};
+use crate::auth::{Claimant, ClientCertificate, Credentials, Principal, Proof, Refused, Token};
 use crate::engine::message::{Acknowledgement, Closing, Outlet, Round};
 use crate::engine::{Attached, Engine, Pumped};
 use crate::mqtt::codec::DecodeError;
@@ -75,14 +75,19 @@ pub enum Output {
     Send(Packet<'static>),
     /// Find out who this is, then call [`Core::authenticated`]; give no packet meanwhile.
     Authenticate(Credentials),
-    /// Judge what the client says of itself, then call [`Core::proven`]; give no packet meanwhile.
-    Prove(Proof),
+    /// Judge what the client says of itself, then call [`Core::proven`]; where [`Core::takes_packets`] says no, give no packet meanwhile.
+    /// Whatever else was to be judged for this connection is of no interest any more.
+    Prove {
+        proof: Proof,
+        /// Whether the client can be told yes or no and nothing else: while nobody can say, ask again.
+        is_patient: bool,
+    },
     /// The session is open: from here the outlet takes deliveries, under this Keep Alive; 0: off.
     ///
     /// What proves who the client is ends at `expires_at`, if ever.
     Established { keep_alive_s: u16, expires_at: Option<Instant> },
-    /// The same client has proven who it is again, until then.
-    Renewed { expires_at: Instant },
+    /// The same client has proven who it is again, until then, if ever that ends.
+    Renewed { expires_at: Option<Instant> },
     /// Tell the client that it has lost the Subscription with this Topic Filter, in a dialect that has words for it.
     Revoked(TopicFilter),
     /// Let the engine send what waits in the session: call [`Core::pump`].
@@ -273,13 +278,18 @@ impl Core {
         self.refuse(version, Problem::new(ReasonCode::ConnectionRateExceeded, words), turn);
     }
 
-    /// The User Name and the Client Identifier of a client that is proving who it is before it is let in.
+    /// Who the client says that it is, or has proven to be before, if it is one that proves anything.
     #[must_use]
-    pub fn claims(&self) -> Option<(Option<&str>, &str)> {
-        match &self.state {
-            State::Exchanging(exchanging) => Some(exchanging.claims()),
-            _ => None,
-        }
+    pub fn claimant(&self) -> Option<Claimant<'_>> {
+        let (username, client_id) = match &self.state {
+            State::Exchanging(exchanging) => exchanging.claims(),
+            State::Established(established) => {
+                let enhanced = established.enhanced.as_ref()?;
+                (Some(enhanced.username()), established.session.client_id().as_str())
+            }
+            State::AwaitConnect | State::Authenticating(_) | State::Closed => return None,
+        };
+        Some(Claimant { username, client_id, address: self.address })
     }
 
     /// The time of [`Output::Hold`] has come: the packets that waited follow, with this very `now`.
@@ -446,7 +456,7 @@ impl Established {
                 turn.outputs.push_back(Output::Send(failure(&second_connect())));
             }
             Packet::Auth(auth) if self.enhanced.as_ref().is_some_and(|enhanced| enhanced.takes_auth()) => {
-                self.handle_auth(auth, turn)?
+                self.handle_auth(auth, manner, turn)?
             }
             Packet::Auth(_) if manner.is_forgiving => {
                 let reason = ReasonCode::BadAuthenticationMethod;

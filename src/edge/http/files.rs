@@ -96,7 +96,7 @@ where
     }
     let known = whole.into_parts().0.headers;
     let field = |name| known.get(name);
-    let size = field(header::CONTENT_LENGTH).and_then(|size| size.to_str().ok()?.parse().ok()).unwrap_or_default();
+    let size = parts::length(&known).unwrap_or_default();
     let wanted = match range::asked(&head.headers, size, field(header::ETAG), field(header::LAST_MODIFIED)) {
         Asked::Whole => return ask(&head.method, None).await,
         Asked::Parts(wanted) => wanted,

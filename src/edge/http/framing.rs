@@ -11,6 +11,8 @@
 //! What follows a request that asks to switch protocols, or whose content is framed in a way not spoken here, is never taken for a
 //! request.
 
+use memchr::memchr3;
+
 /// Reads along with the library, byte for byte.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
@@ -136,16 +138,30 @@ impl Framing {
                     self.state = State::Chunked(Chunk::DataCr);
                 }
                 State::Target if is_unescaped(byte) => return Found::Unescaped(index),
-                _ => match self.next(byte) {
-                    Some(state) => {
+                _ => match self.plain(bytes.get(index..).unwrap_or_default()) {
+                    0 => {
+                        let Some(state) = self.next(byte) else { return Found::Violation(index) };
                         self.state = state;
                         index += 1;
                     }
-                    None => return Found::Violation(index),
+                    plain => index += plain,
                 },
             }
         }
         Found::Sound
+    }
+
+    /// How many of the next bytes would change nothing, one by one: most of a head are.
+    fn plain(&self, bytes: &[u8]) -> usize {
+        let line = || memchr3(b'\r', b'\n', 0, bytes).unwrap_or(bytes.len());
+        match self.state {
+            State::Target => {
+                let is_plain = |byte: u8| !matches!(byte, b' ' | b'#' | b'\r' | b'\n' | 0) && !is_unescaped(byte);
+                bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len())
+            }
+            State::Value(Field::Other) => line(),
+            _ => 0,
+        }
     }
 
     /// Whether the head of a request has begun and not ended.
@@ -353,7 +369,7 @@ mod tests {
                     Found::Violation(index) => Found::Violation(split + index),
                     other => other,
                 },
-                violation => violation,
+                other => other,
             };
             assert_eq!(found, whole, "split at {split}");
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 
 use super::answer::{self, Body};
 
@@ -33,8 +33,7 @@ pub(crate) fn together(parts: Vec<Response<Body>>) -> Option<Response<Body>> {
             }
         }
         text.extend(b"\r\n");
-        let part_length: u64 = head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
-        length += text.len() as u64 + part_length;
+        length += text.len() as u64 + self::length(&head.headers)?;
         pieces.extend([Piece::Text(text.into()), Piece::File(body)]);
     }
     let end = format!("\r\n--{boundary}--\r\n");
@@ -46,6 +45,11 @@ pub(crate) fn together(parts: Vec<Response<Body>>) -> Option<Response<Body>> {
     answer::set(&mut whole, header::CONTENT_LENGTH, length.into());
     *whole.body_mut() = Parts { pieces, length }.boxed_unsync();
     Some(whole)
+}
+
+/// What Content-Length says.
+pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
+    str::from_utf8(headers.get(header::CONTENT_LENGTH)?.as_bytes()).ok()?.parse().ok()
 }
 
 /// One piece after the other.

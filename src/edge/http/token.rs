@@ -26,7 +26,8 @@ pub(crate) fn presented(
     sources: &TokenSources,
     is_listed_origin: bool,
 ) -> Result<Option<Token>, Refusal> {
-    let on_purpose = bearers(&head.headers).chain(offered(&head.headers)).chain(queried(head));
+    let queried = queried(head)?;
+    let on_purpose = bearers(&head.headers).chain(offered(&head.headers)).chain(queried.iter().map(Vec::as_slice));
     if let Some(found) = only(on_purpose)? {
         return Ok(Some(found));
     }
@@ -42,7 +43,7 @@ fn only<'a>(mut tokens: impl Iterator<Item = &'a [u8]>) -> Result<Option<Token>,
     if tokens.any(|token| token != first) {
         return Err(bad_request("The request carries two tokens that differ."));
     }
-    let text = std::str::from_utf8(first).map_err(|_| bad_request("The token is not ASCII text."))?;
+    let text = std::str::from_utf8(first).map_err(|_| bad_request("The token is not text."))?;
     Ok(Some(Token::new(text)))
 }
 
@@ -60,10 +61,26 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     items(headers, header::SEC_WEBSOCKET_PROTOCOL).filter_map(|item| item.strip_prefix(BEARER_PREFIX))
 }
 
-/// `?token=TOKEN`. A token has no letter that a URL would have to escape.
-fn queried(head: &request::Parts) -> impl Iterator<Item = &[u8]> {
+/// `?token=TOKEN`. A JWT has no letter that a URL would have to escape; others, which a server of the operator's judges, may have some
+/// (RFC 3986 §2.1). A `+` is a `+`: where it stood for a space, no token would have one.
+fn queried(head: &request::Parts) -> Result<Vec<Vec<u8>>, Refusal> {
     let pairs = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, _)| *name == QUERY_NAME).map(|(_, value)| value.as_bytes())
+    let values = pairs.filter(|(name, _)| *name == QUERY_NAME).map(|(_, value)| decode(value));
+    values.collect::<Option<_>>().ok_or_else(|| bad_request("The token in the query is not percent-encoded."))
+}
+
+fn decode(raw: &str) -> Option<Vec<u8>> {
+    let mut bytes = raw.bytes();
+    std::iter::from_fn(|| {
+        Some(match bytes.next()? {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
+            }
+            byte => Some(byte),
+        })
+    })
+    .collect()
 }
 
 /// RFC 6265 §4.2.1. Several cookies of one name are possible, from different paths.
@@ -100,6 +117,13 @@ mod tests {
         assert_eq!(found("/mqtt", &[("Authorization", &format!("bEARER  {T1} "))], false), token());
         assert_eq!(found("/mqtt", &[("Sec-WebSocket-Protocol", &format!("mqtt, bearer.{T1}"))], false), token());
         assert_eq!(found("/mqtt", &[("Cookie", &format!("x=1; session={T1};y"))], true), token());
+        // As `encodeURIComponent` writes what has other letters.
+        let opaque = || Ok(Some(Token::new("a+b/c=ü&")));
+        assert_eq!(found("/mqtt?token=a%2Bb%2fc%3D%C3%BC%26", &[], false), opaque());
+        assert_eq!(found("/mqtt?token=a+b/c=%C3%BC%26&x", &[("Authorization", "Bearer a+b/c=ü&")], false), opaque());
+        for broken in ["%", "%2", "%zz", "%FF"] {
+            assert_eq!(found(&format!("/mqtt?token=a{broken}"), &[], false), Err(400), "{broken}");
+        }
         // The same one twice is one.
         let twice = [("Authorization", &*format!("Bearer {T1}")), ("Cookie", &format!("session={T2}"))];
         assert_eq!(found(&format!("/mqtt?token={T1}"), &twice, true), token());

@@ -6,6 +6,7 @@
 //! beginning to its end, and nothing that is connected notices.
 
 mod clients;
+mod guests;
 mod pairs;
 mod staple;
 #[cfg(test)]
@@ -18,16 +19,17 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, version};
 use sha2::{Digest, Sha256};
 
 use self::clients::Clients;
+use self::guests::Guests;
 use self::pairs::Certificates;
 use super::config::{CertificateSource, ClientAuthConfig, KeyExchange, ListenerConfig, Scheme, TlsConfig, TlsVersion};
 use super::development_certificate;
-use crate::connection::ClientCertificate;
+use crate::connection::{ClientCertificate, Standing};
 use crate::fault::Fault;
 
 /// What a listener hands to each new connection; swapped whole.
@@ -113,6 +115,7 @@ impl Material {
         Ok(Some(Terms {
             config: Arc::new(config),
             clients: self.clients.clone(),
+            guests: previous.map(|previous| Arc::clone(&previous.guests)).unwrap_or_default(),
             ticketer,
             ticket_basis: basis,
             content: self.content(),
@@ -192,6 +195,8 @@ pub(crate) const H2: &[u8] = b"h2";
 pub(crate) struct Terms {
     config: Arc<ServerConfig>,
     clients: Option<Arc<Clients>>,
+    /// Handed on from one to the next.
+    guests: Arc<Guests>,
     ticketer: Option<Arc<dyn ProducesTickets>>,
     ticket_basis: [u8; 32],
     content: [u8; 32],
@@ -214,15 +219,68 @@ impl Terms {
     ///
     /// # Errors
     /// The certificate, or its absence, is no longer accepted.
-    pub(crate) fn client(&self, state: &ServerConnection) -> Result<Option<Arc<ClientCertificate>>, String> {
+    fn client(&self, state: &ServerConnection) -> Result<Option<Presented>, String> {
         let Some(clients) = &self.clients else { return Ok(None) };
         let chain = state.peer_certificates().unwrap_or_default();
         if state.handshake_kind() == Some(HandshakeKind::Resumed) {
             clients.verify(chain, UnixTime::now()).map_err(|error| error.to_string())?;
         }
-        let certificate = chain.first().map(|leaf| ClientCertificate::parse(leaf)).transpose();
-        Ok(certificate.map_err(|error| format!("client certificate: {error}"))?.map(Arc::new))
+        let Some(leaf) = chain.first() else { return Ok(None) };
+        let certificate = ClientCertificate::parse(leaf).map_err(|error| format!("client certificate: {error}"))?;
+        Ok(Some(Presented { certificate: Arc::new(certificate), standing: self.guests.enter(chain) }))
     }
+
+    /// Ends the standing of everybody who has come in with a certificate that these do not accept. Returns how many there were.
+    pub(crate) fn check_guests(&self) -> usize {
+        let now = UnixTime::now();
+        self.guests.check(|chain| self.refusal(chain, now))
+    }
+
+    /// Why a chain that was accepted before is not any more. That something is over by the clock, be it a list of revocations, is no change
+    /// of mind: it would end everybody at whatever reload comes next.
+    fn refusal(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
+        use rustls::CertificateError as E;
+        let Some(clients) = &self.clients else { return Some("no authority of clients is named any more".to_owned()) };
+        match clients.verify(chain, now) {
+            Ok(())
+            | Err(rustls::Error::InvalidCertificate(
+                E::Expired
+                | E::ExpiredContext { .. }
+                | E::NotValidYet
+                | E::NotValidYetContext { .. }
+                | E::ExpiredRevocationList
+                | E::ExpiredRevocationListContext { .. },
+            )) => None,
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// The certificate that a client has shown.
+pub(crate) struct Presented {
+    pub(crate) certificate: Arc<ClientCertificate>,
+    pub(crate) standing: Arc<Standing>,
+}
+
+/// The certificate of a client whose handshake by `terms` is over, if it has shown one.
+///
+/// # Errors
+/// It is not accepted, or was when the handshake began and is not any more.
+pub(crate) fn client(
+    shared: &Shared,
+    terms: &Arc<Terms>,
+    state: &ServerConnection,
+) -> Result<Option<Presented>, String> {
+    let presented = terms.client(state)?;
+    let present = shared.load();
+    // Whoever checks the guests does so after the terms have changed, and so has this one among them, or has changed them by now.
+    if presented.is_some()
+        && !Arc::ptr_eq(terms, &present)
+        && let Some(reason) = present.refusal(state.peer_certificates().unwrap_or_default(), UnixTime::now())
+    {
+        return Err(reason);
+    }
+    Ok(presented)
 }
 
 /// The provider of cryptography, with `key_exchange` alone to exchange keys by.

@@ -16,6 +16,7 @@ use crate::mqtt::packet::SubscribeOptions;
 pub(crate) struct Subscriber {
     pub(crate) session: Arc<Session>,
     pub(crate) identifier: Option<NonZeroU32>,
+    /// As it is granted at present: never above what SUBACK said.
     pub(crate) maximum_qos: QoS,
     flags: u8,
 }
@@ -23,6 +24,9 @@ pub(crate) struct Subscriber {
 const NO_LOCAL: u8 = 1;
 const RETAIN_AS_PUBLISHED: u8 = 2;
 const CHECKED: u8 = 4;
+/// Which QoS SUBACK said, unless it is 0.
+const TOLD_QOS_1: u8 = 8;
+const TOLD_QOS_2: u8 = 16;
 
 impl Subscriber {
     pub(crate) fn new(
@@ -32,9 +36,13 @@ impl Subscriber {
         is_checked: bool,
     ) -> Self {
         let mut flags = 0;
-        for (is_set, flag) in
-            [(options.no_local, NO_LOCAL), (options.retain_as_published, RETAIN_AS_PUBLISHED), (is_checked, CHECKED)]
-        {
+        for (is_set, flag) in [
+            (options.no_local, NO_LOCAL),
+            (options.retain_as_published, RETAIN_AS_PUBLISHED),
+            (is_checked, CHECKED),
+            (options.maximum_qos == QoS::AtLeastOnce, TOLD_QOS_1),
+            (options.maximum_qos == QoS::ExactlyOnce, TOLD_QOS_2),
+        ] {
             if is_set {
                 flags |= flag;
             }
@@ -53,6 +61,15 @@ impl Subscriber {
     /// Whether a delivery check lies beside the tree.
     pub(crate) fn is_checked(&self) -> bool {
         self.flags & CHECKED != 0
+    }
+
+    /// What SUBACK said, which bounds every grant that comes later (MQTT 5.0 [MQTT-3.8.4-8]).
+    pub(crate) fn told_qos(&self) -> QoS {
+        match self.flags & (TOLD_QOS_1 | TOLD_QOS_2) {
+            TOLD_QOS_1 => QoS::AtLeastOnce,
+            TOLD_QOS_2 => QoS::ExactlyOnce,
+            _ => QoS::AtMostOnce,
+        }
     }
 
     /// Changes how far it is granted.

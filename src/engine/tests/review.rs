@@ -123,17 +123,35 @@ fn a_grant_in_part_becomes_a_residue_and_back() {
 }
 
 #[test]
-fn a_qos_is_lowered_in_place_and_never_raised_above_what_was_granted() {
+fn a_qos_follows_the_grant_up_to_what_suback_said() {
     let (mut world, law) = (World::new(), Law::new());
     let client = connect(&mut world, &law, "a");
     world.subscribe(&client, "t", AtLeastOnce);
-    for (highest, expected) in [(AtMostOnce, 0), (ExactlyOnce, 0)] {
+    world.subscribe(&client, "$share/g/s", ExactlyOnce);
+    for (highest, lessened, plain, shared) in [
+        (AtMostOnce, 2, 0, 0),
+        (ExactlyOnce, 0, 1, 2),
+        (AtLeastOnce, 1, 1, 1),
+        (AtMostOnce, 2, 0, 0),
+        (AtLeastOnce, 0, 1, 1),
+    ] {
         law.change(|denials| denials.maximum_qos = highest);
-        world.review();
-        world.publish("t", "x", ExactlyOnce);
-        let crate::engine::tests::world::Sent::Publish(copy) = &client.mailbox.take()[0] else { panic!() };
-        assert_eq!(copy.qos, expected);
+        assert_eq!(world.review()[0].lessened_count, lessened, "under {highest:?}");
+        assert_eq!(world.review()[0].lessened_count, 0, "twice is once");
+        for (topic, expected) in [("t", plain), ("s", shared)] {
+            world.publish(topic, "x", ExactlyOnce);
+            let crate::engine::tests::world::Sent::Publish(copy) = &client.mailbox.take()[0] else { panic!() };
+            assert_eq!(copy.qos, expected, "{topic} under {highest:?}");
+        }
     }
+    // Whoever subscribes anew is told anew, and that holds.
+    law.change(|denials| denials.maximum_qos = ExactlyOnce);
+    world.review();
+    world.subscribe(&client, "t", AtMostOnce);
+    world.review();
+    world.publish("t", "x", ExactlyOnce);
+    let crate::engine::tests::world::Sent::Publish(copy) = &client.mailbox.take()[0] else { panic!() };
+    assert_eq!(copy.qos, 0);
 }
 
 #[test]

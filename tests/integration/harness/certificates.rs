@@ -84,11 +84,16 @@ pub struct Identity {
 
 impl ClientAuthority {
     pub fn new() -> Self {
+        Self::named("Tidegate test clients")
+    }
+
+    /// One of this name, by which its lists are known.
+    pub fn named(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key pair");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(rcgen::DnType::CommonName, "Tidegate test clients");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let certificate_pem = params.self_signed(&key).expect("a self-signed certificate").pem();
         Self { certificate_pem, issuer: Issuer::new(params, key) }
     }

@@ -53,7 +53,9 @@ use super::answer::{self, Body};
 use super::exchange::{Patience, Timing};
 use super::proxy::Visit;
 use super::site::Opening;
-use crate::connection::{Accepted, ClientCertificate, DuplicateClientId, Handshake, Place, Protocol, Stream, Token};
+use crate::connection::{
+    Accepted, ClientCertificate, DuplicateClientId, Handshake, Place, Protocol, Standing, Stream, Token,
+};
 use crate::edge::address_limits::Admitted;
 use crate::edge::config::EdgeLimits;
 use crate::edge::forwarded;
@@ -72,6 +74,7 @@ pub(crate) struct Host {
     pub(crate) visitor: Visitor,
     pub(crate) listener: Arc<str>,
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    pub(crate) standing: Option<Arc<Standing>>,
     pub(crate) duplicate_client_id: Option<DuplicateClientId>,
     pub(crate) draining: watch::Receiver<Drain>,
 }
@@ -180,6 +183,7 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
             Patience { head: steps.limits.http_head_timeout, idle: steps.limits.http_idle_timeout },
             Instant::now(),
         ),
+        told: Arc::default(),
     };
     let mut answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
     if let Some(content) = answer.unread.take() {
@@ -262,6 +266,7 @@ async fn hand_over(
         protocol,
         token,
         certificate: host.certificate.clone(),
+        standing: host.standing.clone(),
         duplicate_client_id: host.duplicate_client_id,
         place,
         handshake,
