@@ -3,7 +3,9 @@
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -18,6 +20,16 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// Has the connection end by a reset: for whoever would take its end for that of an answer.
+    pub(crate) fn reset_at_end(&self) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        // Where it cannot be, the connection just ends.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    }
+
     /// What ALPN agreed on.
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         match self {

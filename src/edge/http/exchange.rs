@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::{Found, Framing};
+use super::framing::{Found, Framing, is_unescaped};
+use super::path::escaped;
 use crate::edge::transport::Transport;
 
 /// How long the steps of an HTTP connection may take.
@@ -42,6 +43,8 @@ pub(crate) struct Timing {
     pub(crate) answered: bool,
     /// Whether what follows the last request must not be taken for another one.
     pub(crate) is_last: bool,
+    /// Whether the connection ends by a reset, as nothing else says that an answer was cut.
+    pub(crate) is_cut: bool,
 }
 
 impl Timing {
@@ -56,6 +59,7 @@ impl Timing {
             held: false,
             answered: false,
             is_last: false,
+            is_cut: false,
         }))
     }
 
@@ -112,6 +116,8 @@ pub(crate) struct ExchangeStream {
     framing: Framing,
     /// How much of [`UNSOUND`] the library has been given; `None` while all heads are sound.
     unsound: Option<usize>,
+    /// What has been read and escaped, and not given to the library yet.
+    held: Vec<u8>,
     /// Whether there was a violation in the content of a request.
     broken: bool,
     has_written: bool,
@@ -138,6 +144,7 @@ impl ExchangeStream {
             timing,
             framing,
             unsound: None,
+            held: Vec::new(),
             broken: false,
             has_written: false,
             lingered_bytes: 0,
@@ -145,8 +152,9 @@ impl ExchangeStream {
         }
     }
 
-    pub(crate) fn into_transport(self) -> Transport {
-        self.transport
+    /// The bare transport, and what was read of it and given to nobody.
+    pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.transport, self.held)
     }
 
     /// Looks through what was read from `start` on, and ends it where it is unsound.
@@ -155,13 +163,17 @@ impl ExchangeStream {
             return;
         }
         let found = self.framing.read(&buf.filled()[start..]);
-        if let Found::Violation(index) = found {
-            buf.set_filled(start + index);
-            if self.framing.in_content() {
-                self.broken = true;
-            } else {
-                self.unsound = Some(0);
-                self.give_unsound(buf);
+        match found {
+            Found::Sound => {}
+            Found::Unescaped(index) => self.hold_escaped(buf, start + index),
+            Found::Violation(index) => {
+                buf.set_filled(start + index);
+                if self.framing.in_content() {
+                    self.broken = true;
+                } else {
+                    self.unsound = Some(0);
+                    self.give_unsound(buf);
+                }
             }
         }
         let mut timing = self.timing.lock();
@@ -174,6 +186,30 @@ impl ExchangeStream {
                 None
             }
         };
+    }
+
+    /// Takes back what was read from `at` on, with the rest of its line escaped: that may be longer than there is room for.
+    fn hold_escaped(&mut self, buf: &mut ReadBuf<'_>, at: usize) {
+        let rest = &buf.filled()[at..];
+        let line_len = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
+        let (line, behind) = rest.split_at(line_len);
+        let mut held = Vec::with_capacity(rest.len() + self.held.len() + 16);
+        for &byte in line {
+            if is_unescaped(byte) { held.extend(escaped(byte)) } else { held.push(byte) }
+        }
+        held.extend_from_slice(behind);
+        held.append(&mut self.held);
+        self.held = held;
+        buf.set_filled(at);
+    }
+
+    fn give_held(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.held.len().min(buf.remaining());
+        buf.put_slice(&self.held[..count]);
+        self.held.drain(..count);
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
     }
 
     fn give_unsound(&mut self, buf: &mut ReadBuf<'_>) {
@@ -221,8 +257,18 @@ impl AsyncRead for ExchangeStream {
             return Poll::Ready(Err(unsound_content()));
         }
         let start = buf.filled().len();
-        ready!(Pin::new(&mut self.transport).poll_read(cx, buf))?;
-        self.inspect(buf, start);
+        loop {
+            if self.held.is_empty() {
+                ready!(Pin::new(&mut self.transport).poll_read(cx, buf))?;
+            } else {
+                self.give_held(buf);
+            }
+            self.inspect(buf, start);
+            // What was taken back at once is given escaped.
+            if self.held.is_empty() || buf.filled().len() > start {
+                break;
+            }
+        }
         // Nothing read would be the end of the stream, which ends content well where its length is not known.
         let is_broken = self.broken && buf.filled().len() == start;
         Poll::Ready(if is_broken { Err(unsound_content()) } else { Ok(()) })
@@ -251,7 +297,11 @@ impl AsyncWrite for ExchangeStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
+        ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
+        if self.timing.lock().is_cut {
+            self.transport.reset_at_end();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ends our direction, then reads the peer's to its end within bounds.

@@ -5,6 +5,9 @@
 //! twice, white space behind the size of a chunk. Whatever stands before or behind us may forgive differently, so here nothing is
 //! forgiven.
 //!
+//! One thing is forgiven, as it concerns no boundary: characters that belong escaped in a target, and that scripts and old clients write as
+//! they are (`?query=up{job="x"}`). Whoever reads them here has them escaped.
+//!
 //! What follows a request that asks to switch protocols, or whose content is framed in a way not spoken here, is never taken for a
 //! request.
 
@@ -29,6 +32,13 @@ pub(crate) enum Found {
     Sound,
     /// The byte at this index must not be there; everything before it is in order.
     Violation(usize),
+    /// The byte at this index belongs escaped ([`is_unescaped`]); everything before it is in order, and it is to be read again as `%XX`.
+    Unescaped(usize),
+}
+
+/// What stands in targets unescaped where it must not (RFC 3986 §2), and means what it does escaped to everybody who takes it.
+pub(crate) fn is_unescaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +133,7 @@ impl Framing {
                     index += usize::try_from(*rest).unwrap_or(usize::MAX);
                     self.state = State::Chunked(Chunk::DataCr);
                 }
+                State::RequestLine if is_unescaped(byte) => return Found::Unescaped(index),
                 _ => match self.next(byte) {
                     Some(state) => {
                         self.state = state;
@@ -335,9 +346,9 @@ mod tests {
             let found = match framing.read(first) {
                 Found::Sound => match framing.read(second) {
                     Found::Violation(index) => Found::Violation(split + index),
-                    Found::Sound => Found::Sound,
+                    other => other,
                 },
-                violation => violation,
+                other => other,
             };
             assert_eq!(found, whole, "split at {split}");
         }
@@ -451,6 +462,14 @@ mod tests {
         assert_eq!(read("GET / HTTP/1.1\r\nX#: #\r\n"), Found::Sound);
     }
 
+    #[test]
+    fn what_belongs_escaped_in_a_target_is_found_there_and_nowhere_else() {
+        let text = "GET /a\"b HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(read(text), Found::Unescaped(6));
+        assert_eq!(read("GET /a?<b> HTTP/1.1\r\n"), Found::Unescaped(7));
+        assert_eq!(read("GET / HTTP/1.1\r\nX: \"<>`\r\nContent-Length: 3\r\n\r\n<a>"), Found::Sound);
+    }
+
     proptest::proptest! {
         /// However a stream is cut, the same bytes are found sound, and the same one is not.
         #[test]
@@ -466,10 +485,12 @@ mod tests {
             let mut framing = Framing::default();
             let mut found = Found::Sound;
             for cut in cuts.windows(2) {
-                if let Found::Violation(index) = framing.read(&stream.as_bytes()[cut[0]..cut[1]]) {
-                    found = Found::Violation(cut[0] + index);
-                    break;
-                }
+                found = match framing.read(&stream.as_bytes()[cut[0]..cut[1]]) {
+                    Found::Sound => continue,
+                    Found::Violation(index) => Found::Violation(cut[0] + index),
+                    Found::Unescaped(index) => Found::Unescaped(cut[0] + index),
+                };
+                break;
             }
             proptest::prop_assert_eq!(found, whole);
         }
@@ -491,6 +512,7 @@ mod tests {
         "5\r\nhello\r\n",
         " ",
         ":",
+        "\"",
         "\0",
         "\r\n\r\n",
     ];

@@ -16,8 +16,10 @@ mod files;
 mod framing;
 pub(crate) mod h2;
 mod origin;
+mod parts;
 mod path;
 mod proxy;
+mod range;
 mod redirect;
 mod request;
 mod routes;
@@ -293,9 +295,9 @@ fn conclude(ended: hyper::Result<()>, timing: &Mutex<Timing>, counters: &EdgeCou
 async fn take_out(websocket: HyperWebsocket) -> Option<(Transport, Vec<u8>)> {
     let upgraded = websocket.await.ok()?.into_inner().into_inner();
     let parts = upgraded.downcast::<TokioIo<ExchangeStream>>().ok()?;
+    let (transport, held) = parts.io.into_inner().into_parts();
     // Copied, because the buffer it is part of is larger and would live on.
-    let early = parts.read_buf.to_vec();
-    Some((parts.io.into_inner().into_transport(), early))
+    Some((transport, [&parts.read_buf[..], &held].concat()))
 }
 
 /// What [`drive`] asks of a connection besides being a future.

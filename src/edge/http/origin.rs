@@ -53,8 +53,8 @@ pub(crate) fn parse_authority(authority: &[u8]) -> Option<(String, Option<u16>)>
     } else {
         let end = text.find(':').unwrap_or(text.len());
         let (host, rest) = text.split_at(end);
-        let sound =
-            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        let is_of_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        let sound = !host.is_empty() && !host.starts_with('.') && !host.contains("..") && host.bytes().all(is_of_name);
         (sound.then(|| host.to_ascii_lowercase())?, rest)
     };
     let port = match rest.strip_prefix(':') {

@@ -85,8 +85,13 @@ fn is_escaped(byte: u8) -> bool {
 
 /// Appends `byte` as `%XX` (RFC 3986 §2.1).
 pub(crate) fn push_escaped(text: &mut String, byte: u8) {
-    text.push('%');
-    text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])));
+    text.extend(escaped(byte).map(char::from));
+}
+
+/// `byte` as `%XX`.
+pub(crate) fn escaped(byte: u8) -> [u8; 3] {
+    let digit = |digit: u8| b"0123456789ABCDEF"[usize::from(digit)];
+    [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
 fn decode(raw: &str) -> Option<Vec<u8>> {

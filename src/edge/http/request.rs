@@ -97,8 +97,21 @@ mod tests {
     fn one_host_that_is_a_host() {
         assert!(checked("/", &[b"a.example:8443"]).is_ok());
         assert!(checked("/", &[b"[::1]:8443"]).is_ok());
-        let refused: &[&[&[u8]]] =
-            &[&[], &[b""], &[b"a", b"a"], &[b"a", b"b"], &[b"a b"], &[b"a/b"], &[b"u@a"], &[b"\xff"], &[b"a:b"]];
+        assert!(checked("/", &[b"a.example."]).is_ok());
+        let refused: &[&[&[u8]]] = &[
+            &[],
+            &[b""],
+            &[b"a", b"a"],
+            &[b"a", b"b"],
+            &[b"a b"],
+            &[b"a/b"],
+            &[b"u@a"],
+            &[b"\xff"],
+            &[b"a:b"],
+            &[b"a..b"],
+            &[b".a"],
+            &[b".."],
+        ];
         for hosts in refused {
             assert!(checked("/", hosts).is_err(), "{hosts:?}");
         }

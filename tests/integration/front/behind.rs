@@ -156,6 +156,8 @@ fn answer(request: &Request, address: SocketAddr) -> (Vec<u8>, Then) {
         format!("HTTP/1.1 200 OK\r\nX-App: 1\r\n{fields}Content-Length: {length}\r\n\r\n{body}").into_bytes()
     };
     let raw = |text: &str| text.replace("X-App", "X-App: 1").into_bytes();
+    let chunked =
+        |chunks: &str| raw(&format!("HTTP/1.1 200 OK\r\nX-App\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
     let redirect = |location: &str| with(&format!("Location: {location}\r\n"), "").replacen_status("302 Found");
     match path.rsplit('/').next().unwrap_or_default() {
         "chunked" => {
@@ -179,6 +181,67 @@ fn answer(request: &Request, address: SocketAddr) -> (Vec<u8>, Then) {
             raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
             Then::Close,
         ),
+        "lf" => (b"HTTP/1.1 200 OK\nX-App: 1\nContent-Length: 2\n\nok".to_vec(), Then::Next),
+        "no-reason" => (raw("HTTP/1.1 200 \r\nX-App\r\nContent-Length: 2\r\n\r\nok"), Then::Next),
+        "no-length" => (raw("HTTP/1.1 200 OK\r\nX-App\r\n\r\nto the end"), Then::Close),
+        "folded" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nX-End: a\r\n b\r\nContent-Length: 2\r\n\r\nok"), Then::Next),
+        "spaced" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nX-End : a\r\nContent-Length: 2\r\n\r\nok"), Then::Next),
+        "nameless" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nnonsense\r\nContent-Length: 2\r\n\r\nok"), Then::Next),
+        "nul" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nX-End: a\0b\r\nContent-Length: 2\r\n\r\nok"), Then::Next),
+        "latin" => (
+            [b"HTTP/1.1 200 OK\r\nX-App: 1\r\nX-End: caf".as_slice(), b"\xe9\r\nContent-Length: 2\r\n\r\nok"].concat(),
+            Then::Next,
+        ),
+        "many" => (with(&"Set-Cookie: a=b\r\n".repeat(80), "ok"), Then::Next),
+        "long" => (with(&format!("X-End: {}\r\n", "x".repeat(3000)), "ok"), Then::Next),
+        "equal-lengths" => {
+            (raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"), Then::Next)
+        }
+        "lengths" => {
+            (raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!"), Then::Close)
+        }
+        "no-number" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Length: two\r\n\r\nok"), Then::Close),
+        "more" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Length: 2\r\n\r\nok and more"), Then::Close),
+        "chunks" => (chunked("2\r\nok\r\n3;a=b\r\n, a\r\n6\r\n third\r\n0\r\n\r\n"), Then::Next),
+        "chunks-padded" => (chunked("2  \r\nok\r\n0\r\n\r\n"), Then::Next),
+        "chunks-lf" => (chunked("2\nok\n0\n\n"), Then::Close),
+        "chunks-unended" => (chunked("2\r\nok\r\n0\r\n"), Then::Close),
+        "chunks-broken" => (chunked("2\r\nok\r\nzz\r\n"), Then::Close),
+        "chunks-none" => (chunked("0\r\n\r\n"), Then::Next),
+        "cut-head" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Le"), Then::Close),
+        "cut-at-once" => (raw("HTTP/1.1 200 OK\r\nX-App\r\nContent-Length: 100\r\n\r\n"), Then::Close),
+        "switched" => (raw("HTTP/1.1 101 Switching Protocols\r\nX-App\r\nUpgrade: x\r\n\r\n"), Then::Close),
+        "continued" => ([b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), with("", "ok")].concat(), Then::Next),
+        "zipped" => (with("Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n", "not really"), Then::Next),
+        "part" => (with("Content-Range: bytes 0-1/9\r\n", "ok").replacen_status("206 Partial Content"), Then::Next),
+        "no-part" => {
+            (with("Content-Range: bytes */9\r\n", "").replacen_status("416 Range Not Satisfiable"), Then::Next)
+        }
+        "dated" => (
+            with(
+                "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: theirs\r\n",
+                "ok",
+            ),
+            Then::Next,
+        ),
+        "201" => {
+            let location = format!("Location: http://{address}/base/made\r\n");
+            (with(&location, "made").replacen_status("201 Created"), Then::Next)
+        }
+        "204-long" => (raw("HTTP/1.1 204 No Content\r\nX-App\r\nContent-Length: 0\r\n\r\n"), Then::Next),
+        "304-long" => (raw("HTTP/1.1 304 Not Modified\r\nX-App\r\nContent-Length: 5\r\n\r\n"), Then::Next),
+        "205" => (with("", "").replacen_status("205 Reset Content"), Then::Next),
+        "429" => (with("Retry-After: 3\r\n", "slowly").replacen_status("429 Too Many Requests"), Then::Next),
+        "502" => (with("", "theirs").replacen_status("502 Bad Gateway"), Then::Next),
+        "503" => (with("Retry-After: 3\r\n", "soon").replacen_status("503 Service Unavailable"), Then::Next),
+        "000" => (with("", "").replacen_status("000 None"), Then::Next),
+        "999" => (with("", "odd").replacen_status("999 Odd"), Then::Next),
+        "to-inner-bare" => (redirect(&format!("http://{address}/base")), Then::Next),
+        "to-inner-secure" => (redirect(&format!("https://{address}/base/x")), Then::Next),
+        "to-inner-longer" => (redirect(&format!("http://{address}/base/{address}/")), Then::Next),
+        "to-same-scheme" => (redirect("//other.test/x"), Then::Next),
+        "to-beside" => (redirect("there?x#y"), Then::Next),
+        "to-nothing" => (redirect(""), Then::Next),
         "204" => (raw("HTTP/1.1 204 No Content\r\nX-App\r\n\r\n"), Then::Next),
         "304" => (raw("HTTP/1.1 304 Not Modified\r\nX-App\r\nETag: \"x\"\r\n\r\n"), Then::Next),
         "404" => (with("", "not here").replacen_status("404 Not Found"), Then::Next),

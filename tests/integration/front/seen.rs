@@ -3,17 +3,22 @@
 use std::net::SocketAddr;
 
 /// Fields in which servers may not differ.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 17] = [
     "allow",
+    "content-encoding",
+    "content-range",
     "content-type",
     "etag",
     "keep-alive",
+    "last-modified",
     "location",
     "refresh",
+    "retry-after",
     "set-cookie",
     "trailer",
     "upgrade",
     "vary",
+    "www-authenticate",
     "x-end",
     "x-hop",
 ];

@@ -181,6 +181,10 @@ pub(crate) struct Download {
     lease: Option<Lease>,
     version: Version,
     takes_trailers: bool,
+    /// Whether the client knows the content's end by the connection's alone.
+    ends_with_connection: bool,
+    /// What has cut the content, until it is passed on.
+    failure: Option<io::Error>,
 }
 
 impl Download {
@@ -199,6 +203,8 @@ impl Download {
             lease: Some(lease),
             version,
             takes_trailers: false,
+            ends_with_connection: false,
+            failure: None,
         }
     }
 
@@ -208,15 +214,26 @@ impl Download {
         self
     }
 
+    /// The same for a client of HTTP/1.0, who knows no chunks.
+    pub(super) fn without_chunks(mut self) -> Self {
+        self.ends_with_connection = self.content.size_hint().exact().is_none();
+        self
+    }
+
     fn end(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
     }
 
-    fn cut(&mut self) {
+    /// Passes the failure on in the next turn: in this one the library sends what came before, which it would drop otherwise.
+    fn cut(&mut self, failure: io::Error, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         EdgeCounters::add(&self.counters.proxy_answers_cut);
         self.lease = None;
+        self.failure = Some(failure);
+        self.timing.lock().is_cut = self.ends_with_connection;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -226,28 +243,28 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(cx) else {
                 // It is the server behind who is waited for, not the client.
                 this.timing.lock().hold();
                 ready!(this.patience.poll(cx));
-                this.cut();
-                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+                return this.cut(io::ErrorKind::TimedOut.into(), cx);
             };
             this.patience.renew();
             this.timing.lock().resume(Instant::now());
             match frame {
                 None if is_taken_back(&this.content, this.version) => {
-                    this.cut();
-                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+                    return this.cut(io::ErrorKind::UnexpectedEof.into(), cx);
                 }
                 None => {
                     this.end();
                     return Poll::Ready(None);
                 }
                 Some(Err(error)) => {
-                    this.cut();
-                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                    return this.cut(io::Error::other(error), cx);
                 }
                 Some(Ok(mut frame)) if frame.is_trailers() => {
                     let trailers = frame.trailers_mut().filter(|_| this.takes_trailers).map(std::mem::take);
@@ -263,7 +280,7 @@ impl Body for Download {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.failure.is_none() && self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -70,10 +70,11 @@ fn stays_here(name: &HeaderName) -> bool {
 
 fn is_of_request_only(name: &HeaderName) -> bool {
     // Host is set anew. Whether to go on is settled here (Expect), and Content-Length follows from the content. `Proxy` is no field, but
-    // CGI makes HTTP_PROXY of it. An underscore cannot be told from a hyphen there, so X_Forwarded_For would pass for the other one.
+    // CGI makes HTTP_PROXY of it. An underscore cannot be told from a hyphen there, nor any other
+    // mark with some servers, so X_Forwarded_For or X.Forwarded.For would pass for the right one; nginx drops them too.
     matches!(*name, header::HOST | header::EXPECT | header::CONTENT_LENGTH)
         || name.as_str() == "proxy"
-        || name.as_str().contains('_')
+        || !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// What an application tells nginx.
@@ -218,6 +219,7 @@ mod tests {
         let client = map(&[
             ("x-forwarded-for", "10.0.0.1"),
             ("x_forwarded_for", "10.0.0.1"),
+            ("x.forwarded.for", "10.0.0.1"),
             ("x-forwarded-port", "1"),
             ("x-real-ip", "10.0.0.1"),
             ("forwarded", "for=10.0.0.1"),

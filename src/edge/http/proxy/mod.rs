@@ -347,7 +347,9 @@ impl Exchange<'_> {
                     let unsent = error.take_message().map(Request::into_body);
                     let is_unsent = unsent.is_some();
                     *upload = unsent.unwrap_or_default();
-                    if lease.was_used && (is_unsent || self.is_harmless_twice()) {
+                    // A server that answers, however badly, has not closed before the request came.
+                    let is_answered = error.error().is_parse();
+                    if lease.was_used && !is_answered && (is_unsent || self.is_harmless_twice()) {
                         fresh = true;
                         continue;
                     }
@@ -470,6 +472,9 @@ impl Exchange<'_> {
         let mut content = Download::new((content, head.version), patience, timing, Arc::clone(counters), lease);
         if is_stream && self.head.version == Version::HTTP_2 {
             content = content.with_trailers();
+        }
+        if self.head.version == Version::HTTP_10 {
+            content = content.without_chunks();
         }
         let mut response = Response::new(content.boxed_unsync());
         *response.status_mut() = head.status;

@@ -59,7 +59,8 @@ impl Tunnel {
     {
         match client.downcast::<TokioIo<ExchangeStream>>() {
             Ok(Parts { io: client, read_buf: from_client, .. }) => {
-                let client = client.into_inner().into_transport();
+                let (client, held) = client.into_inner().into_parts();
+                let from_client = [&from_client[..], &held].concat();
                 if let Transport::Plain(tcp) = &client {
                     keep_alive(tcp);
                 }
