@@ -13,6 +13,7 @@ use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracing::debug;
 
 use super::answer::{self, Body};
+use super::compression::{Compression, Wish};
 use super::cors::{Cors, Grant};
 use super::demo;
 use super::files::Files;
@@ -44,12 +45,14 @@ struct Route {
     cors: Option<Cors>,
     /// Of every answer.
     headers: HeaderMap,
+    compression: Option<Compression>,
 }
 
 /// What is put on an answer before it goes.
 struct Dress<'a> {
     route: &'a Route,
     grant: Grant,
+    wish: Option<Wish>,
 }
 
 #[derive(Debug)]
@@ -141,7 +144,8 @@ impl Site {
             });
             match Action::new(&route.action, &route.path, &key, kept) {
                 Ok(action) => {
-                    let built = Route { action, origins, cors, headers };
+                    let compression = route.compression.as_ref().map(Compression::new);
+                    let built = Route { action, origins, cors, headers, compression };
                     routes.push((route.hosts.clone(), route.path.clone(), built));
                 }
                 Err(fault) => faults.push(fault),
@@ -149,7 +153,8 @@ impl Site {
         }
         routes.extend(implied(written).map(|(hosts, path)| {
             let origins = Origins::List { same: true, others: Vec::new() };
-            (hosts, path, Route { action: Action::AddSlash, origins, cors: None, headers: HeaderMap::new() })
+            let (headers, compression) = (HeaderMap::new(), None);
+            (hosts, path, Route { action: Action::AddSlash, origins, cors: None, headers, compression })
         }));
         match Routes::new(routes) {
             Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
@@ -216,7 +221,7 @@ impl Site {
             }
         };
         if let Some(dress) = dress {
-            dress.put_on(response.headers_mut());
+            response = dress.put_on(response, visit);
         }
         if is_last {
             answer::close_after(&mut response);
@@ -261,7 +266,8 @@ impl Site {
                 _ => route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await,
             },
         };
-        (decision, Some(Dress { route, grant }))
+        let wish = route.compression.is_some().then(|| Wish::of(head));
+        (decision, Some(Dress { route, grant, wish }))
     }
 }
 
@@ -286,7 +292,8 @@ fn fields(written: &[(String, String)]) -> Result<HeaderMap, String> {
 }
 
 impl Dress<'_> {
-    fn put_on(self, headers: &mut HeaderMap) {
+    fn put_on(self, mut response: Response<Body>, visit: &Visit) -> Response<Body> {
+        let headers = response.headers_mut();
         if let Some(cors) = &self.route.cors {
             cors.tell(headers, self.grant);
         }
@@ -295,6 +302,10 @@ impl Dress<'_> {
         }
         for (name, value) in &self.route.headers {
             headers.append(name.clone(), value.clone());
+        }
+        match self.route.compression.as_ref().zip(self.wish) {
+            Some((compression, wish)) => compression.apply(wish, response, visit),
+            None => response,
         }
     }
 }
