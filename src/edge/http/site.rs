@@ -151,10 +151,13 @@ impl Site {
                 Err(fault) => faults.push(fault),
             }
         }
-        routes.extend(implied(written).map(|(hosts, path)| {
+        routes.extend(implied(written).map(|(route, path)| {
             let origins = Origins::List { same: true, others: Vec::new() };
-            let (headers, compression) = (HeaderMap::new(), None);
-            (hosts, path, Route { action: Action::AddSlash, origins, cors: None, headers, compression })
+            // Faults in these have been told above.
+            let cors = route.cors.as_ref().and_then(|cors| Cors::new(cors).ok());
+            let headers = fields(&route.headers).unwrap_or_default();
+            let built = Route { action: Action::AddSlash, origins, cors, headers, compression: None };
+            (route.hosts.clone(), path, built)
         }));
         match Routes::new(routes) {
             Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
@@ -318,8 +321,9 @@ enum Decision<'a> {
     Refuse(Refusal),
 }
 
-/// The paths of servers' folders without their slashes, where no route has them: as nginx does, they lead to those with.
-fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (Vec<String>, PathMatch)> {
+/// The paths of servers' folders without their slashes, where no route has them, and the folders' routes: as nginx does, they lead to
+/// those with.
+fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (&RouteConfig, PathMatch)> {
     written.iter().filter_map(|route| {
         let (RouteAction::Proxy(_), PathMatch::Prefix(path)) = (&route.action, &route.path) else { return None };
         let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
@@ -331,7 +335,7 @@ fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (Vec<String>, PathMa
             let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &other.path;
             path == bare && shares_host(other)
         });
-        (!is_taken).then(|| (route.hosts.clone(), PathMatch::Exact(bare.to_owned())))
+        (!is_taken).then(|| (route, PathMatch::Exact(bare.to_owned())))
     })
 }
 
