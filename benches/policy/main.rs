@@ -61,20 +61,20 @@ mod verdict {
     use super::*;
 
     /// Of a client that has so many of 1,000 roles; nothing is remembered here.
-    #[divan::bench(args = [1, 10, 1000])]
+    #[divan::bench(args = [1, 10, 50, 1000])]
     fn publish(bencher: Bencher<'_, '_>, held: usize) {
         let access = access(1000, held);
         assert!(access.publish("site/0/client/up", QoS::AtMostOnce, false, 64).allow);
         bencher.bench_local(|| access.publish(black_box("site/0/client/up"), QoS::AtMostOnce, false, 64).allow);
     }
 
-    #[divan::bench(args = [1, 10, 1000])]
+    #[divan::bench(args = [1, 10, 50, 1000])]
     fn publish_refused(bencher: Bencher<'_, '_>, held: usize) {
         let access = access(1000, held);
         bencher.bench_local(|| access.publish(black_box("site/0/other/up"), QoS::AtMostOnce, false, 64).allow);
     }
 
-    #[divan::bench(args = [1, 10, 1000])]
+    #[divan::bench(args = [1, 10, 50, 1000])]
     fn receive(bencher: Bencher<'_, '_>, held: usize) {
         let access = access(1000, held);
         bencher.bench_local(|| access.receive(black_box("site/0/3/x/state")).allow);

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, AdminConfig, AdminToken, Api, DrainRequest, Phase, Readiness, Secret};
 use crate::auth::Authenticator;
 use crate::config::{Config, Loaded, Request};
-use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
+use crate::connection::{self, Connections, Envelopes, Environment, Policies, TICK};
 use crate::edge::{Drain, Edge, EdgeCounters, Handoff, Inherited, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
@@ -49,7 +49,11 @@ pub fn run(loaded: Loaded, request: Request) -> anyhow::Result<()> {
     let log_level = log::init(loaded.config.log).context("log")?;
     raise_file_limit();
     let inherited = Inherited::from_environment();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(connection::thread_sleeps)
+        .build()
+        .context("no runtime")?;
     let result = runtime.block_on(serve(loaded, request, log_level, &inherited));
     // Whoever has not closed by now is cut.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 use super::admission::{Handshake, Place};
 use super::core::{Core, Manner, Output, Turn};
 use super::gather;
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
 use super::logins::{Attempt, Whence};
-use super::renewal::{Looking, Renewal};
+use super::renewal::Renewal;
 use super::wire::Wire;
 use super::{Accepted, ConnectionCounters, Protocol, Shared};
 use crate::auth::{Credentials, Principal, Proof, Proving, Refused, Step};
@@ -61,7 +63,8 @@ struct Opening {
     handshake: Handshake,
     early: Vec<u8>,
     whence: Whence,
-    authentication: Option<Looking<Looked>>,
+    /// It goes on to its end even where the connection ends before: a guess is counted and paid for, whoever waits for its answer.
+    authentication: Option<JoinHandle<Looked>>,
 }
 
 /// What comes of looking at who a client is.
@@ -94,7 +97,9 @@ pub(super) struct Work {
 /// Counts of one round, written to shared memory once.
 #[derive(Debug, Default)]
 struct Tally {
+    received_bytes: u64,
     packets_received: u64,
+    publishes_received: u64,
     publish_bytes_received: u64,
     answers_sent: u64,
 }
@@ -144,6 +149,11 @@ impl Driver {
             _place: place,
             shared,
         }
+    }
+
+    /// Where it is in the register of links.
+    pub(super) fn key(&self) -> u32 {
+        self.key
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -216,7 +226,7 @@ impl Driver {
         let Some(errand) = self.errand.as_deref_mut() else { return Poll::Pending };
         match errand {
             Errand::Opening(Opening { authentication: Some(looking), .. }) => {
-                let Poll::Ready(looked) = looking.poll(cx) else { return Poll::Pending };
+                let Poll::Ready(looked) = Pin::new(looking).poll(cx) else { return Poll::Pending };
                 if let Some(opening) = self.opening() {
                     opening.authentication = None;
                 }
@@ -283,6 +293,11 @@ impl Driver {
         self.with_core(work, |core, turn| core.transport_lost(now, turn));
         self.flush(work);
         Poll::Ready(())
+    }
+
+    /// So many bytes came in.
+    pub(super) fn count_received(bytes: usize, work: &mut Work) {
+        work.tally.received_bytes += bytes as u64;
     }
 
     /// Acts on one thing that came in.
@@ -517,7 +532,7 @@ impl Driver {
 
     fn wait_for(&mut self, looking: impl Future<Output = Looked> + Send + 'static) {
         if let Some(opening) = self.opening() {
-            opening.authentication = Some(Looking::new(looking));
+            opening.authentication = Some(tokio::spawn(looking));
         }
         // The task is to be polled once more, to wait for it.
         self.link.nudge();
@@ -572,13 +587,16 @@ impl Tally {
     fn note(&mut self, packet: &Packet<'_>) {
         self.packets_received += 1;
         if let Packet::Publish(publish) = packet {
+            self.publishes_received += 1;
             self.publish_bytes_received += publish.payload.len() as u64;
         }
     }
 
     fn add_to(self, counters: &ConnectionCounters) {
         for (counter, count) in [
+            (&counters.received_bytes, self.received_bytes),
             (&counters.packets_received, self.packets_received),
+            (&counters.publishes_received, self.publishes_received),
             (&counters.publish_bytes_received, self.publish_bytes_received),
             (&counters.answers_sent, self.answers_sent),
         ] {

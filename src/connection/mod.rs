@@ -70,6 +70,7 @@ pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use forecast::{Forecast, ForecastPage, SubscriptionForecast, WillForecast};
+pub use gather::thread_sleeps;
 pub use pacemaker::TICK;
 pub use penalty::PenaltyConfig;
 pub use response_information::ResponseInformation;

@@ -7,6 +7,7 @@ use tidegate::mqtt::packet::{Auth, Connect, Login};
 use tidegate::mqtt::property::AuthProperties;
 use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 
+use crate::harness::backend::{Backend, Reply};
 use crate::harness::issuer::{self, Issuer};
 use crate::harness::transport::{Ending, upgrade_request};
 use crate::harness::{Client, JsonClient, Over, Puppet, Server, Setup, Transport, mqtt, server};
@@ -151,6 +152,59 @@ fn claims_are_what_the_policy_sees() {
     }
 }
 
+/// As Keycloak writes them.
+#[test]
+fn claims_within_objects_give_roles_by_names_with_dots() {
+    const POLICY: &str = r#"
+version: 1
+roles:
+  ops: [{ topic: "/ops/#", rw: rw }]
+  site: [{ topic: "/site/${claim.org.site.id}/#", rw: rw }]
+users: { "*": [] }
+claims:
+  - { when: { realm_access.roles: ops }, roles: [ops] }
+  - { when: { org.site.kind: plant }, roles: [site] }
+"#;
+    let issuer = Issuer::new();
+    let server = Setup::new()
+        .policy(POLICY)
+        .file("jwks.json", issuer.jwks())
+        .section("auth", "{ jwt: { keys: jwks.json, audience: tidegate } }")
+        .start();
+    let connect = |payload: &str| {
+        let token = issuer.sign_text("RS256", "rsa", payload);
+        let connect = Connect { login: password(None, &token), ..mqtt::connect(Version::V5, "c") };
+        Client::try_connect(&server, Over::Tcp, connect)
+    };
+    let claims =
+        |more: &str| format!("{{\"sub\":\"alice\",\"aud\":\"tidegate\",\"exp\":{},{more}}}", issuer::now_s() + 60);
+    for (more, may) in [
+        (r#""realm_access":{"roles":["ops","dev"]}"#, [true, false]),
+        (r#""realm_access":{"roles":"ops"}"#, [true, false]),
+        (r#""org":{"site":{"id":"7","kind":"plant"}}"#, [false, true]),
+        (r#""org":{"site":{"id":"8","kind":"plant"}}"#, [false, false]),
+        (
+            r#""realm_access":{"roles":[{"ops":"ops"}]},"roles":["ops"],"x":{"realm_access":{"roles":["ops"]}}"#,
+            [false, false],
+        ),
+        // Its own name goes first.
+        (r#""realm_access.roles":[],"realm_access":{"roles":["ops"]}"#, [false, false]),
+    ] {
+        let (mut client, connack) = connect(&claims(more));
+        assert_eq!(connack.reason, ReasonCode::Success, "{more}");
+        assert_eq!(["/ops/x", "/site/7/x"].map(|topic| may_publish(&mut client, topic)), may, "{more}");
+    }
+    for more in [
+        r#""realm_access":{"roles":["ops"],"roles":[]}"#,
+        r#""a":[[{"b":{"c":1,"c":1}}]]"#,
+        // A placeholder that is bound must stand in a topic.
+        r#""org":{"site":{"id":"a/b","kind":"plant"}}"#,
+        r#""org":{"site":{"kind":"plant"}}"#,
+    ] {
+        assert_ne!(connect(&claims(more)).1.reason, ReasonCode::Success, "{more}");
+    }
+}
+
 /// Opens a WebSocket with these header lines, then lets the JSON dialect say whom it takes the client for.
 fn identity(server: &Server, path: &str, fields: &str) -> String {
     let mut transport = Transport::connect(server, Over::Wss);
@@ -225,6 +279,60 @@ fn a_request_may_carry_it_in_every_place_and_the_page_must_be_a_listed_one_for_c
         let signature = token.rsplit('.').next().unwrap();
         assert!(!printed.contains(signature), "a token is in the log");
     }
+}
+
+/// Whatever becomes of a request, and whoever else reads it: not even at `trace` is a token of it in the log.
+#[test]
+fn no_request_leaves_its_token_in_the_log() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a bound socket");
+    let behind = Backend::start(Reply::Whole(200, "hello".to_owned()));
+    let routes = format!(
+        "[{{ path: /ws/, serve: json }}, {{ path: /mqtt, serve: mqtt }}, {{ path: /dead/, proxy: \"http://{dead}\" }}, \
+          {{ path: /live/, proxy: \"{}\" }}, {{ exact: /old, redirect: \"https://app.example${{target}}\" }}]",
+        behind.url("")
+    );
+    let issuer = Issuer::new();
+    let server = Setup::new()
+        .file("jwks.json", issuer.jwks())
+        .section("auth", "{ jwt: { keys: jwks.json, audience: tidegate, cookie: session } }")
+        .section("routes", &routes)
+        .section("log", "{ level: trace }")
+        .start();
+    const SECRET: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzM2NyM3QifQ.c2lnbmF0dXJl";
+    let host = server.address("http").to_string();
+    let own = format!("Origin: http://{host}\r\n");
+    let fields = [
+        String::new(),
+        format!("Authorization: Bearer {SECRET}\r\n"),
+        format!("Cookie: session={SECRET}\r\n{own}"),
+        format!("Sec-WebSocket-Protocol: json, bearer.{SECRET}\r\n"),
+        format!("Sec-WebSocket-Protocol: bearer.{SECRET}\r\n"),
+        format!("Origin: https://evil.example\r\nCookie: session={SECRET}\r\n"),
+        format!("Authorization: Bearer {SECRET}x\r\n"),
+        format!("Content-Length: +5\r\nX: {SECRET}\r\n"),
+    ];
+    for path in ["/ws/", "/mqtt", "/dead/x", "/live/x", "/old", "/missing", "/live/%zz", "/live/../.."] {
+        for field in &fields {
+            let target = format!("{path}?token={SECRET}");
+            let plain = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{field}\r\n");
+            for request in [plain, upgrade_request(&target, &host, field)] {
+                let mut transport = Transport::connect(&server, Over::Ws);
+                transport.write(request.as_bytes());
+                assert!(transport.read_head().starts_with("HTTP/1.1 "), "{request}");
+            }
+        }
+    }
+    let mut page = JsonClient::open(&server, Over::Ws);
+    page.send(&json!({ "Action": "connect", "Token": SECRET, "Id": 1 }));
+    page.expect(&json!({ "Action": "error", "Code": "bad_credentials", "Id": 1 }));
+    server.wait_for_line("auth_failed");
+    server.wait_for_line("Server behind does not answer");
+    let printed = server.printed();
+    for part in SECRET.split('.').chain(["s3cr3t"]) {
+        assert!(!printed.contains(part), "{part} is in the log: {printed}");
+    }
+    // The server behind a route has it, as behind nginx: it is its own request.
+    assert!(behind.requests().iter().any(|request| request.head.contains(SECRET)));
 }
 
 /// An MQTT client whose upgrade request carried `token`.

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Credentials;
-use crate::auth::jwt::token::{Claims, is_username};
+use crate::auth::jwt::claims::Claims;
+use crate::auth::jwt::token::is_username;
 
 /// What the server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +154,9 @@ mod tests {
         let yes = |allowed| Ok(Verdict::Allow(allowed));
         let full = Allowed {
             username: Some("anna".into()),
-            claims: [("tenant", "blue"), ("level", "3")].map(|(name, value)| (name.into(), value.into())).into(),
+            claims: [("tenant", "blue"), ("level", "3"), ("deep.a", "1")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
             claim_lists: [("role".to_owned(), vec!["ops".to_owned(), "dev".to_owned()])].into(),
             expires_in: Some(Duration::from_secs(60)),
         };

@@ -3,7 +3,7 @@
 //! | file | |
 //! |---|---|
 //! | [`key`], [`key_set`], `pem` | keys, each for one algorithm alone |
-//! | [`token`] | what a token has to satisfy; pure |
+//! | [`token`], `claims` | what a token has to satisfy, and what of it is told to the policy; pure |
 //! | [`keyring`] | the keys of a file or a URL, read again when they may have changed |
 //! | [`verifier`] | the three together: token → [`Principal`](super::Principal) |
 //!
@@ -12,6 +12,7 @@
 //! Invariants: the key decides the algorithm, never the token; nothing of a token is believed before its signature is; no part of a token
 //! or of a key is in a log line, an error or a `Debug`.
 
+pub(in crate::auth) mod claims;
 pub mod key;
 pub mod key_set;
 pub mod keyring;

@@ -4,16 +4,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::KeySet;
+use super::claims::Claims;
 use super::key::Algorithm;
 use crate::auth::principal::ANONYMOUS;
 
@@ -51,9 +51,10 @@ impl Default for Rules {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     pub username: Box<str>,
-    /// Claims by name: texts as they are, numbers and truth values as JSON spells them. Objects and null are left out.
+    /// Claims by name: texts as they are, numbers and truth values as JSON spells them, those within objects by names with dots. Null is
+    /// left out.
     pub claims: BTreeMap<String, String>,
-    /// Claims that are lists, by name, each item told like a claim.
+    /// Claims that are lists, by name, each item told like a claim that is no object.
     pub claim_lists: BTreeMap<String, Vec<String>>,
     /// `exp`: seconds since 1970.
     pub expires_s: u64,
@@ -80,7 +81,7 @@ macro_rules! rejections {
 
 rejections! {
     TooLong = "too_long";
-    /// Not the compact form, not base64url, not JSON, a claim of the wrong type or given twice.
+    /// Not the compact form, not base64url, not JSON, a claim of the wrong type, or something given twice.
     Malformed = "malformed";
     /// `alg` is `none`, or none that is spoken here, or not that of the key; or `crit` asks for what is not understood.
     Algorithm = "algorithm";
@@ -234,59 +235,6 @@ pub(in crate::auth) fn is_username(name: &str) -> bool {
     (1..=USERNAME_BYTES_MAX).contains(&name.len()) && name != ANONYMOUS && !name.contains(char::is_control)
 }
 
-fn told(claim: Value) -> Option<String> {
-    match claim {
-        Value::String(text) => Some(text),
-        Value::Number(_) | Value::Bool(_) => Some(claim.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
 fn read_claims(payload: &[u8]) -> Result<BTreeMap<String, Value>, Rejected> {
     serde_json::from_slice::<Claims>(payload).map(|claims| claims.0).map_err(|_| Rejected::Malformed)
-}
-
-/// Claims by name, none given twice: two readers must not take two different tokens for the same (RFC 7519 §4).
-pub(in crate::auth) struct Claims(BTreeMap<String, Value>);
-
-impl Claims {
-    /// Those that the policy can judge by: single ones, and lists.
-    pub(in crate::auth) fn told(self) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
-        let (mut claims, mut lists) = (BTreeMap::new(), BTreeMap::new());
-        for (name, claim) in self.0 {
-            match claim {
-                Value::Array(items) => {
-                    lists.insert(name, items.into_iter().filter_map(told).collect());
-                }
-                claim => claims.extend(told(claim).map(|told| (name, told))),
-            }
-        }
-        (claims, lists)
-    }
-}
-
-impl<'de> Deserialize<'de> for Claims {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ClaimsVisitor)
-    }
-}
-
-struct ClaimsVisitor;
-
-impl<'de> Visitor<'de> for ClaimsVisitor {
-    type Value = Claims;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
-        let mut claims = BTreeMap::new();
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            if claims.insert(name, value).is_some() {
-                return Err(A::Error::custom("a claim is given twice"));
-            }
-        }
-        Ok(Claims(claims))
-    }
 }

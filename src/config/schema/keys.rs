@@ -623,7 +623,7 @@ const PROXY: &[Key] = &[
     Key {
         name: "idle_connections_max",
         kind: Kind::Count { min: 0, max: 10_000 },
-        default: Some("32"),
+        default: Some("64"),
         example: None,
         doc: "Unused connections kept, for each server.",
     },
@@ -971,7 +971,7 @@ const JWT: &[Key] = &[
         kind: Kind::Text("the name of a claim"),
         default: Some("sub"),
         example: None,
-        doc: "Which claim is the username; where none has that name, dots lead into objects (user.name). All claims that are texts, numbers or true and false, and lists of such, are given to the policy.",
+        doc: "Which claim is the username; where none has that name, dots lead into objects (user.name). All claims that are texts, numbers or true and false, and lists of such, are given to the policy, those within objects by names with dots (realm_access.roles).",
     },
     Key {
         name: "leeway",

@@ -11,6 +11,8 @@
 //! What follows a request that asks to switch protocols, or whose content is framed in a way not spoken here, is never taken for a
 //! request.
 
+use memchr::memchr3;
+
 /// Reads along with the library, byte for byte.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
@@ -134,16 +136,30 @@ impl Framing {
                     self.state = State::Chunked(Chunk::DataCr);
                 }
                 State::RequestLine if is_unescaped(byte) => return Found::Unescaped(index),
-                _ => match self.next(byte) {
-                    Some(state) => {
+                _ => match self.plain(bytes.get(index..).unwrap_or_default()) {
+                    0 => {
+                        let Some(state) = self.next(byte) else { return Found::Violation(index) };
                         self.state = state;
                         index += 1;
                     }
-                    None => return Found::Violation(index),
+                    plain => index += plain,
                 },
             }
         }
         Found::Sound
+    }
+
+    /// How many of the next bytes would change nothing, one by one: most of a head are.
+    fn plain(&self, bytes: &[u8]) -> usize {
+        let line = || memchr3(b'\r', b'\n', 0, bytes).unwrap_or(bytes.len());
+        match self.state {
+            State::RequestLine => {
+                let line = bytes.get(..line()).unwrap_or_default();
+                line.iter().position(|&byte| byte == b'#' || is_unescaped(byte)).unwrap_or(line.len())
+            }
+            State::Value(Field::Other) => line(),
+            _ => 0,
+        }
     }
 
     /// Whether the head of a request has begun and not ended.
