@@ -45,9 +45,9 @@ pub use acme::Acme;
 pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
     AcmeChallenge, AcmeConfig, AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig,
-    CorsConfig, EdgeConfig, EdgeLimits, ExternalAccount, ForwardedField, HostSent, Http2Limits, KeyExchange,
-    ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig, SERVER_ADDRESS_FORM,
-    Scheme, ServerAddress, TlsConfig, TlsVersion, TokenSources,
+    CompressionConfig, CorsConfig, EdgeConfig, EdgeLimits, ExternalAccount, ForwardedField, HostSent, Http2Limits,
+    KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig,
+    SERVER_ADDRESS_FORM, Scheme, ServerAddress, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use http::RequestPath;

@@ -9,6 +9,7 @@
 //! taken for text unchecked.
 
 mod answer;
+mod compression;
 mod cors;
 mod demo;
 mod exchange;

@@ -554,7 +554,7 @@ async fn a_servers_folder_without_its_slash_leads_to_the_one_with() {
         let to = || proxy(&[behind.url("")], |_| {});
         let of_host = |path: &str| RouteConfig { hosts: vec!["a.example".into()], ..route(path, to()) };
         config.routes = vec![
-            route("/app/", to()),
+            RouteConfig { headers: vec![("X-Own".into(), "1".into())], ..route("/app/", to()) },
             route("/taken/", to()),
             route("/taken", RouteAction::Respond { text: "taken".into(), status: 200 }),
             of_host("/taken/"),
@@ -563,7 +563,7 @@ async fn a_servers_folder_without_its_slash_leads_to_the_one_with() {
     });
     let answer = edge.ask(get("//app?x=/y")).await;
     assert_status(&answer, "301");
-    assert!(answer.contains("\r\nlocation: /app/?x=/y\r\n"), "{answer}");
+    assert!(answer.contains("\r\nlocation: /app/?x=/y\r\n") && answer.contains("\r\nx-own: 1\r\n"), "{answer}");
     assert!(edge.ask(get("/taken")).await.ends_with("taken\n"));
     assert_status(&edge.ask(get("/taken").replace("app.example:81", "a.example")).await, "301");
     assert!(edge.ask(get("/apps")).await.ends_with("root\n"));
