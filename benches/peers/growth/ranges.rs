@@ -99,7 +99,9 @@ impl Range {
             }
             _ => self.sizes_within(arena).into_iter().try_for_each(|size| {
                 let figures = arena.with_server(peer, SETTINGS, |stage| self.measure_size(stage, size as usize))?;
-                figures.map(|figures| tell(size, figures));
+                if let Some(figures) = figures {
+                    tell(size, figures);
+                }
                 Ok(())
             }),
         }
