@@ -1,6 +1,6 @@
 //! Where all measurements take place: who takes part, and a server that is started afresh for each.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
@@ -29,6 +29,8 @@ pub(crate) struct Arena {
 
 /// A server that runs, and what its clients need.
 pub(crate) struct Stage<'a> {
+    /// Its configuration is here.
+    pub(crate) folder: &'a Path,
     pub(crate) server: &'a Server,
     pub(crate) tls: Arc<ClientConfig>,
     /// Shorter and smaller, to see that everything works; the figures mean little.
@@ -80,6 +82,11 @@ impl Arena {
             upstream: upstream::start()?,
         };
         let server = peer.start(&around)?;
-        measure(&Stage { server: &server, tls: certificate::client_config(self.hybrid)?, quick: self.quick })
+        measure(&Stage {
+            folder: folder.path(),
+            server: &server,
+            tls: certificate::client_config(self.hybrid)?,
+            quick: self.quick,
+        })
     }
 }

@@ -51,11 +51,11 @@ fn shapes() -> Vec<Shape> {
 
 /// Quantiles of one load in ms.
 #[derive(Clone, Copy)]
-struct Tail {
-    per_s: f64,
-    p50: f64,
-    p99: f64,
-    p999: f64,
+pub(crate) struct Tail {
+    pub(crate) per_s: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
 }
 
 /// One table line: all rounds of a load.
@@ -104,7 +104,7 @@ pub(crate) fn run(arena: &Arena) -> anyhow::Result<bool> {
     Ok(failures.is_empty())
 }
 
-fn brief(tail: &Tail) -> String {
+pub(crate) fn brief(tail: &Tail) -> String {
     let texts = [tail.p50, tail.p99, tail.p999].map(number);
     format!("{} a second, p50 {} ms, p99 {} ms, p99.9 {} ms", number(tail.per_s), texts[0], texts[1], texts[2])
 }
@@ -143,7 +143,7 @@ fn measure(stage: &Stage<'_>, shape: &Shape) -> anyhow::Result<Vec<(&'static str
     Ok(tails)
 }
 
-fn paced(stage: &Stage<'_>, mut load: Load, per_s: f64) -> anyhow::Result<Tail> {
+pub(crate) fn paced(stage: &Stage<'_>, mut load: Load, per_s: f64) -> anyhow::Result<Tail> {
     let (warm_up, measured) = if stage.quick { (0.3, 1.0) } else { (1.0, 5.0) };
     load.run_for(Duration::from_secs_f64(warm_up))?;
     load.forget_latencies();

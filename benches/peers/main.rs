@@ -23,11 +23,13 @@
 mod arena;
 mod bare;
 mod certificate;
+mod comeback;
 mod connection;
 mod growth;
 mod latency;
 mod plot;
 mod process;
+mod reload;
 mod report;
 mod results;
 mod row;
@@ -60,6 +62,10 @@ enum Other {
     Growth(growth::Arguments),
     /// How long messages take when there is much to do
     Latency,
+    /// How soon everybody is served again who was cut at once
+    Return(comeback::Arguments),
+    /// What reloads cost those whose messages are on their way
+    Reload,
     #[command(hide = true)]
     Bare(bare::Arguments),
 }
@@ -119,6 +125,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Other::Bare(arguments)) => bare::serve(arguments).map(|()| true),
         Some(Other::Growth(growth)) => growth::run(&Arena::new(&arguments.common)?, growth),
         Some(Other::Latency) => latency::run(&Arena::new(&arguments.common)?),
+        Some(Other::Return(wave)) => comeback::run(&Arena::new(&arguments.common)?, wave),
+        Some(Other::Reload) => reload::run(&Arena::new(&arguments.common)?),
         None => table::run(&Arena::new(&arguments.common)?, &arguments.only),
     }
 }

@@ -137,6 +137,8 @@ pub(crate) struct Server {
     json_wss: Option<SocketAddr>,
     /// Where `/api/` goes to the server behind.
     https: Option<SocketAddr>,
+    /// Tidegate's listener for its operator.
+    admin: Option<SocketAddr>,
     /// Whether it knows what a wildcard is.
     has_wildcards: bool,
 }
@@ -144,7 +146,8 @@ pub(crate) struct Server {
 impl Server {
     /// A server that listens nowhere yet.
     fn new(child: Child) -> Self {
-        Self { children: vec![child], tcp: None, ws: None, wss: None, json_wss: None, https: None, has_wildcards: true }
+        let children = vec![child];
+        Self { children, tcp: None, ws: None, wss: None, json_wss: None, https: None, admin: None, has_wildcards: true }
     }
 
     pub(crate) fn target(&self, transport: Transport) -> Option<Target> {
@@ -161,6 +164,10 @@ impl Server {
             _ => "/mqtt",
         };
         address.map(|address| Target { address, transport, path })
+    }
+
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     pub(crate) fn has_wildcards(&self) -> bool {

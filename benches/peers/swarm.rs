@@ -160,6 +160,11 @@ impl Swarm {
         }
     }
 
+    /// Closes the socket without a word.
+    pub(crate) fn cut(&mut self, number: usize) {
+        self.slots[number] = None;
+    }
+
     pub(crate) fn disconnect_all(&mut self) {
         for number in 0..self.slots.len() {
             self.disconnect(number);

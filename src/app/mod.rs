@@ -110,8 +110,7 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     let (issued, certificates_issued) = mpsc::channel(1);
     let acme = tokio::spawn(edge.acme().run(acme_wanted, issued));
     let (load_limits, limits_replaced) = tokio::sync::watch::channel(overload::limits(config.load));
-    let shown =
-        Shown { certificates: edge.certificates(), sites: edge.sites(), terms: edge.terms(), load_limits };
+    let shown = Shown { certificates: edge.certificates(), sites: edge.sites(), terms: edge.terms(), load_limits };
     let reloader = Reloader::new(request, loaded, built, shown, wanted, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests, certificates_issued));
     let watching = tokio::spawn(overload::watch(load, limits_replaced, connections.clone(), readiness.clone()));

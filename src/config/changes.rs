@@ -215,7 +215,9 @@ mod tests {
              websocket: { ping_interval: 5s }\nmqtt: { revoked: keep }\nforwarded_field: forwarded\n",
         );
         assert_eq!(needs_restart, "");
-        for key in ["auth.jwt.grace", "auth.penalty.delay", "limits.connections_max", "limits.idle_timeout", "limits.lag_max"] {
+        for key in
+            ["auth.jwt.grace", "auth.penalty.delay", "limits.connections_max", "limits.idle_timeout", "limits.lag_max"]
+        {
             assert!(taken.split(' ').any(|named| named == key), "{key}: {taken}");
         }
         for key in ["websocket.ping_interval", "mqtt.revoked", "forwarded_field"] {

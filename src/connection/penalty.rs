@@ -150,7 +150,8 @@ impl Penalties {
     fn is_known(&self, memory: &mut Memory, now_ms: u64, claimant: Claimant<'_>) -> bool {
         let Some(username) = self.hash(claimant.username) else { return false };
         let Some(pair) = memory.by_both.get_mut(&(claimant.address, username)) else { return false };
-        pair.is_known && (pair.record.failures <= self.config.load().free_failures || !self.is_recent(pair.record, now_ms))
+        pair.is_known
+            && (pair.record.failures <= self.config.load().free_failures || !self.is_recent(pair.record, now_ms))
     }
 
     /// One failure more; returns what it costs.

@@ -66,12 +66,10 @@ fn read_addresses(server: &mut Server, stdout: ChildStdout) -> anyhow::Result<()
             return Ok(());
         }
         let Some(url) = line.strip_prefix("listening").map(str::trim) else { continue };
-        if url.contains("admin") {
-            continue;
-        }
         let Some((scheme, address)) = url.split_once("://") else { bail!("unknown start-up line: {line}") };
         let address = address.split(['/', ' ']).next().unwrap_or_default().parse()?;
         match scheme {
+            "http" if url.contains("admin") => server.admin = Some(address),
             "https" => {
                 server.wss = Some(address);
                 server.json_wss = Some(address);
