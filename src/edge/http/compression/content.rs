@@ -44,9 +44,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 const PIECES_IN_A_ROW: usize = 4;
 
 enum Encoder {
-    // Boxed: it is large, and lives no longer than its answer.
     Brotli(Box<CompressorWriter<Vec<u8>>>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 /// Of 9: beyond it the time grows faster than the content shrinks. nginx has 1.
@@ -153,7 +152,7 @@ impl hyper::body::Body for Compressed {
 impl Encoder {
     fn new(coding: Coding) -> Self {
         match coding {
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
+            Coding::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL)))),
             Coding::Brotli => {
                 let parameters = BrotliEncoderParams {
                     quality: BROTLI_LEVEL,
@@ -209,9 +208,9 @@ mod tests {
     use super::*;
     use crate::edge::http::exchange::Patience;
 
-    type Frames = mpsc::UnboundedSender<io::Result<Frame<Bytes>>>;
+    type Frames = mpsc::Sender<io::Result<Frame<Bytes>>>;
 
-    struct Channel(mpsc::UnboundedReceiver<io::Result<Frame<Bytes>>>);
+    struct Channel(mpsc::Receiver<io::Result<Frame<Bytes>>>);
 
     impl hyper::body::Body for Channel {
         type Data = Bytes;
@@ -223,7 +222,7 @@ mod tests {
     }
 
     fn compressed(coding: Coding) -> (Frames, Compressed) {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(8);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is one");
         let patience = Patience { head: Duration::MAX, idle: Duration::from_secs(60) };
         let timing = Timing::new(patience, Instant::now());
@@ -245,7 +244,7 @@ mod tests {
             let (sender, mut compressed) = compressed(coding);
             let mut coded = Vec::new();
             for piece in ["first", "second"] {
-                sender.send(Ok(Frame::data(piece.into()))).expect("it is read");
+                sender.try_send(Ok(Frame::data(piece.into()))).expect("it is read");
                 // The first frame may be the coding's own head.
                 while !decoded(coding, &coded).0.ends_with(piece.as_bytes()) {
                     let frame = compressed.frame().await.expect("it is not held back").expect("it is sound");
@@ -254,8 +253,8 @@ mod tests {
                 assert!(decoded(coding, &coded).1.is_err(), "{coding:?}: it is not over");
             }
             let large: Vec<u8> = (0..300_000u32).flat_map(|number| (number % 977).to_le_bytes()).collect();
-            sender.send(Ok(Frame::data(large.clone().into()))).expect("it is read");
-            sender.send(Ok(Frame::trailers(HeaderMap::new()))).expect("it is read");
+            sender.try_send(Ok(Frame::data(large.clone().into()))).expect("it is read");
+            sender.try_send(Ok(Frame::trailers(HeaderMap::new()))).expect("it is read");
             drop(sender);
             let rest = compressed.collect().await.expect("it is sound");
             assert!(rest.trailers().is_some());
@@ -270,9 +269,9 @@ mod tests {
     async fn what_is_cut_stays_cut() {
         for coding in [Coding::Gzip, Coding::Brotli] {
             let (sender, mut compressed) = compressed(coding);
-            sender.send(Ok(Frame::data("part".into()))).expect("it is read");
+            sender.try_send(Ok(Frame::data("part".into()))).expect("it is read");
             let part = compressed.frame().await.expect("a piece").expect("it is sound").into_data().expect("data");
-            sender.send(Err(io::ErrorKind::UnexpectedEof.into())).expect("it is read");
+            sender.try_send(Err(io::ErrorKind::UnexpectedEof.into())).expect("it is read");
             assert!(compressed.frame().await.expect("a failure").is_err());
             assert!(decoded(coding, &part).1.is_err(), "{coding:?}");
         }

@@ -133,8 +133,10 @@ mod tests {
         add_vary(&mut coded_head);
         add_vary(&mut coded_head);
         coded(&mut coded_head);
-        let shown: Vec<_> =
-            coded_head.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let shown: Vec<_> = coded_head
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect();
         assert_eq!(shown.len(), 3, "{shown:?}");
         for line in ["etag: W/\"x\"", "vary: origin", "vary: accept-encoding"] {
             assert!(shown.iter().any(|shown| shown == line), "{line}: {shown:?}");
