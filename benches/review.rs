@@ -93,7 +93,7 @@ impl House {
             config: ConnectionConfig::default(),
             counters: Arc::default(),
             roster: Arc::default(),
-            envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
+            envelopes: Arc::new(Envelopes::new(1, || 0, Box::new(|_| None))),
             random: || 7,
         };
         let authenticator =

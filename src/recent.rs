@@ -21,7 +21,17 @@ impl<K: Eq + Hash, V: Default> Recent<K, V> {
     #[must_use]
     pub fn new(max: usize, hasher: RandomState) -> Self {
         let (young, old) = (HashMap::with_hasher(hasher.clone()), HashMap::with_hasher(hasher));
-        Self { young, old, half: (max / 2).max(1) }
+        Self { young, old, half: half_of(max) }
+    }
+
+    /// Has another bound hold from here on. What is beyond it is forgotten as if it had not been used for long.
+    pub fn set_max(&mut self, max: usize) {
+        self.half = half_of(max);
+        for entries in [&mut self.young, &mut self.old] {
+            let beyond: usize = entries.len().saturating_sub(self.half);
+            entries.extract_if(|_, _| true).take(beyond).for_each(drop);
+            entries.shrink_to_fit();
+        }
     }
 
     /// The value of `key`, which is made if there is none, and how many entries that `matter` had to be forgotten for it.
@@ -59,6 +69,11 @@ impl<K: Eq + Hash, V: Default> Recent<K, V> {
     }
 }
 
+/// How many entries each half may have.
+fn half_of(max: usize) -> usize {
+    (max / 2).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +106,23 @@ mod tests {
         let kept = (0..10).filter(|key| key % 2 == 1 && recent.get_mut(key).is_some()).count();
         assert_eq!(forgotten + kept, 5);
         assert!(forgotten > 0);
+    }
+
+    #[test]
+    fn a_smaller_bound_holds_at_once() {
+        let mut recent = recent(100);
+        for key in 0..80 {
+            recent.touch(key, |_| true);
+        }
+        recent.set_max(10);
+        assert_eq!(recent.len(), 10);
+        for key in 100..200 {
+            recent.touch(key, |_| true);
+            assert!(recent.len() <= 10);
+        }
+        recent.set_max(20);
+        (200..220).for_each(|key| drop(recent.touch(key, |_| true)));
+        assert!(recent.len() > 10);
     }
 
     #[test]

@@ -87,15 +87,15 @@ struct Session {
 }
 
 impl Connection {
-    /// Starts connecting; nothing has been exchanged when this returns.
+    /// Of a `stream` that is connecting; nothing has been exchanged when this returns.
     pub(crate) fn start(
+        stream: TcpStream,
         to: SocketAddr,
         transport: Transport,
         path: &str,
         tls: &Arc<ClientConfig>,
         plan: Plan,
     ) -> io::Result<Self> {
-        let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         let tls = match transport {
             Transport::Wss | Transport::JsonWss | Transport::Https => {

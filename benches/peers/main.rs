@@ -24,6 +24,8 @@ mod arena;
 mod bare;
 mod certificate;
 mod connection;
+mod growth;
+mod latency;
 mod plot;
 mod process;
 mod report;
@@ -54,6 +56,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Other {
+    /// What one more costs when there are many, and what is given back
+    Growth(growth::Arguments),
+    /// How long messages take when there is much to do
+    Latency,
     #[command(hide = true)]
     Bare(bare::Arguments),
 }
@@ -111,6 +117,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     match &arguments.other {
         Some(Other::Bare(arguments)) => bare::serve(arguments).map(|()| true),
+        Some(Other::Growth(growth)) => growth::run(&Arena::new(&arguments.common)?, growth),
+        Some(Other::Latency) => latency::run(&Arena::new(&arguments.common)?),
         None => table::run(&Arena::new(&arguments.common)?, &arguments.only),
     }
 }

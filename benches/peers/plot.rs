@@ -1,6 +1,7 @@
 //! SVG by hand: bars for the table, lines for growth. Readable on light and dark ground, as the reader's browser is set.
 
 pub(crate) mod bars;
+pub(crate) mod lines;
 
 /// A drawing that grows downwards.
 struct Canvas {
@@ -16,7 +17,7 @@ svg{--ground:#ffffff;--ink:#1f2328;--faint:#59636e;--rule:#d1d9e0;--ours:#0969da
 .ground{fill:var(--ground)}text{font:13px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:var(--ink)}\
 .title{font-size:20px;font-weight:600}.head{font-weight:600}.faint{fill:var(--faint)}.end{text-anchor:end}.middle{text-anchor:middle}\
 .ours{fill:var(--ours)}.peer{fill:var(--peer)}.scale{fill:var(--scale)}.strong{font-weight:600}\
-line{stroke:var(--rule)}.spread{stroke:var(--ink);stroke-width:1.5}.curve{fill:none;stroke:var(--ours);stroke-width:2}\
+line{stroke:var(--rule)}.spread{stroke:var(--ink);stroke-width:1.5}.curve{stroke:var(--ours);stroke-width:2}\
 .limit{stroke:var(--fault);stroke-dasharray:4 4}";
 
 impl Canvas {
@@ -33,6 +34,10 @@ impl Canvas {
         self.body += &format!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"2\" class=\"{class}\"/>\n"
         );
+    }
+
+    fn circle(&mut self, x: f64, y: f64, class: &str) {
+        self.body += &format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" class=\"{class}\"/>\n");
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {

@@ -1,10 +1,10 @@
 //! The rows of the table: what load each drives and what it measures.
 
 mod connects;
-mod filters;
-mod idle;
+pub(crate) mod filters;
+pub(crate) mod idle;
 mod requests;
-mod traffic;
+pub(crate) mod traffic;
 
 use traffic::{Drive, Traffic};
 
@@ -34,7 +34,7 @@ pub(crate) struct Figure {
     pub(crate) value: f64,
 }
 
-fn figure(what: &'static str, value: f64) -> Figure {
+pub(crate) fn figure(what: &'static str, value: f64) -> Figure {
     Figure { what, value }
 }
 

@@ -14,10 +14,14 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token, Waker, net::TcpStream};
 use rustls::ClientConfig;
+use socket2::{Domain, Socket, Type};
 
 use crate::connection::{Connection, Event, Plan, Scratch, Transport};
+
+/// What Linux says of a connection that is under way.
+const EINPROGRESS: i32 = 115;
 
 const WAKE: Token = Token(usize::MAX);
 
@@ -34,7 +38,12 @@ pub(crate) struct Swarm {
     tls: Arc<ClientConfig>,
     slots: Vec<Option<Connection>>,
     to_flush: Vec<usize>,
+    started: usize,
 }
+
+/// Connections that leave one address of the generator before the next takes its turn: a port of one that is gone stays taken for a
+/// minute, and there are 28,000 of them.
+const CONNECTIONS_PER_SOURCE: usize = 10_000;
 
 /// Where the clients of one row connect.
 #[derive(Clone, Debug)]
@@ -54,6 +63,7 @@ impl Swarm {
             tls,
             slots: Vec::new(),
             to_flush: Vec::new(),
+            started: 0,
         })
     }
 
@@ -98,11 +108,28 @@ impl Swarm {
     /// Starts a client in place of number `number`, whose connection, if there is one, is closed.
     pub(crate) fn start_at(&mut self, number: usize, target: &Target, plan: Plan) -> anyhow::Result<()> {
         self.slots[number] = None;
-        let mut connection = Connection::start(target.address, target.transport, target.path, &self.tls, plan)?;
+        let stream = self.connect(target.address)?;
+        let mut connection = Connection::start(stream, target.address, target.transport, target.path, &self.tls, plan)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut connection.stream, Token(number), interest)?;
         self.slots[number] = Some(connection);
         Ok(())
+    }
+
+    /// Starts to connect, from 127.0.0.1 and, when many have left from there, from the next loopback address.
+    fn connect(&mut self, to: SocketAddr) -> io::Result<TcpStream> {
+        let source = self.started / CONNECTIONS_PER_SOURCE;
+        self.started += 1;
+        if source == 0 {
+            return TcpStream::connect(to);
+        }
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+        let last = u8::try_from(1 + source % 250).unwrap_or(1);
+        socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())?;
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(EINPROGRESS) => Err(error),
+            _ => Ok(TcpStream::from_std(socket.into())),
+        }
     }
 
     /// Queues a PUBLISH of client `number`; it leaves with the next [`Self::flush`].

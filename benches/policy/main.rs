@@ -129,7 +129,7 @@ fn environment(policy: Policy) -> Environment {
         policy: Policies::new(policy),
         config: Default::default(),
         counters: Arc::default(),
-        envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
+        envelopes: Arc::new(Envelopes::new(1, || 0, Box::new(|_| None))),
         roster: Arc::default(),
         random: || 7,
     }

@@ -19,7 +19,7 @@ fn api() -> Api {
         config: ConnectionConfig::default(),
         counters: Arc::default(),
         roster: Arc::default(),
-        envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
+        envelopes: Arc::new(Envelopes::new(1, || 0, Box::new(|_| None))),
         random: || 7,
     };
     let authenticator = ArcSwap::from_pointee(Authenticator::with_passwords(true, None, 1));

@@ -27,11 +27,11 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, AdminConfig, AdminToken, Api, DrainRequest, Phase, Readiness, Secret};
 use crate::auth::Authenticator;
 use crate::config::{Config, Loaded, Request};
-use crate::connection::{Connections, Envelopes, Environment, Policies, TICK};
+use crate::connection::{self, Connections, Envelopes, Environment, Policies, TICK};
 use crate::edge::{Drain, Edge, EdgeCounters, Handoff, Inherited, RouteAction, Scheme};
 use crate::engine::{Engine, Message};
 use crate::fault::{Fault, Faults};
-use crate::load::{Account, Limits, Load, Watch};
+use crate::load::{Account, Load};
 use crate::mqtt::{QoS, TopicName};
 use crate::policy::envelope::SubjectOf;
 use crate::policy::{self, Policy};
@@ -49,7 +49,11 @@ pub fn run(loaded: Loaded, request: Request) -> anyhow::Result<()> {
     let log_level = log::init(loaded.config.log).context("log")?;
     raise_file_limit();
     let inherited = Inherited::from_environment();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(connection::thread_sleeps)
+        .build()
+        .context("no runtime")?;
     let result = runtime.block_on(serve(loaded, request, log_level, &inherited));
     // Whoever has not closed by now is cut.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -105,11 +109,12 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     let (wanted, acme_wanted) = tokio::sync::watch::channel(config.edge.acme().cloned());
     let (issued, certificates_issued) = mpsc::channel(1);
     let acme = tokio::spawn(edge.acme().run(acme_wanted, issued));
-    let shown = Shown { certificates: edge.certificates(), sites: edge.sites() };
+    let (load_limits, limits_replaced) = tokio::sync::watch::channel(overload::limits(config.load));
+    let shown =
+        Shown { certificates: edge.certificates(), sites: edge.sites(), terms: edge.terms(), load_limits };
     let reloader = Reloader::new(request, loaded, built, shown, wanted, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests, certificates_issued));
-    let watch = Watch::new(Limits { memory_max: load.memory().max(), lag_max: config.load.lag_max });
-    let watching = tokio::spawn(overload::watch(load, watch, connections.clone(), readiness.clone()));
+    let watching = tokio::spawn(overload::watch(load, limits_replaced, connections.clone(), readiness.clone()));
     let sys_topics = tell_sys_topics(connections.clone(), edge_counters, config.sys_interval);
     let (close_admin, admin_closed) = oneshot::channel::<()>();
     let admin = admin.map(|admin| tokio::spawn(admin.run(async { drop(admin_closed.await) })));
@@ -274,14 +279,18 @@ fn build(loaded: &Loaded) -> Result<Built, Vec<Fault>> {
     let admin_token = Arc::new(AdminToken::default());
     admin_token.set(token);
     let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
-    let memory = Account::new(overload::memory_max(config.load));
+    let memory = Account::new(overload::limits(config.load).memory_max);
     let environment = Environment {
         engine: Arc::new(Engine::new(config.engine.clone(), ahash::RandomState::new()).with_memory(Arc::new(memory))),
         policy: Policies::new(policy),
         config: config.connection.clone(),
         counters: Default::default(),
         roster: Arc::default(),
-        envelopes: Envelopes::new(config.connection.envelopes_remembered_max, unix_now_s, subjects(&authenticator)),
+        envelopes: Arc::new(Envelopes::new(
+            config.connection.envelopes_remembered_max,
+            unix_now_s,
+            subjects(&authenticator),
+        )),
         random,
     };
     let connections = Connections::new(environment, authenticator, Instant::now());

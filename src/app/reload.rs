@@ -20,13 +20,14 @@ use tokio::task::JoinHandle;
 
 use super::files::Files;
 use super::watch::Watch;
-use super::{Built, load_policy, read_admin_token, unix_now_s};
+use super::{Built, load_policy, overload, read_admin_token, unix_now_s};
 use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
-use crate::connection::Connections;
-use crate::edge::{AcmeConfig, ListenerCertificates, ListenerSites, NewSites, Renewal};
+use crate::connection::{ConnectionConfig, Connections};
+use crate::edge::{AcmeConfig, ListenerCertificates, ListenerSites, NewSites, Renewal, Terms};
 use crate::fault::{Fault, Faults};
+use crate::load::Limits;
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
 use crate::telemetry::log::Level;
@@ -54,11 +55,15 @@ pub(super) struct Reloader {
     key_watcher: JoinHandle<()>,
 }
 
-/// What the edge's listeners show, each of which is replaced without them.
+/// What the edge's listeners show, and what those who come are held to: each of it is replaced without them.
 #[derive(Clone)]
 pub(super) struct Shown {
     pub(super) certificates: ListenerCertificates,
     pub(super) sites: ListenerSites,
+    /// What those who come are held to.
+    pub(super) terms: Terms,
+    /// From where on there is too much to do.
+    pub(super) load_limits: watch::Sender<Limits>,
 }
 
 /// Everything that a reload has read, sound as a whole.
@@ -221,6 +226,9 @@ impl Reloader {
         self.connections.replace_authenticator(Arc::clone(&authenticator));
         let listeners_changed = certificates.show();
         sites.show();
+        self.shown.terms.replace(&loaded.config.edge);
+        self.shown.load_limits.send_replace(overload::limits(loaded.config.load));
+        self.connections.configure(self.settings(&loaded.config));
         self.acme.send_if_modified(|wanted| {
             let was = std::mem::replace(wanted, loaded.config.edge.acme().cloned());
             was != *wanted
@@ -242,6 +250,16 @@ impl Reloader {
             self.set_up_watch();
         }
         reloaded.outcome
+    }
+
+    /// Settings of connections, where those that the engine was made with stay.
+    fn settings(&self, config: &Config) -> ConnectionConfig {
+        let at_start = &self.connections.environment().config;
+        ConnectionConfig {
+            receive_maximum: at_start.receive_maximum,
+            session_expiry_max: at_start.session_expiry_max,
+            ..config.connection.clone()
+        }
     }
 
     /// What differs from what was taken last.

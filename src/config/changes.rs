@@ -14,11 +14,31 @@ pub struct Changes {
 
 /// What a reload takes. Whatever is not named here needs a restart, so that a key which is forgotten is said to have no effect, rather
 /// than silently to have none.
-const TAKEN: [&str; 8] =
-    ["policy", "auth", "tls", "routes", "websocket.origins", "reload", "log.level", "admin.token_file"];
+const TAKEN: [&str; 13] = [
+    "policy",
+    "auth",
+    "tls",
+    "routes",
+    "websocket",
+    "mqtt",
+    "limits",
+    "engine.packet_bytes_max",
+    "trusted_proxies",
+    "forwarded_field",
+    "reload",
+    "log.level",
+    "admin.token_file",
+];
 
-/// What listeners and connections were given at their start, though it stands among those.
-const NOT_TAKEN: [&str; 3] = ["auth.jwt.warning", "auth.jwt.grace", "auth.penalty"];
+/// What sockets, the memory of envelopes and the end of the process were given at the start, though it stands among those.
+const NOT_TAKEN: [&str; 6] = [
+    "limits.backlog",
+    "limits.tcp_keepalive",
+    "limits.envelopes_remembered_max",
+    "limits.drain_window",
+    "limits.drain_timeout",
+    "limits.handover_timeout",
+];
 
 /// What a reload takes of a listener that is the same otherwise.
 const OF_LISTENER: [&str; 2] = ["tls", "routes"];
@@ -179,17 +199,37 @@ mod tests {
         assert_eq!(changes(&old, &new), ("listen[0].tls listen[1].routes".to_owned(), String::new()));
         let new =
             listen("", "{ url: \"https://127.0.0.1:2\", routes: [{ path: /, serve: mqtt }], proxy_protocol: true }");
-        assert_eq!(changes(&old, &format!("trusted_proxies: [127.0.0.2]\n{new}")).1, "listen[1] trusted_proxies");
+        assert_eq!(
+            changes(&old, &format!("trusted_proxies: [127.0.0.2]\n{new}")),
+            ("listen[0].tls trusted_proxies".to_owned(), "listen[1]".to_owned())
+        );
         let new = listen("", "{ url: \"https://127.0.0.1:3\", tls: { tickets: 1 } }");
         assert_eq!(changes(&old, &new), ("listen[0].tls".to_owned(), "listen[1]".to_owned()));
     }
 
     #[test]
-    fn what_listeners_were_given_needs_a_restart() {
-        let jwt = |more: &str| format!("auth: {{ jwt: {{ keys: k, {more} }} }}\n");
-        let (taken, needs_restart) = changes(&jwt("leeway: 1s"), &jwt("leeway: 2s, cookie: c, grace: 1s"));
-        assert_eq!((taken.as_str(), needs_restart.as_str()), ("auth.jwt.leeway auth.jwt.cookie", "auth.jwt.grace"));
-        let (taken, needs_restart) = changes("", &jwt("leeway: 1s"));
-        assert!(taken.contains("auth.jwt.keys") && needs_restart.is_empty(), "{taken} / {needs_restart}");
+    fn what_those_who_come_are_held_to_is_taken() {
+        let (taken, needs_restart) = changes(
+            "auth: { jwt: { keys: k } }\n",
+            "auth: { jwt: { keys: k, grace: 1s }, penalty: { delay: 2s } }\nlimits: { connections_max: 7, idle_timeout: 1h, lag_max: 1s }\n\
+             websocket: { ping_interval: 5s }\nmqtt: { revoked: keep }\nforwarded_field: forwarded\n",
+        );
+        assert_eq!(needs_restart, "");
+        for key in ["auth.jwt.grace", "auth.penalty.delay", "limits.connections_max", "limits.idle_timeout", "limits.lag_max"] {
+            assert!(taken.split(' ').any(|named| named == key), "{key}: {taken}");
+        }
+        for key in ["websocket.ping_interval", "mqtt.revoked", "forwarded_field"] {
+            assert!(taken.split(' ').any(|named| named == key), "{key}: {taken}");
+        }
+    }
+
+    #[test]
+    fn what_sockets_and_the_engine_were_given_needs_a_restart() {
+        let (taken, needs_restart) =
+            changes("", "limits: { backlog: 7, drain_window: 1s, connections_max: 9 }\nengine: { inflight_max: 3 }\n");
+        assert_eq!(taken, "limits.connections_max");
+        for key in ["limits.backlog", "limits.drain_window", "engine.inflight_max"] {
+            assert!(needs_restart.split(' ').any(|named| named == key), "{key}: {needs_restart}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 
 use super::written::{Typed, Written};
 use crate::edge::{
-    Balance, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig, SERVER_ADDRESS_FORM,
-    ServerAddress, is_sound_redirect,
+    Balance, CompressionConfig, CorsConfig, HostSent, OriginRule, PathMatch, ProxyConfig, RouteAction, RouteConfig,
+    SERVER_ADDRESS_FORM, ServerAddress, is_sound_redirect,
 };
 use crate::fault::Fault;
 
@@ -27,6 +27,7 @@ pub(super) fn routes(section: &Written, faults: &mut Vec<Fault>) -> Vec<RouteCon
         let origins = item.get("origins").and_then(|origins| origin_rule(origins, faults));
         let cors = item.get("cors").and_then(|written| cors(written, faults));
         let headers = fields(item, faults);
+        let compression = compression(item, faults);
         if let (Some(PathMatch::Prefix(text) | PathMatch::Exact(text)), place) = (&path, path_value(item)) {
             let is_exact = matches!(path, Some(PathMatch::Exact(_)));
             // Without a host it is for all others, which is a host of its own here.
@@ -42,7 +43,7 @@ pub(super) fn routes(section: &Written, faults: &mut Vec<Fault>) -> Vec<RouteCon
             misplaced(item, &action, faults);
             let is_websocket = matches!(action, RouteAction::ServeMqtt | RouteAction::ServeJson);
             let origins = origins.or_else(|| cors.as_ref().filter(|_| is_websocket).map(with_same));
-            routes.push(RouteConfig { hosts, path, action, origins, cors, headers });
+            routes.push(RouteConfig { hosts, path, action, origins, cors, headers, compression });
         }
     }
     routes
@@ -99,6 +100,33 @@ fn cors(written: &Written, faults: &mut Vec<Fault>) -> Option<CorsConfig> {
         exposed: names("exposed", default.exposed),
         has_credentials,
         max_age: written.duration("max_age").unwrap_or(default.max_age),
+    })
+}
+
+/// What `compress` says.
+fn compression(item: &Written, faults: &mut Vec<Fault>) -> Option<CompressionConfig> {
+    let written = item.get("compress")?;
+    let default = CompressionConfig::default();
+    if let Typed::Flag(is_on) = written.typed {
+        return is_on.then_some(default);
+    }
+    let mut types = Vec::new();
+    for item in written.items("types") {
+        let text = item.as_text().unwrap_or_default();
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+        };
+        match text.split_once('/') {
+            Some((kind, name)) if is_name(kind) && (name == "*" || is_name(name)) => {
+                types.push(text.to_ascii_lowercase())
+            }
+            _ => faults.push(item.fault(format!("{text:?}"), "a media type, such as text/html or text/*")),
+        }
+    }
+    Some(CompressionConfig {
+        types: if written.get("types").is_some() { types } else { default.types },
+        bytes_min: written.size("bytes_min").unwrap_or(default.bytes_min),
+        answers_max: written.count("answers_max").map_or(default.answers_max, bounded),
     })
 }
 
@@ -332,6 +360,7 @@ fn misplaced(item: &Written, action: &RouteAction, faults: &mut Vec<Fault>) {
         ("fallback", matches!(action, RouteAction::Files { .. }), "files"),
         ("status", matches!(action, RouteAction::Redirect { .. } | RouteAction::Respond { .. }), "redirect or respond"),
         ("origins", is_websocket, "serve: mqtt or serve: json"),
+        ("compress", !is_websocket, "what answers requests: files, proxy, respond and the like"),
     ];
     for (key, belongs, to) in rules {
         if let Some(written) = item.get(key).filter(|_| !belongs) {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -30,7 +31,7 @@ impl From<IpAddr> for AddressKey {
 /// How many of something each address holds; nothing is kept of those that hold none.
 #[derive(Debug)]
 pub struct Shares {
-    max: u32,
+    max: AtomicU32,
     held_by_address: Mutex<HashMap<AddressKey, u32, RandomState>>,
 }
 
@@ -45,7 +46,12 @@ impl Shares {
     /// At most `max` for each address.
     #[must_use]
     pub fn new(max: u32, hasher: RandomState) -> Arc<Self> {
-        Arc::new(Self { max, held_by_address: Mutex::new(HashMap::with_hasher(hasher)) })
+        Arc::new(Self { max: AtomicU32::new(max), held_by_address: Mutex::new(HashMap::with_hasher(hasher)) })
+    }
+
+    /// Has another bound hold from the next one on; whoever holds more keeps it.
+    pub fn set_max(&self, max: u32) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// Takes one for `address`, if it holds fewer than it may.
@@ -53,7 +59,7 @@ impl Shares {
     pub fn take(self: &Arc<Self>, address: AddressKey) -> Option<Share> {
         let mut held_by_address = self.held_by_address.lock();
         let held = held_by_address.entry(address).or_default();
-        if *held >= self.max {
+        if *held >= self.max.load(Ordering::Relaxed) {
             return None;
         }
         *held += 1;

@@ -50,14 +50,14 @@ impl Drop for Place {
 /// in a storm of honest clients the oldest are those nearest to being done, and shedding them would help no one.
 #[derive(Debug)]
 pub struct Handshakes {
-    seats_max: usize,
-    age_min: Duration,
     seated: Mutex<Seated>,
     left: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seated {
+    seats_max: usize,
+    age_min: Duration,
     /// In order of arrival; `None` where someone left by himself and the entry has not come to the front yet.
     by_arrival: VecDeque<Option<Seat>>,
     /// The number that `by_arrival[0]` was given.
@@ -85,18 +85,26 @@ impl Handshakes {
     /// Room for `seats_max` (at least one), none of whom is shed before `age_min`.
     #[must_use]
     pub fn new(seats_max: usize, age_min: Duration) -> Arc<Self> {
-        let seated = Mutex::new(Seated::default());
-        Arc::new(Self { seats_max: seats_max.max(1), age_min, seated, left: Notify::new() })
+        let (by_arrival, first, count) = (VecDeque::new(), 0, 0);
+        let seated = Seated { seats_max: seats_max.max(1), age_min, by_arrival, first, count };
+        Arc::new(Self { seated: Mutex::new(seated), left: Notify::new() })
+    }
+
+    /// Has other bounds hold from the next one on who comes. Nobody leaves for it.
+    pub fn set(&self, seats_max: usize, age_min: Duration) {
+        let mut seated = self.seated.lock();
+        (seated.seats_max, seated.age_min) = (seats_max.max(1), age_min);
     }
 
     /// Takes a seat for a client from `ip`, at another's cost where it must.
     pub fn enter(self: &Arc<Self>, now: Instant, ip: IpAddr) -> Entry {
         let mut seated = self.seated.lock();
         let mut shed = false;
-        if seated.count >= self.seats_max {
-            let age = seated.oldest().map_or(self.age_min, |since| now.saturating_duration_since(since));
-            if age < self.age_min {
-                return Entry::Full { retry_after: self.age_min - age };
+        if seated.count >= seated.seats_max {
+            let age_min = seated.age_min;
+            let age = seated.oldest().map_or(age_min, |since| now.saturating_duration_since(since));
+            if age < age_min {
+                return Entry::Full { retry_after: age_min - age };
             }
             shed = seated.shed_oldest();
         }
@@ -269,6 +277,23 @@ mod tests {
         assert!(shed);
         oldest.await;
         assert_eq!(handshakes.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn other_bounds_hold_from_the_next_one_on() {
+        let handshakes = Handshakes::new(2, AGE);
+        let now = Instant::now();
+        let (oldest, _) = seated(handshakes.enter(now, IP));
+        let (_second, _) = seated(handshakes.enter(now, IP));
+        assert!(matches!(handshakes.enter(now, IP), Entry::Full { .. }));
+        handshakes.set(3, AGE);
+        let (_third, shed) = seated(handshakes.enter(now, IP));
+        assert!(!shed);
+        handshakes.set(1, Duration::ZERO);
+        assert_eq!(handshakes.count(), 3, "nobody leaves for it");
+        let (_fourth, shed) = seated(handshakes.enter(now, IP));
+        assert!(shed);
+        oldest.await;
     }
 
     #[test]

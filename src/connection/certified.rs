@@ -77,7 +77,7 @@ impl Connections {
     /// Tells every client whose certificate's standing is over, and closes its connection. Its session stays as its expiry says.
     pub fn dismiss_uncertified(&self) {
         let over: Vec<_> = {
-            let holders = self.0.certified.holders.lock();
+            let holders = self.shared.certified.holders.lock();
             holders
                 .values()
                 .filter(|holder| holder.standing.is_over())

@@ -42,7 +42,7 @@ impl Connections {
     /// process serves already and nobody who tries is to be refused.
     #[must_use]
     pub fn begin_farewell(&self, now: Instant, window_max: Duration, lets_in: bool) -> Farewell {
-        let links = self.0.links.close();
+        let links = self.shared.links.close();
         let spread = |gap: Duration| gap.saturating_mul(u32::try_from(links.len()).unwrap_or(u32::MAX)).min(window_max);
         let (window, return_window) = (spread(GOODBYE_GAP), spread(RETURN_GAP));
         Farewell {
@@ -66,7 +66,7 @@ impl Farewell {
         due.extend_from_slice(self.links.get(self.told_count..due_count).unwrap_or_default());
         self.told_count = self.told_count.max(due_count);
         // Their handshakes were under way when the server stopped accepting.
-        due.append(&mut self.connections.0.links.take_late());
+        due.append(&mut self.connections.shared.links.take_late());
         for link in due.iter().filter_map(Weak::upgrade) {
             match self.lets_in && link.is_opening() {
                 true => self.on_their_way.push(Arc::downgrade(&link)),
@@ -77,7 +77,7 @@ impl Farewell {
 
     fn goodbye(&self) -> Dismissal {
         let window_ms = self.return_window.as_millis().max(1);
-        let jitter_ms = (self.connections.0.environment.random)() % window_ms;
+        let jitter_ms = (self.connections.shared.environment.random)() % window_ms;
         let retry_after = RETRY_AFTER_MIN + Duration::from_millis(u64::try_from(jitter_ms).unwrap_or_default());
         Dismissal { reason: ReasonCode::ServerShuttingDown, retry_after: Some(retry_after), words: None }
     }

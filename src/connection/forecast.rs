@@ -52,7 +52,7 @@ const SLICE: usize = 64;
 impl Connections {
     /// Judges at most `count` sessions by `policy`, from the one after `after` on.
     pub async fn forecast(&self, policy: &Policy, after: u64, count: usize) -> ForecastPage {
-        let engine = &self.0.environment.engine;
+        let engine = &self.shared.environment.engine;
         let (mut page, mut after, mut left) = (ForecastPage::default(), after, count);
         while left > 0 {
             let slice = engine.survey(after, SLICE.min(left));
@@ -78,7 +78,7 @@ impl Connections {
             subscriptions: Vec::new(),
             will: None,
         };
-        let held = self.0.environment.engine.subscriptions_of(surveyed);
+        let held = self.shared.environment.engine.subscriptions_of(surveyed);
         match identity.bind_to(policy) {
             Ok(access) => {
                 forecast.subscriptions = held.iter().filter_map(|held| judge(&access, held)).collect();

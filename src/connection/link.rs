@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::accepted::{Protocol, Stream, TlsStream};
 use super::config::Revoked;
 use super::core::Dismissal;
+use super::gather;
 use super::outbox::Outbox;
 use super::pacemaker::Life;
 use super::transport::{self, Received, Sent, Socket};
@@ -52,6 +53,8 @@ struct State {
     noted: Noted,
     /// Somebody else has been delivering just before: who flushes had better wait for more of them.
     is_busy: bool,
+    /// Whose deliveries were the last to begin to wait for a flush, as [`gather::running`] says.
+    noted_by: u32,
     /// When deliveries last began to wait for a flush: microseconds of the link's age, modulo 2^32.
     noted_at_us: u32,
     /// The socket took no more; the task goes on when it is writable.
@@ -80,9 +83,11 @@ enum Noted {
     Late,
 }
 
-/// Deliveries that begin to wait this soon after others did are taken for those of many publishers: less than the time in which a
-/// lone one hears of its last message and sends the next.
+/// Deliveries that begin to wait this soon after another's did are of many publishers, of whom the next is not far.
 const BUSY_US: u32 = 40;
+
+/// The same on a thread that has a backlog: as long as one may take to come round to the same receiver.
+const CROWDED_BUSY_US: u32 = 2000;
 
 /// What has gathered up to here leaves at once, however busy it is: a full TLS record.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
@@ -145,6 +150,7 @@ impl Link {
                 waker: None,
                 noted: Noted::Not,
                 is_busy: false,
+                noted_by: 0,
                 noted_at_us: 0,
                 is_blocked: false,
                 is_starved: false,
@@ -459,9 +465,12 @@ impl State {
     /// As [`Self::note`], for what another connection has to say at `age_us`.
     fn note_delivery(&mut self, age_us: u32) -> Delivered {
         if self.noted == Noted::Not {
-            // The same instant is the same publisher, who reads more than once in its turn.
-            self.is_busy = (1..BUSY_US).contains(&age_us.wrapping_sub(self.noted_at_us));
-            self.noted_at_us = age_us;
+            let by = gather::running();
+            let since_us = age_us.wrapping_sub(self.noted_at_us);
+            let busy_us = if gather::is_crowded() { CROWDED_BUSY_US } else { BUSY_US };
+            // A lone publisher gains nothing by waiting: nobody else is to come.
+            self.is_busy = by != self.noted_by && since_us < busy_us;
+            (self.noted_by, self.noted_at_us) = (by, age_us);
         }
         match self.noted {
             Noted::Late if self.outbox.len() < GATHERED_BYTES_MAX => Delivered::Appended { first: false },

@@ -77,6 +77,11 @@ impl Logins {
         Self { penalties, sampler: Sampler::new(LINES_MAX), counters }
     }
 
+    /// Has failures cost what `config` says from here on.
+    pub(super) fn set_penalty(&self, config: PenaltyConfig) {
+        self.penalties.set(config);
+    }
+
     /// Whether `attempt` is to be looked at; if not, it has been counted and logged.
     pub(super) fn admits(&self, now: Instant, attempt: &Attempt) -> bool {
         if !attempt.is_paid() || self.penalties.left(now, attempt.claimant(attempt.username.as_deref())).is_zero() {

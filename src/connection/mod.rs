@@ -70,6 +70,7 @@ pub use core::{Dismissal, Envelopes, Environment, Policies};
 pub use counters::ConnectionCounters;
 pub use farewell::Farewell;
 pub use forecast::{Forecast, ForecastPage, SubscriptionForecast, WillForecast};
+pub use gather::thread_sleeps;
 pub use pacemaker::TICK;
 pub use penalty::PenaltyConfig;
 pub use response_information::ResponseInformation;
@@ -92,50 +93,67 @@ use pacemaker::Pacemaker;
 
 /// All connections of the process, and what they share.
 #[derive(Clone, Debug)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections {
+    /// As at the start. Of what came later, only the configuration is another.
+    shared: Arc<Shared>,
+    /// What those who come now get.
+    current: Arc<ArcSwap<Shared>>,
+}
 
 /// What every connection's task and link holds.
-#[derive(Debug)]
+///
+/// A reload that brings another configuration makes a new one, which shares all but that with the one before: each connection keeps the
+/// settings that it began with.
+#[derive(Clone, Debug)]
 struct Shared {
     environment: Environment,
     /// Replaced as a whole by a reload; a login ends with the one it began with.
     authenticator: Arc<ArcSwap<Authenticator>>,
-    pacemaker: Pacemaker,
-    links: Links,
-    certified: Certified,
-    logins: Logins,
+    pacemaker: Arc<Pacemaker>,
+    links: Arc<Links>,
+    certified: Arc<Certified>,
+    logins: Arc<Logins>,
     /// Held by the review that runs.
-    reviewing: tokio::sync::Mutex<()>,
+    reviewing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Connections {
     #[must_use]
     pub fn new(environment: Environment, authenticator: Arc<ArcSwap<Authenticator>>, now: Instant) -> Self {
-        let pacemaker = Pacemaker::new(now);
+        let pacemaker = Arc::new(Pacemaker::new(now));
         let (penalty, counters) = (environment.config.penalty.clone(), Arc::clone(&environment.counters));
-        let logins = Logins::new(penalty, counters, now);
-        Self(Arc::new(Shared {
+        let logins = Arc::new(Logins::new(penalty, counters, now));
+        let shared = Arc::new(Shared {
             environment,
             authenticator,
             pacemaker,
-            links: Links::default(),
-            certified: Certified::default(),
+            links: Arc::default(),
+            certified: Arc::default(),
             logins,
-            reviewing: tokio::sync::Mutex::default(),
-        }))
+            reviewing: Arc::default(),
+        });
+        Self { current: Arc::new(ArcSwap::new(Arc::clone(&shared))), shared }
+    }
+
+    /// Has `config` hold for connections that come from now on, and for logins of all. What the engine and the memory of envelopes were
+    /// made with stays as it is.
+    pub fn configure(&self, config: ConnectionConfig) {
+        self.shared.logins.set_penalty(config.penalty.clone());
+        let environment = Environment { config, ..self.shared.environment.clone() };
+        self.current.store(Arc::new(Shared { environment, ..Shared::clone(&self.shared) }));
     }
 
     /// Takes over a transport: spawns its task and returns at once.
     pub fn serve(&self, accepted: Accepted) {
-        tokio::spawn(task::Task::new(&self.0, accepted, Instant::now()));
+        tokio::spawn(task::Task::new(&self.current.load(), accepted, Instant::now()));
     }
 
     /// Acts on every deadline that has come: call it each [`TICK`].
     pub fn tick(&self, now: Instant) {
-        self.0.pacemaker.tick(now);
-        self.0.logins.settle(now);
+        self.shared.pacemaker.tick(now);
+        self.shared.logins.settle(now);
         let mut round = Round::default();
-        self.0.environment.engine.tick(now, &mut round);
+        self.shared.environment.engine.tick(now, &mut round);
         driver::flush(&mut round);
     }
 
@@ -143,7 +161,7 @@ impl Connections {
     pub fn announce(&self, now: Instant, messages: impl IntoIterator<Item = Message>) {
         let mut round = Round::default();
         for message in messages {
-            self.0.environment.engine.announce(now, &Arc::new(message), &mut round);
+            self.shared.environment.engine.announce(now, &Arc::new(message), &mut round);
         }
         driver::flush(&mut round);
     }
@@ -152,12 +170,12 @@ impl Connections {
     ///
     /// Its session stays as its expiry says. `false`: it is not connected.
     pub fn dismiss(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
-        self.0.environment.engine.dismiss(client_id, reason)
+        self.shared.environment.engine.dismiss(client_id, reason)
     }
 
     /// Cuts the connection for which most waits that its client does not read. `false`: everybody reads.
     pub fn cut_largest_reader(&self) -> bool {
-        let links = self.0.links.all().into_iter().filter_map(|link| link.upgrade());
+        let links = self.shared.links.all().into_iter().filter_map(|link| link.upgrade());
         let readers = links.map(|link| (link.unread_bytes(), link)).filter(|(bytes, _)| *bytes > 0);
         let largest = readers.max_by_key(|(bytes, _)| *bytes);
         if let Some((_, link)) = &largest {
@@ -169,23 +187,23 @@ impl Connections {
     /// Connections that have not come to their end.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.environment.counters.open.load(Ordering::Relaxed)
+        self.shared.environment.counters.open.load(Ordering::Relaxed)
     }
 
     /// Who says who is there, at present.
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
-        self.0.authenticator.load_full()
+        self.shared.authenticator.load_full()
     }
 
     /// Has `authenticator` answer from the next login on. Who is in stays in.
     pub fn replace_authenticator(&self, authenticator: Arc<Authenticator>) {
-        self.0.authenticator.store(authenticator);
+        self.shared.authenticator.store(authenticator);
     }
 
     #[must_use]
     pub fn environment(&self) -> &Environment {
-        &self.0.environment
+        &self.shared.environment
     }
 }
 

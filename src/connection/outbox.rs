@@ -5,14 +5,25 @@
 //!   ▲ front, `sent` bytes of it are gone
 //! ```
 //!
-//! Nearly always all of it is `open`: one buffer that a flush writes in one go. An empty outbox holds no memory.
+//! Nearly always all of it is `open`: one buffer that a flush writes in one go. An empty outbox holds no memory; what the last one held is
+//! the thread's, for the next one that has something to send.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 /// Payloads from this size on are shared between outboxes; below it a copy is cheaper than counting references.
 pub(super) const SHARED_BYTES_MIN: usize = 4096;
+
+/// Buffers that a thread keeps for the next outboxes, and how large each may be: a quarter of a MiB at the most.
+const SPARES_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 4096;
+
+thread_local! {
+    /// Empty buffers that have grown to what a round needs.
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -41,6 +52,9 @@ impl Outbox {
 
     /// Appends what `write` appends to the buffer it is given; `expected` bytes are reserved.
     pub(super) fn append_with(&mut self, expected: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.open.capacity() == 0 {
+            self.open = take_spare();
+        }
         let before = self.open.len();
         self.open.reserve(expected);
         write(&mut self.open);
@@ -76,7 +90,7 @@ impl Outbox {
         }
         self.sent = 0;
         if self.segments.pop_front().is_none() {
-            self.open = Vec::new();
+            keep_spare(std::mem::take(&mut self.open));
         } else if self.segments.is_empty() {
             self.segments = VecDeque::new();
         }
@@ -85,6 +99,24 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+fn take_spare() -> Vec<u8> {
+    SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+}
+
+fn keep_spare(mut buffer: Vec<u8>) {
+    if buffer.capacity() > SPARE_BYTES_MAX {
+        return;
+    }
+    buffer.clear();
+    // A thread that ends keeps nothing.
+    let _ = SPARES.try_with(|spares| {
+        let mut spares = spares.borrow_mut();
+        if spares.len() < SPARES_MAX {
+            spares.push(buffer);
+        }
+    });
 }
 
 #[cfg(test)]

@@ -14,9 +14,11 @@
 //!
 //! Pure: time is handed in. All memory is bounded by [`PenaltyConfig::remembered_max`].
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::address::AddressKey;
@@ -59,7 +61,7 @@ pub(super) struct Claimant<'a> {
 /// What all failures cost, and whom.
 #[derive(Debug)]
 pub(super) struct Penalties {
-    config: PenaltyConfig,
+    config: ArcSwap<PenaltyConfig>,
     start: Instant,
     hasher: RandomState,
     memory: Mutex<Memory>,
@@ -96,7 +98,16 @@ impl Penalties {
             by_username: Recent::new(max, hasher.clone()),
             by_both: Recent::new(max, hasher.clone()),
         };
-        Self { config, start, hasher, memory: Mutex::new(memory) }
+        Self { config: ArcSwap::from_pointee(config), start, hasher, memory: Mutex::new(memory) }
+    }
+
+    /// Has failures cost something else from here on; those there were are not forgotten.
+    pub(super) fn set(&self, config: PenaltyConfig) {
+        let mut memory = self.memory.lock();
+        memory.by_address.set_max(config.remembered_max);
+        memory.by_username.set_max(config.remembered_max);
+        memory.by_both.set_max(config.remembered_max);
+        self.config.store(Arc::new(config));
     }
 
     /// How long `claimant` is not to be listened to; zero: it is.
@@ -118,7 +129,7 @@ impl Penalties {
         let pair = memory.by_both.touch((claimant.address, username), |_| false).0;
         self.count(&mut pair.record, now_ms);
         // Whoever fails that often is not the one who was known.
-        pair.is_known &= pair.record.failures <= self.config.free_failures;
+        pair.is_known &= pair.record.failures <= self.config.load().free_failures;
         by_address.max(self.count(memory.by_username.touch(username, |_| false).0, now_ms))
     }
 
@@ -139,7 +150,7 @@ impl Penalties {
     fn is_known(&self, memory: &mut Memory, now_ms: u64, claimant: Claimant<'_>) -> bool {
         let Some(username) = self.hash(claimant.username) else { return false };
         let Some(pair) = memory.by_both.get_mut(&(claimant.address, username)) else { return false };
-        pair.is_known && (pair.record.failures <= self.config.free_failures || !self.is_recent(pair.record, now_ms))
+        pair.is_known && (pair.record.failures <= self.config.load().free_failures || !self.is_recent(pair.record, now_ms))
     }
 
     /// One failure more; returns what it costs.
@@ -150,16 +161,16 @@ impl Penalties {
     }
 
     fn cost(&self, record: Record, now_ms: u64) -> Duration {
-        let beyond = record.failures.saturating_sub(self.config.free_failures);
+        let beyond = record.failures.saturating_sub(self.config.load().free_failures);
         if beyond == 0 || !self.is_recent(record, now_ms) {
             return Duration::ZERO;
         }
         let factor = 1_u32.checked_shl(beyond - 1).unwrap_or(u32::MAX);
-        self.config.delay.saturating_mul(factor).min(self.config.delay_max)
+        self.config.load().delay.saturating_mul(factor).min(self.config.load().delay_max)
     }
 
     fn is_recent(&self, record: Record, now_ms: u64) -> bool {
-        now_ms.saturating_sub(record.last_ms) < millis(self.config.memory)
+        now_ms.saturating_sub(record.last_ms) < millis(self.config.load().memory)
     }
 
     fn hash(&self, username: Option<&str>) -> Option<u64> {

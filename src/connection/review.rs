@@ -52,9 +52,9 @@ impl Connections {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn replace_policy(&self, policy: Policy) -> impl Future<Output = Reviewed> + Send + use<> {
-        self.0.environment.policy.store(Arc::new(policy));
+        self.shared.environment.policy.store(Arc::new(policy));
         // A task of its own, or whoever stops waiting would leave sessions as the old policy had them.
-        let review = tokio::spawn(review(Arc::clone(&self.0)));
+        let review = tokio::spawn(review(Arc::clone(&self.shared)));
         async move {
             review.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "policy review failed");

@@ -10,11 +10,11 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::driver::{Driver, Phase, Work};
+use super::gather;
 use super::inbound::Inbound;
 use super::transport::Received;
 use super::{Accepted, Shared};
@@ -122,7 +122,7 @@ impl Task {
             return;
         }
         let Self { inbound, driver } = self;
-        driver.counters().received_bytes.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        Driver::count_received(plaintext.len(), work);
         inbound.feed(plaintext, &mut |speech, incoming| driver.take(now, speech, incoming, work));
         inbound.book();
         driver.finish_round(now, inbound.is_amid(), work);
@@ -133,6 +133,10 @@ impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        SCRATCH.with_borrow_mut(|scratch| self.get_mut().run(cx, scratch))
+        let task = self.get_mut();
+        gather::enter(task.driver.key());
+        let poll = SCRATCH.with_borrow_mut(|scratch| task.run(cx, scratch));
+        gather::leave();
+        poll
     }
 }

@@ -40,7 +40,7 @@ impl House {
             config,
             counters: Arc::default(),
             roster: Arc::default(),
-            envelopes: Envelopes::new(1, || 0, Box::new(|_| None)),
+            envelopes: Arc::new(Envelopes::new(1, || 0, Box::new(|_| None))),
             random: || 7,
         };
         let authenticator = Authenticator::new(AuthConfig { anonymous: true, ..Default::default() }).unwrap();
@@ -367,12 +367,21 @@ async fn a_review_goes_on_when_nobody_waits_for_it() {
     }
 }
 
-/// A message published `us` microseconds after the start, and whom it has to be flushed to.
-fn publish(house: &House, us: u64, payload: &[u8]) -> Vec<Arc<dyn Outlet>> {
+/// A message published `us` microseconds after the start by the task of one connection, on a thread that has just woken up for it; and
+/// whom it has to be flushed to.
+fn publish(house: &House, by: u32, us: u64, payload: &[u8]) -> Vec<Arc<dyn Outlet>> {
+    gather::thread_sleeps();
+    publish_awake(house, by, us, payload)
+}
+
+/// The same on a thread that has been awake for long.
+fn publish_awake(house: &House, by: u32, us: u64, payload: &[u8]) -> Vec<Arc<dyn Outlet>> {
+    gather::enter(by);
     let message = Message::new(&TopicName::parse("t").unwrap(), &[], payload, QoS::AtMostOnce, false);
     let mut round = Round::default();
     let now = house.start + Duration::from_secs(1) + Duration::from_micros(us);
     house.connections.environment().engine.publish(now, None, &Arc::new(message), &mut round);
+    gather::leave();
     round.drain().collect()
 }
 
@@ -382,38 +391,53 @@ async fn whoever_many_publish_to_is_sent_to_once_for_all() {
     let mut client = house.connect(Protocol::Mqtt, Version::V4, 0).await;
     client.subscribe(&["t"]).await;
 
-    let lone = publish(&house, 0, b"1");
+    let lone = publish(&house, 1, 0, b"1");
     assert!(lone[0].flush_unless_busy(), "a lone message goes at once");
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t1");
 
     // Two publishers shortly after one another: the second waits, and nobody else has to see to it.
-    let second = publish(&house, 10, b"2");
+    let second = publish(&house, 2, 10, b"2");
     assert!(!second[0].flush_unless_busy());
-    assert!(publish(&house, 12, b"3").is_empty());
+    assert!(publish(&house, 3, 12, b"3").is_empty());
     assert!(client.socket.try_read(&mut [0; 8]).is_err(), "nothing is sent yet");
     gather::flush_late(Arc::clone(&second[0]));
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t2");
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t3");
 
     // What the connection itself has to say waits for nobody, and takes along what has gathered.
-    assert!(!publish(&house, 15, b"a")[0].flush_unless_busy());
+    assert!(!publish(&house, 4, 15, b"a")[0].flush_unless_busy());
     client.send(&Packet::PingReq).await;
     assert_eq!(client.receive().await, b"\x30\x04\0\x01ta");
     assert_eq!(client.receive().await, b"\xD0\0");
 
-    // One publisher who reads twice in its turn has the same instant for both, and is not many.
-    assert!(publish(&house, 20_000, b"4")[0].flush_unless_busy());
-    assert!(publish(&house, 20_000, b"5")[0].flush_unless_busy());
+    // One publisher is not many, however fast it is.
+    assert!(publish(&house, 1, 20_000, b"4")[0].flush_unless_busy());
+    assert!(publish(&house, 1, 20_005, b"5")[0].flush_unless_busy());
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t4");
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t5");
 
     // What gathers is bounded: whoever fills it flushes it.
-    assert!(!publish(&house, 20_010, b"6")[0].flush_unless_busy());
-    assert!(publish(&house, 20_020, b"7").is_empty());
-    let full = publish(&house, 20_030, &[0; 16 * 1024]);
+    assert!(!publish(&house, 2, 20_010, b"6")[0].flush_unless_busy());
+    assert!(publish(&house, 3, 20_020, b"7").is_empty());
+    let full = publish(&house, 4, 20_030, &[0; 16 * 1024]);
     assert!(full[0].flush_unless_busy());
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t6");
     assert_eq!(client.receive().await, b"\x30\x04\0\x01t7");
+}
+
+#[tokio::test]
+async fn who_has_a_backlog_waits_longer_for_the_next_publisher() {
+    let house = House::new().await;
+    let mut client = house.connect(Protocol::Mqtt, Version::V4, 0).await;
+    client.subscribe(&["t"]).await;
+    assert!(publish(&house, 1, 0, b"1")[0].flush_unless_busy());
+    assert!(publish(&house, 2, 1000, b"2")[0].flush_unless_busy());
+    (0..10).for_each(gather::enter);
+    let third = publish_awake(&house, 1, 2000, b"3");
+    assert!(!third[0].flush_unless_busy());
+    third[0].flush();
+    assert!(publish_awake(&house, 2, 5000, b"4")[0].flush_unless_busy(), "too long ago");
+    assert!(publish_awake(&house, 2, 5100, b"5")[0].flush_unless_busy(), "there is nobody else");
 }
 
 #[tokio::test]
@@ -421,8 +445,8 @@ async fn a_goodbye_takes_along_what_has_gathered() {
     let house = House::new().await;
     let mut client = house.connect(Protocol::Mqtt, Version::V5, 0).await;
     client.subscribe(&["t"]).await;
-    assert!(publish(&house, 0, b"1")[0].flush_unless_busy());
-    assert!(!publish(&house, 10, b"2")[0].flush_unless_busy());
+    assert!(publish(&house, 1, 0, b"1")[0].flush_unless_busy());
+    assert!(!publish(&house, 2, 10, b"2")[0].flush_unless_busy());
     assert!(house.connections.dismiss(&ClientId::new(CLIENT_ID), ReasonCode::AdministrativeAction));
     let rest = client.rest().await;
     assert!(rest.starts_with(b"\x30\x05\0\x01t\x001\x30\x05\0\x01t\x002\xE0"), "{rest:?}");

@@ -117,7 +117,7 @@ pub(super) fn send(
 
 fn send_plain(socket: &TcpStream, outbox: &mut Outbox) -> io::Result<Sent> {
     while !outbox.is_empty() {
-        match socket.try_write(outbox.front()) {
+        match write(socket, outbox.front()) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => outbox.consume(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Blocked),
@@ -145,6 +145,15 @@ fn send_tls(socket: &TcpStream, tls: &mut ServerConnection, outbox: &mut Outbox)
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Blocked),
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Writes without asking the runtime first: nearly always the socket takes it, and what the runtime knows of a receiver's socket lies in
+/// no cache. Only a socket that takes nothing is asked for once more in the runtime's way, which then tells when it does.
+fn write(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match SockRef::from(socket).send(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_write(bytes),
+        written => written,
     }
 }
 
@@ -213,11 +222,15 @@ struct Wire<'a>(&'a TcpStream);
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        write(self.0, bytes)
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        match slices {
+            // A lone record is cheaper to send than a list of one.
+            [slice] => write(self.0, slice),
+            slices => self.0.try_write_vectored(slices),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

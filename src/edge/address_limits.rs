@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::networks::{Network, any_contains};
@@ -48,12 +49,18 @@ impl Default for AddressLimits {
 /// What holds for all addresses, and what each has used of it.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    limits: AddressLimits,
-    trusted: Vec<Network>,
+    terms: ArcSwap<Terms>,
     start: Instant,
     rates: Mutex<Recent<AddressKey, Bucket>>,
     open: Arc<Shares>,
     handshaking: Arc<Shares>,
+}
+
+/// What a reload replaces; what is counted is counted on.
+#[derive(Debug)]
+struct Terms {
+    limits: AddressLimits,
+    trusted: Vec<Network>,
 }
 
 /// A token bucket as the one moment at which it is full again (GCRA), in nanoseconds of [`Addresses::start`].
@@ -95,24 +102,32 @@ impl Addresses {
             rates: Mutex::new(Recent::new(limits.remembered_max, hasher.clone())),
             open: Shares::new(limits.connections_max, hasher.clone()),
             handshaking: Shares::new(limits.handshaking_max, hasher.clone()),
-            limits,
-            trusted,
+            terms: ArcSwap::from_pointee(Terms { limits, trusted }),
             start,
         }
     }
 
+    /// Has other limits hold from the next connection on. Who is beyond them stays.
+    pub(crate) fn set(&self, limits: AddressLimits, trusted: Vec<Network>) {
+        self.rates.lock().set_max(limits.remembered_max);
+        self.open.set_max(limits.connections_max);
+        self.handshaking.set_max(limits.handshaking_max);
+        self.terms.store(Arc::new(Terms { limits, trusted }));
+    }
+
     /// Whether none of this concerns `address`.
     pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
-        any_contains(&self.limits.exempt, address) || any_contains(&self.trusted, address)
+        self.terms.load().exempt(address)
     }
 
     /// Whether a connection from `address` may be.
     pub(crate) fn admit(&self, now: Instant, address: IpAddr) -> Answer {
-        if self.is_exempt(address) {
+        let terms = self.terms.load();
+        if terms.exempt(address) {
             return Answer { admitted: Ok(None), forgotten: 0 };
         }
         let key = AddressKey::from(address);
-        let (is_in_time, forgotten) = self.takes_token(now, key);
+        let (is_in_time, forgotten) = self.takes_token(&terms.limits, now, key);
         let admit = || {
             if !is_in_time {
                 return Err(TooMany::Connects);
@@ -124,12 +139,12 @@ impl Addresses {
         Answer { admitted: admit(), forgotten }
     }
 
-    fn takes_token(&self, now: Instant, key: AddressKey) -> (bool, usize) {
-        if self.limits.connects_per_s == 0 {
+    fn takes_token(&self, limits: &AddressLimits, now: Instant, key: AddressKey) -> (bool, usize) {
+        if limits.connects_per_s == 0 {
             return (true, 0);
         }
-        let interval = NANOS_PER_S / u64::from(self.limits.connects_per_s);
-        let depth = interval.saturating_mul(u64::from(self.limits.connects_burst.max(1)));
+        let interval = NANOS_PER_S / u64::from(limits.connects_per_s);
+        let depth = interval.saturating_mul(u64::from(limits.connects_burst.max(1)));
         let now = nanos(now.saturating_duration_since(self.start));
         let mut rates = self.rates.lock();
         let (bucket, forgotten) = rates.touch(key, |bucket| bucket.full_at > now);
@@ -139,6 +154,12 @@ impl Addresses {
             bucket.full_at = full_at;
         }
         (is_in_time, forgotten)
+    }
+}
+
+impl Terms {
+    fn exempt(&self, address: IpAddr) -> bool {
+        any_contains(&self.limits.exempt, address) || any_contains(&self.trusted, address)
     }
 }
 
@@ -211,6 +232,23 @@ mod tests {
             }
         }
         assert!(addresses.rates.lock().is_empty());
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_forget_nothing() {
+        let start = Instant::now();
+        let limits = AddressLimits { connects_per_s: 1, connects_burst: 10, connections_max: 9, ..Default::default() };
+        let addresses = addresses(limits.clone(), start);
+        let admit = || addresses.admit(start, ip("203.0.113.7")).admitted;
+        let held: Vec<_> = (0..4).map(|_| admit().expect("there is room")).collect();
+        addresses.set(AddressLimits { connections_max: 4, ..limits.clone() }, Vec::new());
+        assert_eq!(admit().unwrap_err(), TooMany::Open, "those from before count");
+        addresses.set(AddressLimits { connects_burst: 5, ..limits.clone() }, Vec::new());
+        assert_eq!(admit().unwrap_err(), TooMany::Connects, "five have been used");
+        assert!(addresses.admit(start, ip("10.1.2.3")).admitted.is_ok_and(|held| held.is_some()), "trusted no more");
+        addresses.set(limits, vec![Network::parse("203.0.113.0/24").expect("a network")]);
+        assert!(admit().is_ok_and(|held| held.is_none()));
+        drop(held);
     }
 
     #[test]

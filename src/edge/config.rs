@@ -303,13 +303,47 @@ pub struct RouteConfig {
     pub cors: Option<CorsConfig>,
     /// Fields of every answer, in the place of those of the same name.
     pub headers: Vec<(String, String)>,
+    /// Which answers are made smaller on their way; `None`: none.
+    pub compression: Option<CompressionConfig>,
 }
 
 impl RouteConfig {
     /// A route that is for every host and does nothing else.
     #[must_use]
     pub fn new(path: PathMatch, action: RouteAction) -> Self {
-        Self { hosts: Vec::new(), path, action, origins: None, cors: None, headers: Vec::new() }
+        Self { hosts: Vec::new(), path, action, origins: None, cors: None, headers: Vec::new(), compression: None }
+    }
+}
+
+/// Which answers are made smaller on their way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompressionConfig {
+    /// Media types in small letters; `text/*` is every text but events.
+    pub types: Vec<String>,
+    /// Answers known to be shorter go as they are.
+    pub bytes_min: u64,
+    /// Answers compressed at a time: each takes up to about 2 MiB. Further ones go as they are. Count.
+    pub answers_max: usize,
+}
+
+impl Default for CompressionConfig {
+    fn default() -> Self {
+        let types = [
+            "text/*",
+            "application/javascript",
+            "application/json",
+            "application/ld+json",
+            "application/manifest+json",
+            "application/problem+json",
+            "application/geo+json",
+            "application/xml",
+            "application/xhtml+xml",
+            "application/rss+xml",
+            "application/atom+xml",
+            "application/wasm",
+            "image/svg+xml",
+        ];
+        Self { types: types.map(str::to_owned).to_vec(), bytes_min: 1024, answers_max: 64 }
     }
 }
 
@@ -418,7 +452,7 @@ impl Default for ProxyConfig {
             body_bytes_max: 1024 * 1024,
             tunnel_timeout: Duration::from_secs(3600),
             idle_timeout: Duration::from_secs(55),
-            idle_connections_max: 32,
+            idle_connections_max: 64,
             connections_max: 1024,
             streams_max: 100,
             waiting_max: 1024,

@@ -86,6 +86,10 @@ pub struct EdgeCounters {
     pub http2_floods_resets: AtomicU64,
     /// Connections of HTTP/2 ended for frames that violate the standard, or a limit that it knows.
     pub http2_violations: AtomicU64,
+    /// Answers compressed on their way.
+    pub answers_compressed: AtomicU64,
+    /// Answers that would have been, if not as many as allowed had been under way.
+    pub answers_not_compressed: AtomicU64,
     /// WebSocket upgrades refused because the Origin may not.
     pub upgrades_refused_origin: AtomicU64,
     /// WebSocket upgrades refused because none of the subprotocols offered is spoken here.

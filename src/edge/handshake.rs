@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use socket2::SockRef;
@@ -27,16 +28,23 @@ use super::{Drain, EdgeCounters, Handoff, Shown, listener, tls};
 use crate::connection::{Accepted, Handshake, Handshakes, Place, Protocol};
 
 /// What every connection's steps share.
+///
+/// A reload that brings other limits makes a new one, which shares all that counts with the one before: each connection is held to what
+/// held when it came.
+#[derive(Clone)]
 pub(crate) struct Steps {
     pub(crate) limits: EdgeLimits,
     pub(crate) proxies: Proxies,
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) handoff: Handoff,
     pub(crate) counters: Arc<EdgeCounters>,
-    pub(crate) refusals: Refusals,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) challenges: Arc<Challenges>,
 }
+
+/// The steps of whoever comes at present.
+pub(crate) type SharedSteps = Arc<ArcSwap<Steps>>;
 
 impl Steps {
     /// Whether one more connection from `address` may be; a refusal is counted and logged.

@@ -15,7 +15,7 @@ use super::proxy_protocol::{self, HEADER_BYTES_MAX, NotHeader, Progress, Source}
 use crate::connection::Handshake;
 
 /// Whose word is believed on whom they speak for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Proxies {
     pub(crate) trusted: Vec<Network>,
     pub(crate) field: ForwardedField,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::config::{EdgeLimits, ListenerConfig};
-use super::handshake::{self, Newcomer, Steps};
+use super::handshake::{self, Newcomer, SharedSteps, Steps};
 use super::{Drain, EdgeCounters, Inherited, Shown, shedding};
 use crate::connection::admission::Entry;
 use crate::connection::{Handshake, Place};
@@ -110,7 +110,7 @@ const KEEP_ALIVE_PROBES: u32 = 9;
 pub(crate) async fn accept(
     listener: Listener,
     shown: Shown,
-    steps: Arc<Steps>,
+    steps: SharedSteps,
     load: Arc<Load>,
     mut draining: watch::Receiver<Drain>,
 ) {
@@ -128,6 +128,7 @@ pub(crate) async fn accept(
             _ = draining.wait_for(Drain::is_on) => return,
             accepted = socket.accept() => accepted,
         };
+        let steps = steps.load_full();
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
@@ -173,7 +174,7 @@ pub(crate) async fn accept(
             takes_mqtt: config.takes_mqtt,
             shown: shown.clone(),
         };
-        tokio::spawn(handshake::run(newcomer, Arc::clone(&steps), for_tasks.clone()));
+        tokio::spawn(handshake::run(newcomer, steps, for_tasks.clone()));
     }
 }
 

@@ -38,15 +38,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use acme::Acme;
 pub use certificates::{ListenerCertificates, Renewal};
 pub use config::{
     AcmeChallenge, AcmeConfig, AddressLimits, Balance, CertificateFiles, CertificateSource, ClientAuthConfig,
-    CorsConfig, EdgeConfig, EdgeLimits, ExternalAccount, ForwardedField, HostSent, Http2Limits, KeyExchange,
-    ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig, SERVER_ADDRESS_FORM,
-    Scheme, ServerAddress, TlsConfig, TlsVersion, TokenSources,
+    CompressionConfig, CorsConfig, EdgeConfig, EdgeLimits, ExternalAccount, ForwardedField, HostSent, Http2Limits,
+    KeyExchange, ListenerConfig, OriginRule, PathMatch, ProxyConfig, ProxyProtocol, RouteAction, RouteConfig,
+    SERVER_ADDRESS_FORM, Scheme, ServerAddress, TlsConfig, TlsVersion, TokenSources,
 };
 pub use counters::EdgeCounters;
 pub use http::RequestPath;
@@ -57,11 +58,10 @@ pub use sites::{ListenerSites, NewSites};
 
 use self::address_limits::Addresses;
 use self::certificates::Loaded;
-use self::handshake::Steps;
+use self::handshake::{SharedSteps, Steps};
 use self::http::Kept;
 use self::introduction::Proxies;
 use self::listener::Listener;
-use self::refusals::Refusals;
 use self::sites::SharedSite;
 use crate::connection::{Accepted, DuplicateClientId, Handshakes};
 use crate::fault::Fault;
@@ -76,7 +76,7 @@ pub struct Edge {
     certificates: ListenerCertificates,
     sites: ListenerSites,
     development_ca: Option<PathBuf>,
-    steps: Arc<Steps>,
+    steps: SharedSteps,
     load: Arc<Load>,
 }
 
@@ -115,11 +115,11 @@ impl Edge {
         let handshakes = Handshakes::new(limits.handshaking_max, limits.handshake_age_min);
         let hasher = ahash::RandomState::new();
         let (exempt, now) = (config.trusted_proxies.clone(), Instant::now());
-        let addresses = Addresses::new(limits.addresses.clone(), exempt, now, &hasher);
+        let addresses = Arc::new(Addresses::new(limits.addresses.clone(), exempt, now, &hasher));
         let proxies = Proxies { trusted: config.trusted_proxies, field: config.forwarded_field };
-        let refusals = Refusals::default();
-        let challenges = Arc::default();
-        let steps = Arc::new(Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals, challenges });
+        let (refusals, challenges) = (Arc::default(), Arc::default());
+        let steps = Steps { limits, proxies, addresses, handshakes, handoff, counters, refusals, challenges };
+        let steps = Arc::new(ArcSwap::from_pointee(steps));
         Ok(Self { listeners, certificates, sites, development_ca, steps, load: Arc::default() })
     }
 
@@ -166,10 +166,17 @@ impl Edge {
         self.sites.clone()
     }
 
+    /// What those who come are held to, for whoever is to replace it while the edge runs.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms(Arc::clone(&self.steps))
+    }
+
     /// What has certificates issued for the listeners here, and proves to authorities that names lead to them.
     #[must_use]
     pub fn acme(&self) -> Acme {
-        Acme { challenges: Arc::clone(&self.steps.challenges), counters: Arc::clone(&self.steps.counters) }
+        let steps = self.steps.load();
+        Acme { challenges: Arc::clone(&steps.challenges), counters: Arc::clone(&steps.counters) }
     }
 
     /// The certificate to trust, where a development certificate is in use.
@@ -193,17 +200,36 @@ impl Edge {
             drain.send_replace(shutdown.await);
             drain.closed().await;
         };
+        // Of what they use there is but one, whatever is reloaded.
+        let steps = self.steps.load_full();
         let settling = async {
             loop {
                 tokio::time::sleep(SETTLE_INTERVAL).await;
-                self.steps.refusals.settle();
+                steps.refusals.settle();
             }
         };
         tokio::select! {
             () = serving => {}
             () = settling => {}
-            () = shedding::run(&self.steps, &self.load) => {}
+            () = shedding::run(&steps, &self.load) => {}
         }
+    }
+}
+
+/// What those who come are held to: limits, and whose word on where they come from is believed.
+#[derive(Clone)]
+pub struct Terms(SharedSteps);
+
+impl Terms {
+    /// Has what `config` says hold from the next connection on. Who is there stays as he is, and counts; what a listening socket was given,
+    /// [`EdgeLimits::backlog`] and [`EdgeLimits::tcp_keepalive`], stays as well.
+    pub fn replace(&self, config: &EdgeConfig) {
+        let (limits, trusted) = (config.limits.clone(), config.trusted_proxies.clone());
+        let steps = self.0.load();
+        steps.addresses.set(limits.addresses.clone(), trusted.clone());
+        steps.handshakes.set(limits.handshaking_max, limits.handshake_age_min);
+        let proxies = Proxies { trusted, field: config.forwarded_field };
+        self.0.store(Arc::new(Steps { limits, proxies, ..Steps::clone(&steps) }));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod client_certificates;
+mod compression;
 mod http;
 mod listener;
 mod proxied;

@@ -51,14 +51,13 @@ impl Engine {
         if leftovers.is_empty() {
             return;
         }
-        let mut flow = Flow::new(now, &self.config, &self.memory, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, &self.counters, round);
         for leftovers in leftovers.chunks(HANDED_ON_AT_ONCE) {
             let subscriptions = self.subscriptions.read();
             for leftover in leftovers {
                 router::hand_on(&subscriptions, leftover, &mut flow);
             }
         }
-        flow.tally.add_to(&self.counters);
     }
 }
 

@@ -9,9 +9,10 @@ use super::config::EngineConfig;
 use super::core::directory::Directory;
 use super::core::flow::Flow;
 use super::core::outgoing::{Backlog, Pumped};
+use super::core::remembered::Remembered;
 use super::core::retained::{Cursor, Retained, StoreOutcome};
 use super::core::router;
-use super::core::session::{Attached, State};
+use super::core::session::{Attached, Publishing, State};
 use super::core::subscribers::Subscriber;
 use super::core::subscriptions::{Membership, Subscriptions};
 use super::counters::EngineCounters;
@@ -30,7 +31,7 @@ use crate::mqtt::{PacketId, TopicFilter};
 #[derive(Debug)]
 pub struct Engine {
     pub(super) config: EngineConfig,
-    pub(super) counters: EngineCounters,
+    pub(super) counters: Arc<EngineCounters>,
     /// Where what waits for sessions, and what is in flight to them, is booked.
     pub(super) memory: Arc<Account>,
     pub(super) directory: Mutex<Directory>,
@@ -62,7 +63,7 @@ impl Engine {
     pub fn new(config: EngineConfig, hasher: ahash::RandomState) -> Self {
         Self {
             config,
-            counters: EngineCounters::default(),
+            counters: Arc::default(),
             memory: Arc::default(),
             directory: Mutex::new(Directory::new(hasher.clone())),
             subscriptions: RwLock::new(Subscriptions::new(hasher)),
@@ -106,45 +107,47 @@ impl Engine {
     /// To be called after CONNACK, after the SUBACK of each SUBSCRIBE, and whenever the outbox has room again after
     /// [`super::Delivered::Full`].
     pub fn pump(&self, now: Instant, attached: &Attached, round: &mut Round) -> Pumped {
-        let mut flow = Flow::new(now, &self.config, &self.memory, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, &self.counters, round);
         let Some(mut state) = attached.lock() else { return Pumped::Done };
         state.outgoing.is_held = false;
         let pumped = state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX);
         state.outgoing.book(&self.memory);
         drop(state);
-        flow.tally.add_to(&self.counters);
         pumped
     }
 
     /// Delivers `message` to every session with a matching Subscription, and retains it if it says so.
     ///
-    /// `from` is the publisher's session, for No Local; its connection has the turn to publish ([`Attached::publishing`]).
+    /// `from` is the publisher, for No Local; its connection has the turn to publish ([`Attached::publishing`]).
     pub fn publish(
         &self,
         now: Instant,
-        from: Option<&Attached>,
+        from: Option<&mut Publishing<'_>>,
         message: &Arc<Message>,
         round: &mut Round,
     ) -> Published {
-        self.accept(now, from.map(|attached| attached.session.number()), message, round)
+        let publisher = from.as_ref().map(|publishing| publishing.number);
+        self.accept(now, publisher, from.map(Publishing::remembered), message, round)
     }
 
     /// Retains and delivers a message of the server's own, on a topic under `$SYS`: no client sent it, so it is not counted as
     /// received, and no limit of retained messages refuses it or shrinks by it.
     pub fn announce(&self, now: Instant, message: &Arc<Message>, round: &mut Round) {
-        self.retain_and_route(now, None, message, round);
+        self.retain_and_route(now, None, None, message, round);
     }
 
-    /// Counts, retains and routes a message from the session `publisher`.
+    /// Counts, retains and routes a message from the session `publisher`, which may have `remembered` where the last one went.
     pub(super) fn accept(
         &self,
         now: Instant,
         publisher: Option<u64>,
+        remembered: Option<&mut Remembered>,
         message: &Arc<Message>,
         round: &mut Round,
     ) -> Published {
-        EngineCounters::add(&self.counters.messages_received, 1);
-        Published { receivers: self.retain_and_route(now, publisher, message, round) }
+        round.count_for(&self.counters);
+        round.tally.messages_received += 1;
+        Published { receivers: self.retain_and_route(now, publisher, remembered, message, round) }
     }
 
     /// Returns how many sessions it is for.
@@ -152,6 +155,7 @@ impl Engine {
         &self,
         now: Instant,
         publisher: Option<u64>,
+        remembered: Option<&mut Remembered>,
         message: &Arc<Message>,
         round: &mut Round,
     ) -> usize {
@@ -159,10 +163,8 @@ impl Engine {
             // Before routing: whoever subscribes meanwhile then finds it in one place or the other.
             self.retain(now, message);
         }
-        let mut flow = Flow::new(now, &self.config, &self.memory, round);
-        let receivers = router::route(&self.subscriptions.read(), publisher, message, &mut flow);
-        flow.tally.add_to(&self.counters);
-        receivers
+        let mut flow = Flow::new(now, &self.config, &self.memory, &self.counters, round);
+        router::route(&self.subscriptions.read(), publisher, remembered, message, &mut flow)
     }
 
     fn retain(&self, now: Instant, message: &Arc<Message>) {
@@ -344,13 +346,12 @@ impl Engine {
         acknowledgement: Acknowledgement,
         round: &mut Round,
     ) -> Option<Pumped> {
-        let mut flow = Flow::new(now, &self.config, &self.memory, round);
+        let mut flow = Flow::new(now, &self.config, &self.memory, &self.counters, round);
         let mut state = attached.lock()?;
         let is_known = state.outgoing.acknowledge(&mut flow, packet_id, acknowledgement);
         let pumped = is_known.then(|| state.outgoing.pump(&mut flow, &self.retained, VISITS_MAX));
         state.outgoing.book(&self.memory);
         drop(state);
-        flow.tally.add_to(&self.counters);
         pumped
     }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::core::directory::Directory;
 use super::core::router::Leftover;
-use super::core::session::{Attached, Away, DueWill, Memberships, Session, State};
+use super::core::session::{Attached, Away, DueWill, Memberships, Publisher, Session, State};
 use super::counters::EngineCounters;
 use super::handle::Engine;
 use super::message::{Closing, OpenError, OpenSession, Outlet, Round};
@@ -72,7 +72,7 @@ impl Engine {
                 if is_kept && !open.clean_start {
                     return Ok(self.resume(directory, now, &session, (&mut publisher, state), open, aftermath));
                 }
-                *publisher = NOBODY;
+                publisher.generation = NOBODY;
                 self.end(directory, &session, state, aftermath);
             }
             None if directory.len() >= self.config.sessions_max => {
@@ -93,7 +93,7 @@ impl Engine {
         directory: &mut Directory,
         now: Instant,
         session: &Arc<Session>,
-        (publisher, mut state): (&mut u32, MutexGuard<'_, State>),
+        (publisher, mut state): (&mut Publisher, MutexGuard<'_, State>),
         open: OpenSession,
         aftermath: &mut Aftermath,
     ) -> Opened {
@@ -250,7 +250,7 @@ impl Engine {
             None => Arc::clone(&will.message),
             Some(expiry) => Arc::new(will.message.with_expiry(Some(now + expiry))),
         };
-        self.accept(now, Some(number), &message, round);
+        self.accept(now, Some(number), None, &message, round);
     }
 
     /// Whether `owner` may open a session of this name: there is none, or it is the owner's own.

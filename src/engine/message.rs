@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::counters::{EngineCounters, Tally};
 use crate::mqtt::packet::SubscribeOptions;
 use crate::mqtt::{ClientId, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Version};
 
@@ -186,11 +187,14 @@ pub trait Outlet: Send + Sync + Debug {
     }
 }
 
-/// The outlets that received something since the last flush, each once.
+/// The outlets that received something since the last flush, each once; and what is to be counted of it.
 #[derive(Debug, Default)]
 pub struct Round {
     touched: Vec<Arc<dyn Outlet>>,
     appended: usize,
+    pub(crate) tally: Tally,
+    /// What `tally` is added to.
+    counters: Option<Arc<EngineCounters>>,
 }
 
 impl Round {
@@ -218,6 +222,7 @@ impl Round {
     /// The outlets to flush, in the order in which they were touched.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Arc<dyn Outlet>> {
         self.appended = 0;
+        self.settle();
         self.touched.drain(..)
     }
 
@@ -234,7 +239,28 @@ impl Round {
     /// Moves all but the first `count` outlets into a round of their own.
     #[must_use]
     pub fn split_off(&mut self, count: usize) -> Self {
-        Self { touched: self.touched.split_off(count.min(self.touched.len())), appended: 0 }
+        let touched = self.touched.split_off(count.min(self.touched.len()));
+        Self { touched, appended: 0, tally: Tally::default(), counters: None }
+    }
+
+    /// What is tallied from here on is added to `counters`, at the latest when the round is over.
+    pub(crate) fn count_for(&mut self, counters: &Arc<EngineCounters>) {
+        if !self.counters.as_ref().is_some_and(|present| Arc::ptr_eq(present, counters)) {
+            self.settle();
+            self.counters = Some(Arc::clone(counters));
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(counters) = &self.counters {
+            std::mem::take(&mut self.tally).add_to(counters);
+        }
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

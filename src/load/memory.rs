@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Account {
     used: AtomicU64,
-    max: u64,
+    /// `u64::MAX`: without a limit.
+    max: AtomicU64,
 }
 
 /// Who gives way.
@@ -66,7 +67,12 @@ impl Account {
     /// `None`: without a limit.
     #[must_use]
     pub fn new(max: Option<u64>) -> Self {
-        Self { used: AtomicU64::new(0), max: max.unwrap_or(u64::MAX) }
+        Self { used: AtomicU64::new(0), max: AtomicU64::new(max.unwrap_or(u64::MAX)) }
+    }
+
+    /// Has another limit hold from here on.
+    pub fn set_max(&self, max: Option<u64>) {
+        self.max.store(max.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     #[must_use]
@@ -77,14 +83,14 @@ impl Account {
     /// `None`: no limit.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
-        (self.max != u64::MAX).then_some(self.max)
+        Some(self.max.load(Ordering::Relaxed)).filter(|max| *max != u64::MAX)
     }
 
     #[must_use]
     pub fn pressure(&self) -> Pressure {
         let used = self.used();
         match () {
-            () if used >= self.max => Pressure::Newcomers,
+            () if used >= self.max.load(Ordering::Relaxed) => Pressure::Newcomers,
             () if used >= self.share(QUEUES_PERCENT) => Pressure::Queues,
             () if used >= self.share(AWAY_PERCENT) => Pressure::Away,
             () if used >= self.share(READERS_PERCENT) => Pressure::Readers,
@@ -126,7 +132,7 @@ impl Account {
     }
 
     fn share(&self, percent: u64) -> u64 {
-        if self.max == u64::MAX { u64::MAX } else { (u128::from(self.max) * u128::from(percent) / 100) as u64 }
+        self.max().map_or(u64::MAX, |max| (u128::from(max) * u128::from(percent) / 100) as u64)
     }
 }
 
@@ -191,6 +197,16 @@ mod tests {
         let account = Account::default();
         account.rebook(0, 1 << 40);
         assert_eq!((account.pressure(), account.outbox_limit(7), account.max()), (Pressure::None, 7, None));
+    }
+
+    #[test]
+    fn another_limit_holds_at_once() {
+        let account = used(500);
+        assert_eq!(account.pressure(), Pressure::None);
+        account.set_max(Some(500));
+        assert_eq!((account.pressure(), account.max()), (Pressure::Newcomers, Some(500)));
+        account.set_max(None);
+        assert_eq!((account.pressure(), account.max()), (Pressure::None, None));
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl Watch {
         Self { limits, lags: [Duration::ZERO; MEASUREMENTS], next: 0, is_lagging: false, is_out_of_memory: false }
     }
 
+    /// Judges by other limits from the next measurement on.
+    pub fn set(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes one measurement of each.
     pub fn observe(&mut self, lag: Duration, memory_used: u64) {
         self.lags[self.next] = lag;

@@ -111,6 +111,8 @@ pub fn edge(metrics: &mut Metrics, counters: Arc<EdgeCounters>) {
         gauge "edge_http2_streams_open" = http2_streams_open, "Requests and WebSockets of HTTP/2 that are open.";
         counter "edge_http2_websockets" = http2_websockets, "WebSockets opened on streams of HTTP/2.";
         counter "edge_http2_streams_stalled" = http2_streams_stalled, "Answers over HTTP/2 cut as their client had no room for them in time.";
+        counter "edge_answers_compressed" = answers_compressed, "Answers compressed on their way.";
+        counter "edge_answers_not_compressed" = answers_not_compressed, "Answers that went as they were, as compress.answers_max were being compressed.";
         counter "edge_proxy_requests" = proxy_requests, "Requests for servers behind.";
         counter "edge_proxy_retries" = proxy_retries, "Requests put to another server, as the first one failed.";
         counter "edge_proxy_connections_opened" = proxy_connections_opened, "Connections opened to servers behind.";

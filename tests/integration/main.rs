@@ -35,6 +35,7 @@
 //! | [`tls`] | what is agreed on before anybody speaks |
 //! | [`counters`] | every refusal is counted, and every gauge comes back to nothing |
 //! | [`swap`] | routes that change under requests, uploads and WebSockets |
+//! | [`terms`] | limits that change under running connections
 //! | [`tunnels`] | what WebSockets of servers behind count against |
 //! | [`crowd`] | five thousand clients, and a server that reloads meanwhile |
 //! | [`cli`] | the commands: what they print, where, and with which exit code |
@@ -82,6 +83,7 @@ mod silent;
 mod slow;
 mod swap;
 mod sys_topics;
+mod terms;
 mod tls;
 mod tokens;
 mod tunnels;

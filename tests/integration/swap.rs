@@ -74,7 +74,7 @@ fn start(behind: &Behind) -> Server {
 }
 
 /// Writes other routes into the configuration, and reads it again.
-fn swap(server: &Server, old: &str, new: &str) -> bool {
+pub(crate) fn swap(server: &Server, old: &str, new: &str) -> bool {
     let path = server.directory().join("tidegate.yaml");
     let written = std::fs::read_to_string(&path).expect("the configuration");
     assert!(written.contains(old), "{written}");

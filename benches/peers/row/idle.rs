@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Connections made and closed before the base is read, so that it holds what a server allocates once.
-const WARM_UP: usize = 200;
+pub(crate) const WARM_UP: usize = 200;
 
 /// How long everything rests before memory is read.
-const REST: Duration = Duration::from_secs(2);
+pub(crate) const REST: Duration = Duration::from_secs(2);
 
 pub(super) fn measure(stage: &Stage<'_>, target: &Target) -> anyhow::Result<Vec<Figure>> {
     let connections = if stage.quick { 1000 } else { 10_000 };
@@ -45,12 +45,12 @@ pub(super) fn measure(stage: &Stage<'_>, target: &Target) -> anyhow::Result<Vec<
     ])
 }
 
-fn plan(kind: &str, number: usize) -> Plan {
+pub(crate) fn plan(kind: &str, number: usize) -> Plan {
     Plan { client_id: format!("bench-{kind}-{number}"), subscribe: Some((format!("bench/{kind}/{number}"), 0)) }
 }
 
 /// Lets time pass, answers pings, and notices a client that is thrown out.
-fn rest(swarm: &mut Swarm) -> anyhow::Result<()> {
+pub(crate) fn rest(swarm: &mut Swarm) -> anyhow::Result<()> {
     let end = Instant::now() + REST;
     while Instant::now() < end {
         swarm.round(Some(Duration::from_millis(100)), |_, _| {}).context("while idle")?;

@@ -11,22 +11,22 @@ use crate::{
     arena::Stage,
     connection::{Event, Plan},
     process,
-    swarm::{STALL, Swarm, Target},
+    swarm::{Metronome, STALL, Swarm, Target},
 };
 
 /// `publishers` and `subscribers` meet on as many topics as the smaller of the two counts.
 #[derive(Clone, Copy)]
-pub(super) struct Traffic {
-    pub(super) publishers: usize,
-    pub(super) subscribers: usize,
-    pub(super) payload_bytes: usize,
-    pub(super) qos: u8,
-    pub(super) drive: Drive,
+pub(crate) struct Traffic {
+    pub(crate) publishers: usize,
+    pub(crate) subscribers: usize,
+    pub(crate) payload_bytes: usize,
+    pub(crate) qos: u8,
+    pub(crate) drive: Drive,
 }
 
 /// When the next message is sent.
 #[derive(Clone, Copy)]
-pub(super) enum Drive {
+pub(crate) enum Drive {
     /// Each publisher keeps this many messages outstanding.
     Window(u32),
     /// Each publisher sends this many at once and waits for all of them.
@@ -46,29 +46,30 @@ impl Drive {
 }
 
 impl Traffic {
-    pub(super) fn measure(&self, stage: &Stage<'_>, target: &Target) -> anyhow::Result<Vec<Figure>> {
-        let mut swarm = Swarm::new(stage.tls.clone())?;
-        let subscriber =
-            |number| Plan { client_id: format!("bench-s{number}"), subscribe: Some((self.topic(number), self.qos)) };
-        swarm.connect_all(target, (0..self.subscribers).map(subscriber).collect())?;
-        let publisher = |number| Plan { client_id: format!("bench-p{number}"), subscribe: None };
-        swarm.connect_all(target, (0..self.publishers).map(publisher).collect())?;
-
-        let mut load = Load::new(*self, swarm);
+    pub(crate) fn measure(&self, stage: &Stage<'_>, target: &Target) -> anyhow::Result<Vec<Figure>> {
+        let mut load = self.connect(stage, target, "bench")?;
         let (warm_up, measured) = if stage.quick { (0.3, 1.0) } else { (1.0, 4.0) };
-        let metronome = match self.drive {
-            Drive::Paced(per_s) => Some(load.swarm.metronome(Duration::from_secs_f64(0.5 / per_s))?),
-            Drive::Window(_) | Drive::Burst(_) => None,
-        };
         load.run_for(Duration::from_secs_f64(warm_up))?;
         let before = Reading::take(stage, &load)?;
-        load.ledger.latencies_us.clear();
+        load.forget_latencies();
         load.run_for(Duration::from_secs_f64(measured))?;
         load.drain()?;
         let after = Reading::take(stage, &load)?;
-        drop(metronome);
-        load.swarm.disconnect_all();
-        Ok(self.figures(&before, &after, &mut load.ledger.latencies_us))
+        let mut latencies_us = load.end();
+        Ok(self.figures(&before, &after, &mut latencies_us))
+    }
+
+    /// Connects all clients; `name` tells them and their topics from those of another load on the same server.
+    pub(crate) fn connect(&self, stage: &Stage<'_>, target: &Target, name: &str) -> anyhow::Result<Load> {
+        let mut swarm = Swarm::new(stage.tls.clone())?;
+        let subscriber = |number| Plan {
+            client_id: format!("{name}-s{number}"),
+            subscribe: Some((self.topic(name, number), self.qos)),
+        };
+        swarm.connect_all(target, (0..self.subscribers).map(subscriber).collect())?;
+        let publisher = |number| Plan { client_id: format!("{name}-p{number}"), subscribe: None };
+        swarm.connect_all(target, (0..self.publishers).map(publisher).collect())?;
+        Load::new(*self, swarm, name)
     }
 
     fn figures(&self, before: &Reading, after: &Reading, latencies_us: &mut [u32]) -> Vec<Figure> {
@@ -89,12 +90,12 @@ impl Traffic {
         self.publishers.min(self.subscribers)
     }
 
-    fn topic(&self, client: usize) -> String {
-        format!("bench/{}", client % self.topics())
+    fn topic(&self, name: &str, client: usize) -> String {
+        format!("{name}/{}", client % self.topics())
     }
 }
 
-fn quantile_ms(sorted_us: &[u32], quantile: f64) -> f64 {
+pub(crate) fn quantile_ms(sorted_us: &[u32], quantile: f64) -> f64 {
     let index = ((sorted_us.len() as f64 * quantile) as usize).min(sorted_us.len().saturating_sub(1));
     sorted_us.get(index).map_or(f64::NAN, |&us| f64::from(us) / 1000.0)
 }
@@ -118,8 +119,11 @@ impl Reading {
     }
 }
 
-struct Load {
+/// Clients that are connected, and what is between them.
+pub(crate) struct Load {
     traffic: Traffic,
+    /// Wakes a paced load in time.
+    metronome: Option<Metronome>,
     swarm: Swarm,
     ledger: Ledger,
     topics: Vec<String>,
@@ -131,20 +135,39 @@ struct Load {
 }
 
 impl Load {
-    fn new(traffic: Traffic, swarm: Swarm) -> Self {
-        Self {
+    fn new(traffic: Traffic, swarm: Swarm, name: &str) -> anyhow::Result<Self> {
+        // Beyond ten thousand a second a thread that is woken for each message would measure itself.
+        const INTERVAL_MIN_S: f64 = 50e-6;
+        let metronome = match traffic.drive {
+            Drive::Paced(per_s) => Some(swarm.metronome(Duration::from_secs_f64((0.5 / per_s).max(INTERVAL_MIN_S)))?),
+            Drive::Window(_) | Drive::Burst(_) => None,
+        };
+        Ok(Self {
             swarm,
+            metronome,
             ledger: Ledger::new(&traffic),
-            topics: (0..traffic.publishers).map(|number| traffic.topic(number)).collect(),
+            topics: (0..traffic.publishers).map(|number| traffic.topic(name, number)).collect(),
             payload: vec![b'.'; traffic.payload_bytes],
             epoch: Instant::now(),
             paced: 0,
             progress: Instant::now(),
             traffic,
-        }
+        })
     }
 
-    fn run_for(&mut self, span: Duration) -> anyhow::Result<()> {
+    /// Latencies of a paced load from here on.
+    pub(crate) fn forget_latencies(&mut self) {
+        self.ledger.latencies_us.clear();
+    }
+
+    /// All clients leave; the latencies of a paced load, in no order.
+    pub(crate) fn end(mut self) -> Vec<u32> {
+        drop(self.metronome.take());
+        self.swarm.disconnect_all();
+        self.ledger.latencies_us
+    }
+
+    pub(crate) fn run_for(&mut self, span: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + span;
         while Instant::now() < end {
             self.publish_due()?;
@@ -154,7 +177,7 @@ impl Load {
     }
 
     /// Waits for everything that has been published.
-    fn drain(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn drain(&mut self) -> anyhow::Result<()> {
         while self.ledger.delivered < self.ledger.owed() {
             self.round()?;
         }
@@ -217,9 +240,14 @@ impl Load {
 
     fn publish(&mut self, publisher: usize) {
         let sequence = self.ledger.send(publisher);
-        write_hex(sequence, &mut self.payload[..16]);
-        write_hex(self.epoch.elapsed().as_nanos() as u64, &mut self.payload[16..32]);
-        write_hex(publisher as u64, &mut self.payload[32..HEADER_LEN]);
+        if self.payload.len() < HEADER_LEN {
+            write_hex(sequence, &mut self.payload[..8]);
+            write_hex(publisher as u64, &mut self.payload[8..SHORT_HEADER_LEN]);
+        } else {
+            write_hex(sequence, &mut self.payload[..16]);
+            write_hex(self.epoch.elapsed().as_nanos() as u64, &mut self.payload[16..32]);
+            write_hex(publisher as u64, &mut self.payload[32..HEADER_LEN]);
+        }
         let client = self.traffic.subscribers + publisher;
         self.swarm.publish(client, &self.topics[publisher], self.traffic.qos, &self.payload);
     }
@@ -309,8 +337,14 @@ impl Ledger {
 /// What a payload begins with: sequence number, nanoseconds since the load's epoch, publisher; hexadecimal, so that it is text.
 const HEADER_LEN: usize = 40;
 
+/// What a shorter one is: sequence number and publisher.
+const SHORT_HEADER_LEN: usize = 16;
+
 fn fields(payload: &[u8]) -> Option<(u64, u64, usize)> {
-    let header = payload.get(..HEADER_LEN)?;
+    let Some(header) = payload.get(..HEADER_LEN) else {
+        let header = payload.get(..SHORT_HEADER_LEN)?;
+        return Some((read_hex(&header[..8])?, 0, read_hex(&header[8..])? as usize));
+    };
     Some((read_hex(&header[..16])?, read_hex(&header[16..32])?, read_hex(&header[32..])? as usize))
 }
 

@@ -505,7 +505,48 @@ const ROUTE: &[Key] = &[
         example: None,
         doc: "Fields of every answer of the route, such as `Strict-Transport-Security: max-age=31536000`, in the place of those of the same name.",
     },
+    Key {
+        name: "compress",
+        kind: Kind::OneOf(&[Kind::Flag, Kind::Section(COMPRESS)]),
+        default: Some("false"),
+        example: None,
+        doc: "Whether answers are compressed on their way (brotli or gzip, as the client takes them): files, proxied ones and others, unless \
+              they are already, are parts, or say `Cache-Control: no-transform`. Off, as the length of a compressed page tells something \
+              of a secret in it (a token against forged requests) to who can put text of his own beside it (the attack BREACH): switch \
+              it on where a page has no such secret, or masks it anew each time. true, or a mapping:",
+    },
 ];
+
+/// The defaults are those of `CompressionConfig`; a test holds the texts against them.
+const COMPRESS: &[Key] = &[
+    Key {
+        name: "types",
+        kind: Kind::List(&Kind::Text(MEDIA_TYPE_FORM)),
+        default: Some(
+            "[text/*, application/javascript, application/json, application/ld+json, application/manifest+json, \
+             application/problem+json, application/geo+json, application/xml, application/xhtml+xml, application/rss+xml, \
+             application/atom+xml, application/wasm, image/svg+xml]",
+        ),
+        example: None,
+        doc: "Which media types. `text/*` is every text but text/event-stream, which counts where it is named; its events still come at once.",
+    },
+    Key {
+        name: "bytes_min",
+        kind: Kind::Size { min: 0, max: 1 << 30 },
+        default: Some("1KiB"),
+        example: None,
+        doc: "Answers known to be shorter go as they are.",
+    },
+    Key {
+        name: "answers_max",
+        kind: Kind::Count { min: 1, max: 100_000 },
+        default: Some("64"),
+        example: None,
+        doc: "Answers of the route compressed at a time, each of which takes up to about 2 MiB; further ones go as they are.",
+    },
+];
+
+const MEDIA_TYPE_FORM: &str = "a media type, such as text/html or text/*";
 
 /// The defaults are those of `ProxyConfig`; a test holds the texts against them.
 const PROXY: &[Key] = &[
@@ -582,7 +623,7 @@ const PROXY: &[Key] = &[
     Key {
         name: "idle_connections_max",
         kind: Kind::Count { min: 0, max: 10_000 },
-        default: Some("32"),
+        default: Some("64"),
         example: None,
         doc: "Unused connections kept, for each server.",
     },

@@ -111,13 +111,13 @@ pub struct Turn<'a> {
 }
 
 /// What all connections share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     pub engine: Arc<Engine>,
     pub policy: Arc<Policies>,
     pub config: ConnectionConfig,
     pub counters: Arc<ConnectionCounters>,
-    pub envelopes: Envelopes,
+    pub envelopes: Arc<Envelopes>,
     /// Who is connected.
     pub roster: Arc<Roster>,
     /// Makes Client Identifiers for those who bring none.

@@ -104,7 +104,6 @@ impl Established {
     ) -> Result<(), Ended> {
         let Publish { dup, qos, retain, topic, packet_id, properties, payload } = publish;
         let environment = turn.environment;
-        ConnectionCounters::count(&environment.counters.publishes_received);
         let allowance = self.gate.allowance();
         if allowance.bounds_rate() || self.throttle.is_some() {
             let bytes = topic.as_ref().map_or(0, |topic| topic.len()) + properties.forwarded.len() + payload.len();
@@ -112,7 +111,7 @@ impl Established {
         }
         let topic = self.aliases.resolve(topic, properties.topic_alias, environment.config.topic_alias_maximum)?;
         let has_release = qos == QoS::ExactlyOnce && manner.has_qos2_handshake;
-        let Some(_publishing) = self.session.publishing() else {
+        let Some(mut publishing) = self.session.publishing() else {
             // Taken over, and about to be told: what is not answered here comes again where the session goes on.
             return Ok(());
         };
@@ -150,7 +149,7 @@ impl Established {
             Ok(stripped) => {
                 let payload = stripped.as_ref().map_or(&*payload, |stripped| stripped.as_bytes());
                 let message = Message::new(&topic, &properties.forwarded, payload, qos, retain).expiring_at(expires_at);
-                match environment.engine.publish(now, Some(&self.session), &Arc::new(message), turn.round).receivers {
+                match environment.engine.publish(now, Some(&mut publishing), &Arc::new(message), turn.round).receivers {
                     0 => ReasonCode::NoMatchingSubscribers,
                     _ => ReasonCode::Success,
                 }

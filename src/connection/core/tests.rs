@@ -109,11 +109,11 @@ impl House {
                 config: ConnectionConfig { receive_maximum: 2, topic_alias_maximum: 2, ..Default::default() },
                 counters: Arc::default(),
                 roster: Arc::default(),
-                envelopes: Envelopes::new(
+                envelopes: Arc::new(Envelopes::new(
                     4,
                     unix_now_s,
                     Box::new(|token| token.strip_prefix("jwt of ").map(Into::into)),
-                ),
+                )),
                 random: || 7,
             },
             authenticator: Authenticator::with_passwords(

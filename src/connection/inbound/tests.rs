@@ -174,9 +174,9 @@ fn shared() -> Arc<Shared> {
         config: ConnectionConfig::default(),
         counters: Arc::<ConnectionCounters>::default(),
         roster: Arc::default(),
-        envelopes: crate::connection::Envelopes::new(1, || 0, Box::new(|_| None)),
+        envelopes: Arc::new(crate::connection::Envelopes::new(1, || 0, Box::new(|_| None))),
         random: || 7,
     };
     let authenticator = crate::auth::Authenticator::with_passwords(true, None, 1);
-    Connections::new(environment, Arc::new(arc_swap::ArcSwap::from_pointee(authenticator)), Instant::now()).0
+    Connections::new(environment, Arc::new(arc_swap::ArcSwap::from_pointee(authenticator)), Instant::now()).shared
 }

@@ -109,6 +109,24 @@ struct Header {
     payload_len: u64,
 }
 
+/// The header that nearly every frame has: of a short data message in one piece. All others are left to tungstenite.
+fn plain_header(bytes: &[u8]) -> Option<Header> {
+    let &[first, second, m0, m1, m2, m3, ..] = bytes else { return None };
+    let data = match first {
+        0x81 => Data::Text,
+        0x82 => Data::Binary,
+        _ => return None,
+    };
+    let payload_len = second.checked_sub(0x80).filter(|&len| len < 126)?;
+    Some(Header {
+        opcode: OpCode::Data(data),
+        is_final: true,
+        mask: [m0, m1, m2, m3],
+        header_len: 6,
+        payload_len: payload_len.into(),
+    })
+}
+
 impl FrameDecoder {
     /// A decoder for a connection whose messages are `expect` and have at most `message_bytes_max` bytes, over all fragments.
     #[must_use]
@@ -279,6 +297,10 @@ impl FrameDecoder {
 
     /// The header at the front of `bytes`, once all of it is there, if it may stand here.
     fn parse_header(&self, bytes: &[u8]) -> Result<Option<Header>, FrameError> {
+        if let Some(header) = plain_header(bytes) {
+            self.check_header(&header)?;
+            return Ok(Some(header));
+        }
         let mut cursor = Cursor::new(bytes);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| FrameError::ReservedOpcode(bytes[0] & 0x0F))?;
         let Some((header, payload_len)) = parsed else { return Ok(None) };

@@ -188,13 +188,13 @@ impl ExchangeStream {
         };
     }
 
-    /// Takes back what was read from `at` on, with the rest of its line escaped: that may be longer than there is room for.
+    /// Takes back what was read from `at` on, with the rest of the target escaped: that may be longer than there is room for.
     fn hold_escaped(&mut self, buf: &mut ReadBuf<'_>, at: usize) {
         let rest = &buf.filled()[at..];
-        let line_len = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
-        let (line, behind) = rest.split_at(line_len);
+        let target_len = rest.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')).unwrap_or(rest.len());
+        let (target, behind) = rest.split_at(target_len);
         let mut held = Vec::with_capacity(rest.len() + self.held.len() + 16);
-        for &byte in line {
+        for &byte in target {
             if is_unescaped(byte) { held.extend(escaped(byte)) } else { held.push(byte) }
         }
         held.extend_from_slice(behind);

@@ -11,6 +11,8 @@
 //! What follows a request that asks to switch protocols, or whose content is framed in a way not spoken here, is never taken for a
 //! request.
 
+use memchr::memchr3;
+
 /// Reads along with the library, byte for byte.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
@@ -48,7 +50,9 @@ enum State {
     Start,
     StartLf,
     RequestLineOnly,
-    RequestLine,
+    Method,
+    Target,
+    Version,
     /// After CR: LF has to follow, then a field line or the end of the head.
     LineLf,
     LineStart,
@@ -133,17 +137,31 @@ impl Framing {
                     index += usize::try_from(*rest).unwrap_or(usize::MAX);
                     self.state = State::Chunked(Chunk::DataCr);
                 }
-                State::RequestLine if is_unescaped(byte) => return Found::Unescaped(index),
-                _ => match self.next(byte) {
-                    Some(state) => {
+                State::Target if is_unescaped(byte) => return Found::Unescaped(index),
+                _ => match self.plain(bytes.get(index..).unwrap_or_default()) {
+                    0 => {
+                        let Some(state) = self.next(byte) else { return Found::Violation(index) };
                         self.state = state;
                         index += 1;
                     }
-                    None => return Found::Violation(index),
+                    plain => index += plain,
                 },
             }
         }
         Found::Sound
+    }
+
+    /// How many of the next bytes would change nothing, one by one: most of a head are.
+    fn plain(&self, bytes: &[u8]) -> usize {
+        let line = || memchr3(b'\r', b'\n', 0, bytes).unwrap_or(bytes.len());
+        match self.state {
+            State::Target => {
+                let is_plain = |byte: u8| !matches!(byte, b' ' | b'#' | b'\r' | b'\n' | 0) && !is_unescaped(byte);
+                bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len())
+            }
+            State::Value(Field::Other) => line(),
+            _ => 0,
+        }
     }
 
     /// Whether the head of a request has begun and not ended.
@@ -172,13 +190,16 @@ impl Framing {
                 self.end_of_value(field)?;
                 State::LineLf
             }
-            (State::RequestLine, b'\r') => State::LineLf,
+            (State::Method | State::Target | State::Version, b'\r') => State::LineLf,
             (State::LineStart, b'\r') => State::EndLf,
             (State::EndLf, b'\n') => self.end_of_head(),
             (State::StartLf | State::LineLf | State::EndLf, _) | (_, b'\r' | b'\n' | 0) => return None,
             // A fragment is no part of a request target (RFC 9112 §3.2), and the library would take it off without a word.
-            (State::RequestLine, b'#') => return None,
-            (State::Start | State::RequestLineOnly | State::RequestLine, _) => State::RequestLine,
+            (State::Method | State::Target | State::Version, b'#') => return None,
+            (State::Method, b' ') => State::Target,
+            (State::Target, b' ') | (State::Version, _) => State::Version,
+            (State::Target, _) => State::Target,
+            (State::Start | State::RequestLineOnly | State::Method, _) => State::Method,
             // A line that starts with white space goes on with the one before (obs-fold, RFC 9112 §5.2).
             (State::LineStart, b' ' | b'\t' | b':') => return None,
             (State::LineStart, _) => {
@@ -467,6 +488,9 @@ mod tests {
         let text = "GET /a\"b HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(read(text), Found::Unescaped(6));
         assert_eq!(read("GET /a?<b> HTTP/1.1\r\n"), Found::Unescaped(7));
+        for elsewhere in ["G\"T / HTTP/1.1\r\n", "GET / HTTP/1.1>\r\n", "<\r\n"] {
+            assert_eq!(read(elsewhere), Found::Sound, "{elsewhere}");
+        }
         assert_eq!(read("GET / HTTP/1.1\r\nX: \"<>`\r\nContent-Length: 3\r\n\r\n<a>"), Found::Sound);
     }
 

@@ -9,6 +9,7 @@
 //! taken for text unchecked.
 
 mod answer;
+mod compression;
 mod cors;
 mod demo;
 mod exchange;
@@ -104,6 +105,7 @@ pub(crate) async fn serve(
     let patience = Patience { head: limits.http_head_timeout, idle: limits.http_idle_timeout };
     let timing = Timing::new(patience, Instant::now());
     let upgrade = Arc::new(Mutex::new(None));
+    let told = Arc::default();
     let handler = service_fn(|request: Request<Incoming>| {
         let chain = forwarded::chain(service.peer, request.headers(), service.believed);
         let client = chain.client();
@@ -115,6 +117,7 @@ pub(crate) async fn serve(
             chain,
             counters: Arc::clone(service.counters),
             timing: Arc::clone(&timing),
+            told: Arc::clone(&told),
         });
         let (site, upgrade) = (service.site.load_full(), Arc::clone(&upgrade));
         let proof = service.steps.challenges.page(request.uri().path());

@@ -13,6 +13,7 @@ use hyper_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracing::debug;
 
 use super::answer::{self, Body};
+use super::compression::{Compression, Wish};
 use super::cors::{Cors, Grant};
 use super::demo;
 use super::files::Files;
@@ -44,12 +45,14 @@ struct Route {
     cors: Option<Cors>,
     /// Of every answer.
     headers: HeaderMap,
+    compression: Option<Compression>,
 }
 
 /// What is put on an answer before it goes.
 struct Dress<'a> {
     route: &'a Route,
     grant: Grant,
+    wish: Option<Wish>,
 }
 
 #[derive(Debug)]
@@ -141,15 +144,20 @@ impl Site {
             });
             match Action::new(&route.action, &route.path, &key, kept) {
                 Ok(action) => {
-                    let built = Route { action, origins, cors, headers };
+                    let compression = route.compression.as_ref().map(Compression::new);
+                    let built = Route { action, origins, cors, headers, compression };
                     routes.push((route.hosts.clone(), route.path.clone(), built));
                 }
                 Err(fault) => faults.push(fault),
             }
         }
-        routes.extend(implied(written).map(|(hosts, path)| {
+        routes.extend(implied(written).map(|(route, path)| {
             let origins = Origins::List { same: true, others: Vec::new() };
-            (hosts, path, Route { action: Action::AddSlash, origins, cors: None, headers: HeaderMap::new() })
+            // Faults in these have been told above.
+            let cors = route.cors.as_ref().and_then(|cors| Cors::new(cors).ok());
+            let headers = fields(&route.headers).unwrap_or_default();
+            let built = Route { action: Action::AddSlash, origins, cors, headers, compression: None };
+            (route.hosts.clone(), path, built)
         }));
         match Routes::new(routes) {
             Ok(routes) if faults.is_empty() => return Ok(Self { routes, tokens: tokens.cloned() }),
@@ -216,7 +224,7 @@ impl Site {
             }
         };
         if let Some(dress) = dress {
-            dress.put_on(response.headers_mut());
+            response = dress.put_on(response, visit);
         }
         if is_last {
             answer::close_after(&mut response);
@@ -261,7 +269,8 @@ impl Site {
                 _ => route.decide(head, &target, Place { path: &path, prefix_len }, self.tokens.as_ref()).await,
             },
         };
-        (decision, Some(Dress { route, grant }))
+        let wish = route.compression.is_some().then(|| Wish::of(head));
+        (decision, Some(Dress { route, grant, wish }))
     }
 }
 
@@ -286,7 +295,8 @@ fn fields(written: &[(String, String)]) -> Result<HeaderMap, String> {
 }
 
 impl Dress<'_> {
-    fn put_on(self, headers: &mut HeaderMap) {
+    fn put_on(self, mut response: Response<Body>, visit: &Visit) -> Response<Body> {
+        let headers = response.headers_mut();
         if let Some(cors) = &self.route.cors {
             cors.tell(headers, self.grant);
         }
@@ -295,6 +305,10 @@ impl Dress<'_> {
         }
         for (name, value) in &self.route.headers {
             headers.append(name.clone(), value.clone());
+        }
+        match self.route.compression.as_ref().zip(self.wish) {
+            Some((compression, wish)) => compression.apply(wish, response, visit),
+            None => response,
         }
     }
 }
@@ -307,8 +321,9 @@ enum Decision<'a> {
     Refuse(Refusal),
 }
 
-/// The paths of servers' folders without their slashes, where no route has them: as nginx does, they lead to those with.
-fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (Vec<String>, PathMatch)> {
+/// The paths of servers' folders without their slashes, where no route has them, and the folders' routes: as nginx does, they lead to
+/// those with.
+fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (&RouteConfig, PathMatch)> {
     written.iter().filter_map(|route| {
         let (RouteAction::Proxy(_), PathMatch::Prefix(path)) = (&route.action, &route.path) else { return None };
         let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty())?;
@@ -320,7 +335,7 @@ fn implied(written: &[RouteConfig]) -> impl Iterator<Item = (Vec<String>, PathMa
             let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &other.path;
             path == bare && shares_host(other)
         });
-        (!is_taken).then(|| (route.hosts.clone(), PathMatch::Exact(bare.to_owned())))
+        (!is_taken).then(|| (route, PathMatch::Exact(bare.to_owned())))
     })
 }
 

@@ -506,6 +506,29 @@ async fn a_connection_closed_unseen_costs_nobody_an_answer() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_ends_with_the_servers_or_when_it_is_too_old() {
+    for (idle_timeout, server_ends) in [(Duration::from_secs(55), true), (Duration::from_millis(20), false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let edge = Running::start(&[Scheme::Http], |config| {
+            config.routes = vec![route("/", proxy(&[url], |config| config.idle_timeout = idle_timeout))];
+        });
+        let served = async {
+            let (mut stream, _) = listener.accept().await.expect("it accepts");
+            next_request(&mut stream, &mut Vec::new()).await.expect("a request");
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("it is read");
+            stream
+        };
+        let (answer, mut stream) = tokio::join!(edge.ask(get("/")), served);
+        assert_status(&answer, "200");
+        if server_ends {
+            stream.shutdown().await.expect("it is open");
+        }
+        assert_eq!(in_time(stream.read(&mut [0])).await.ok(), Some(0), "it ends");
+    }
+}
+
+#[tokio::test]
 async fn no_more_exchanges_than_allowed_are_under_way() {
     let behind = Behind::start().await;
     let edge = edge(&behind, |config| {
@@ -531,7 +554,7 @@ async fn a_servers_folder_without_its_slash_leads_to_the_one_with() {
         let to = || proxy(&[behind.url("")], |_| {});
         let of_host = |path: &str| RouteConfig { hosts: vec!["a.example".into()], ..route(path, to()) };
         config.routes = vec![
-            route("/app/", to()),
+            RouteConfig { headers: vec![("X-Own".into(), "1".into())], ..route("/app/", to()) },
             route("/taken/", to()),
             route("/taken", RouteAction::Respond { text: "taken".into(), status: 200 }),
             of_host("/taken/"),
@@ -540,7 +563,7 @@ async fn a_servers_folder_without_its_slash_leads_to_the_one_with() {
     });
     let answer = edge.ask(get("//app?x=/y")).await;
     assert_status(&answer, "301");
-    assert!(answer.contains("\r\nlocation: /app/?x=/y\r\n"), "{answer}");
+    assert!(answer.contains("\r\nlocation: /app/?x=/y\r\n") && answer.contains("\r\nx-own: 1\r\n"), "{answer}");
     assert!(edge.ask(get("/taken")).await.ends_with("taken\n"));
     assert_status(&edge.ask(get("/taken").replace("app.example:81", "a.example")).await, "301");
     assert!(edge.ask(get("/apps")).await.ends_with("root\n"));

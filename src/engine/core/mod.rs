@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! subscriptions ─ subscribers             who wants what                   directory   all sessions, and when they are due
-//! router                                  from one message to all of them  session     one of them
+//! router ─ remembered                     from one message to all of them  session     one of them
 //! retained                                the last message of a topic      outgoing    its way out: inflight, queue, backlog
 //! ```
 
@@ -12,6 +12,7 @@ pub(crate) mod identifiers;
 pub(crate) mod inflight;
 pub(crate) mod outgoing;
 pub(crate) mod queue;
+pub(crate) mod remembered;
 pub(crate) mod retained;
 pub(crate) mod router;
 pub(crate) mod session;

@@ -183,7 +183,7 @@ impl Outgoing {
             return self.offer_promised(flow, offer);
         }
         let Some(outlet) = &self.outlet else {
-            flow.tally.dropped_offline += 1;
+            flow.round.tally.dropped_offline += 1;
             return;
         };
         if self.must_wait() {
@@ -193,11 +193,11 @@ impl Outgoing {
         match delivered {
             Delivered::Appended { .. } => {
                 flow.round.note(outlet, delivered);
-                flow.tally.delivered(offer.message);
+                flow.round.tally.delivered(offer.message);
             }
             Delivered::Full => self.find_full(flow, offer),
-            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
-            Delivered::Closed => flow.tally.dropped_closed += 1,
+            Delivered::TooLarge => flow.round.tally.dropped_too_large += 1,
+            Delivered::Closed => flow.round.tally.dropped_closed += 1,
         }
     }
 
@@ -222,7 +222,7 @@ impl Outgoing {
         }
         match self.send_promised(flow, offer) {
             Delivered::Appended { .. } => {}
-            Delivered::TooLarge => flow.tally.dropped_too_large += 1,
+            Delivered::TooLarge => flow.round.tally.dropped_too_large += 1,
             Delivered::Full => self.find_full(flow, offer),
             Delivered::Closed => self.enqueue(flow, offer),
         }
@@ -235,7 +235,7 @@ impl Outgoing {
             return self.enqueue(flow, offer);
         }
         match (flow.when_full(offer.message), offer.qos) {
-            (WhenFull::DropNewest, QoS::AtMostOnce) => flow.tally.dropped_outbox_full += 1,
+            (WhenFull::DropNewest, QoS::AtMostOnce) => flow.round.tally.dropped_outbox_full += 1,
             (WhenFull::Disconnect, _) => {
                 // Once the connection is closed it is dropped, or goes to another member of a Shared Subscription.
                 self.enqueue(flow, offer);
@@ -249,7 +249,7 @@ impl Outgoing {
         let Some(outlet) = self.outlet.as_ref().filter(|_| !self.is_too_slow) else { return };
         outlet.close_as_too_slow();
         self.is_too_slow = true;
-        flow.tally.slow_disconnected += 1;
+        flow.round.tally.slow_disconnected += 1;
     }
 
     /// Sends a QoS 1 or 2 message for the first time; the window has room. Unless it is appended, its Packet Identifier was not used;
@@ -261,7 +261,7 @@ impl Outgoing {
         let delivered = outlet.deliver(flow.now, &offer.delivery(Some(packet_id)));
         if let Delivered::Appended { .. } = delivered {
             flow.round.note(outlet, delivered);
-            flow.tally.delivered(offer.message);
+            flow.round.tally.delivered(offer.message);
             pending.in_flight.sent(offer);
         }
         delivered
@@ -276,7 +276,7 @@ impl Outgoing {
         let delivered = outlet.deliver(flow.now, &offer.delivery(None));
         if let Delivered::Appended { .. } = delivered {
             flow.round.note(outlet, delivered);
-            flow.tally.delivered(offer.message);
+            flow.round.tally.delivered(offer.message);
         }
         delivered
     }
@@ -296,7 +296,7 @@ impl Outgoing {
         let queue = pending.queue.get_or_insert_default();
         let bytes_max = if may_grow { flow.config.queue_bytes_max } else { queue.bytes() };
         if !queue.has_room(offer.message, bytes_max) {
-            flow.tally.dropped_expired += queue.drop_expired(flow.now);
+            flow.round.tally.dropped_expired += queue.drop_expired(flow.now);
         }
         let waiting = Waiting {
             message: Arc::clone(offer.message),
@@ -314,17 +314,17 @@ impl Outgoing {
         if queue.is_empty() {
             pending.queue = None;
         }
-        flow.tally.queued += u64::from(pushed.is_kept);
-        flow.tally.dropped_conflated += u64::from(pushed.is_conflated);
+        flow.round.tally.queued += u64::from(pushed.is_kept);
+        flow.round.tally.dropped_conflated += u64::from(pushed.is_conflated);
         let is_refused_at =
             |is_best_effort: bool| u64::from(!pushed.is_kept && (offer.qos == QoS::AtMostOnce) == is_best_effort);
         let best_effort_lost = pushed.best_effort_given_up + is_refused_at(true);
         let promised_lost = pushed.promised_given_up + is_refused_at(false);
         if may_grow {
-            flow.tally.dropped_queue_full_qos_0 += best_effort_lost;
-            flow.tally.dropped_queue_full += promised_lost;
+            flow.round.tally.dropped_queue_full_qos_0 += best_effort_lost;
+            flow.round.tally.dropped_queue_full += promised_lost;
         } else {
-            flow.tally.dropped_memory += best_effort_lost + promised_lost;
+            flow.round.tally.dropped_memory += best_effort_lost + promised_lost;
         }
         if is_too_slow || (!pushed.is_kept && when_full == WhenFull::Disconnect) {
             self.close_as_too_slow(flow);
@@ -361,11 +361,11 @@ impl Outgoing {
             match delivered {
                 Delivered::Appended { .. } => {
                     flow.round.note(outlet, delivered);
-                    flow.tally.redelivered(entry.message.as_deref());
+                    flow.round.tally.redelivered(entry.message.as_deref());
                     pending.in_flight.resent();
                 }
                 Delivered::TooLarge => {
-                    flow.tally.dropped_too_large += u64::from(entry.message.is_some());
+                    flow.round.tally.dropped_too_large += u64::from(entry.message.is_some());
                     pending.in_flight.give_up_unsent();
                 }
                 Delivered::Full | Delivered::Closed => return false,
@@ -386,7 +386,7 @@ impl Outgoing {
             };
             let waiting = &taken.waiting;
             if waiting.message.is_expired(flow.now) {
-                flow.tally.dropped_expired += 1;
+                flow.round.tally.dropped_expired += 1;
                 continue;
             }
             let delivered = if waiting.qos != QoS::AtMostOnce && !has_window {
@@ -402,7 +402,7 @@ impl Outgoing {
                 self.send(flow, &offer)
             };
             if delivered == Delivered::TooLarge {
-                flow.tally.dropped_too_large += 1;
+                flow.round.tally.dropped_too_large += 1;
             }
             if matches!(delivered, Delivered::Full | Delivered::Closed) {
                 if let Some(queue) = self.pending.as_mut().and_then(|pending| pending.queue.as_mut()) {
@@ -455,7 +455,7 @@ impl Outgoing {
     fn send_retained(&mut self, flow: &mut Flow<'_>, backlog: &mut Backlog, found: &mut Vec<Arc<Message>>) -> bool {
         for message in found.drain(..) {
             if backlog.check.as_ref().is_some_and(|check| !check.allows(message.topic())) {
-                flow.tally.dropped_denied += 1;
+                flow.round.tally.dropped_denied += 1;
                 continue;
             }
             let qos = message.qos.min(backlog.maximum_qos);
@@ -464,7 +464,7 @@ impl Outgoing {
             let has_room = qos == QoS::AtMostOnce || self.has_window();
             match if has_room { self.send(flow, &offer) } else { Delivered::Full } {
                 Delivered::Appended { .. } => {}
-                Delivered::TooLarge => flow.tally.dropped_too_large += 1,
+                Delivered::TooLarge => flow.round.tally.dropped_too_large += 1,
                 Delivered::Full | Delivered::Closed => {
                     backlog.cursor.go_back_to(&message);
                     return false;

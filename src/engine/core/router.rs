@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::flow::Flow;
 use super::outgoing::{Answer, Offer};
+use super::remembered::Remembered;
 use super::subscribers::{Group, Subscriber};
 use super::subscriptions::{Matched, Membership, NodeId, Subscriptions};
 use crate::engine::message::Message;
@@ -14,17 +15,24 @@ use crate::engine::message::Message;
 /// Hands `message` to every session with a matching Subscription, once however many match (MQTT 5.0 §3.3.4), and to one member of each
 /// matching group. Returns how many sessions that were.
 ///
-/// `publisher` is the number of the session it comes from.
+/// `publisher` is the number of the session it comes from, which may have `remembered` where its last message went.
 pub(crate) fn route(
     subscriptions: &Subscriptions,
     publisher: Option<u64>,
+    remembered: Option<&mut Remembered>,
     message: &Arc<Message>,
     flow: &mut Flow<'_>,
 ) -> usize {
     let mut matched = Matched::new();
-    subscriptions.matching(message.topic(), &mut matched);
+    let matched = match remembered {
+        Some(remembered) => remembered.matching(subscriptions, message, &mut matched),
+        None => {
+            subscriptions.matching(message.topic(), &mut matched);
+            &matched
+        }
+    };
     let router = Router { subscriptions, publisher, message };
-    let plain = match matched.as_slice() {
+    let plain = match matched {
         [] => return 0,
         // One filter cannot overlap with itself.
         [node] => router.fan_out(*node, flow),
@@ -45,20 +53,23 @@ pub(crate) struct Leftover {
 pub(crate) fn hand_on(subscriptions: &Subscriptions, leftover: &Leftover, flow: &mut Flow<'_>) {
     let message = &leftover.message;
     if message.is_expired(flow.now) {
-        flow.tally.dropped_expired += 1;
+        flow.round.tally.dropped_expired += 1;
         return;
     }
     let router = Router { subscriptions, publisher: None, message };
-    let accepted_before = flow.tally.deliveries + flow.tally.queued;
+    let accepted_before = flow.round.tally.deliveries + flow.round.tally.queued;
     let shared = match subscriptions.matching_group(message.topic(), leftover.group) {
         Some((membership, group)) => router.share(membership, group, flow),
         None => Shared::Nobody,
     };
     match shared {
         // Else it was dropped, and counted, where it went.
-        Shared::Given => flow.tally.handed_on += u64::from(flow.tally.deliveries + flow.tally.queued > accepted_before),
-        Shared::Denied => flow.tally.dropped_denied += 1,
-        Shared::Nobody => flow.tally.dropped_session_ended += 1,
+        Shared::Given => {
+            flow.round.tally.handed_on +=
+                u64::from(flow.round.tally.deliveries + flow.round.tally.queued > accepted_before)
+        }
+        Shared::Denied => flow.round.tally.dropped_denied += 1,
+        Shared::Nobody => flow.round.tally.dropped_session_ended += 1,
     }
 }
 
@@ -108,7 +119,7 @@ impl<'a> Router<'a> {
         for group in self.subscriptions.subscribers(node).groups() {
             match self.share(Membership { node, group: group.number }, group, flow) {
                 Shared::Given => receivers += 1,
-                Shared::Denied => flow.tally.dropped_denied += 1,
+                Shared::Denied => flow.round.tally.dropped_denied += 1,
                 Shared::Nobody => {}
             }
         }
@@ -149,7 +160,7 @@ impl<'a> Router<'a> {
             return false;
         }
         if !self.is_shown(membership, subscriber) {
-            flow.tally.dropped_denied += 1;
+            flow.round.tally.dropped_denied += 1;
             return false;
         }
         true

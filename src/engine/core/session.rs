@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::flow::Flow;
 use super::outgoing::{Answer, Left, Offer, Outgoing};
+use super::remembered::Remembered;
 use super::subscriptions::Membership;
 use crate::engine::config::EngineConfig;
 use crate::engine::message::{OpenSession, Outlet, Owner, SessionWill};
@@ -22,8 +23,8 @@ pub(crate) struct Session {
     client_id: ClientId,
     /// Whether there is a Network Connection, for whoever can do without certainty.
     is_connected: AtomicBool,
-    /// The generation whose Network Connection may publish; locked while it does, before everything else but the directory.
-    publisher: Mutex<u32>,
+    /// Locked while a Network Connection publishes, before everything else but the directory.
+    publisher: Mutex<Publisher>,
     state: Mutex<State>,
 }
 
@@ -41,7 +42,18 @@ pub struct Attached {
 /// What one client sends on two connections so keeps its order, and what is noted as received is published (MQTT 5.0 §4.3.3, §4.6).
 #[derive(Debug)]
 pub struct Publishing<'a> {
-    _publisher: MutexGuard<'a, u32>,
+    /// The session's.
+    pub(crate) number: u64,
+    publisher: MutexGuard<'a, Publisher>,
+}
+
+/// Who may publish for a session.
+#[derive(Debug, Default)]
+pub(crate) struct Publisher {
+    /// Whose Network Connection it is.
+    pub(crate) generation: u32,
+    /// Where its last message went: nearly everybody publishes to the same topic again and again.
+    remembered: Remembered,
 }
 
 /// What changes in a session.
@@ -117,13 +129,19 @@ impl Attached {
     #[must_use]
     pub fn publishing(&self) -> Option<Publishing<'_>> {
         let publisher = self.session.publisher.lock();
-        (*publisher == self.generation).then_some(Publishing { _publisher: publisher })
+        (publisher.generation == self.generation).then_some(Publishing { number: self.session.number, publisher })
     }
 
     /// The session's state, unless another connection has it or it has ended.
     pub(crate) fn lock(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.session.state.lock();
         (state.generation == self.generation && !state.has_ended && state.away.is_none()).then_some(state)
+    }
+}
+
+impl Publishing<'_> {
+    pub(crate) fn remembered(&mut self) -> &mut Remembered {
+        &mut self.publisher.remembered
     }
 }
 
@@ -134,7 +152,7 @@ impl Session {
             number,
             client_id: open.client_id.clone(),
             is_connected: AtomicBool::new(false),
-            publisher: Mutex::new(0),
+            publisher: Mutex::default(),
             state: Mutex::new(State::new(Arc::clone(&open.owner))),
         };
         session.attach(&mut session.publisher.lock(), &mut session.state.lock(), open, config);
@@ -154,7 +172,7 @@ impl Session {
     }
 
     /// Waits until its connection has published what it is publishing, and keeps it from more.
-    pub(crate) fn lock_publisher(&self) -> MutexGuard<'_, u32> {
+    pub(crate) fn lock_publisher(&self) -> MutexGuard<'_, Publisher> {
         self.publisher.lock()
     }
 
@@ -186,13 +204,13 @@ impl Session {
     /// Gives the session a Network Connection. Returns its generation.
     pub(crate) fn attach(
         &self,
-        publisher: &mut u32,
+        publisher: &mut Publisher,
         state: &mut State,
         open: OpenSession,
         config: &EngineConfig,
     ) -> u32 {
         state.generation = state.generation.wrapping_add(1);
-        *publisher = state.generation;
+        *publisher = Publisher { generation: state.generation, remembered: Remembered::default() };
         state.owner = open.owner;
         state.away = None;
         state.expiry_interval_s = open.expiry_interval_s;

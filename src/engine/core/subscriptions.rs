@@ -53,6 +53,8 @@ pub(crate) struct Subscriptions {
     /// The few that are granted in part.
     check_by_subscription: HashMap<(Membership, u64), Arc<dyn DeliveryCheck>, RandomState>,
     groups_made: u32,
+    /// Another number after each change of what a topic may match.
+    revision: u64,
     hasher: RandomState,
 }
 
@@ -85,6 +87,7 @@ impl Subscriptions {
             edges: HashTable::new(),
             check_by_subscription: HashMap::with_hasher(hasher.clone()),
             groups_made: 0,
+            revision: 0,
             hasher,
         }
     }
@@ -99,6 +102,8 @@ impl Subscriptions {
         let node = self.node_of(filter.filter());
         let number = subscriber.session.number();
         let subscribers = &mut self.nodes[node as usize].subscribers;
+        // Who comes to a node that is matched already is found there.
+        self.revision += u64::from(subscribers.is_empty());
         let (group, replaced) = match filter.share_name() {
             None => (0, subscribers.insert(subscriber, &self.hasher)),
             Some(name) => {
@@ -220,6 +225,15 @@ impl Subscriptions {
         let check = self.check_by_subscription.get(&(membership, subscriber.session.number()));
         debug_assert!(check.is_some(), "a checked subscription has its check");
         check.is_some_and(|check| check.allows(topic))
+    }
+
+    /// As long as it is the same, a topic matches the nodes that it matched before; some of them may have lost all Subscriptions.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(crate) fn hash_of_topic(&self, topic: &[u8]) -> u64 {
+        self.hasher.hash_one(topic)
     }
 
     /// Finds every node with Subscriptions that match `topic` (MQTT 5.0 §4.7).
@@ -371,6 +385,8 @@ impl Subscriptions {
                     }
                 }
             }
+            // Its number may come to stand for another one.
+            self.revision += 1;
             self.free.push(id);
             id = parent;
         }

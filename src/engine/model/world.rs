@@ -195,8 +195,9 @@ impl World {
     }
 
     pub(crate) fn publish_message(&mut self, from: Option<&Client>, message: Message) -> Published {
-        let from = from.map(|client| &client.attached);
-        let published = self.engine.publish(self.now, from, &Arc::new(message), &mut self.round);
+        let mut turn = from.and_then(|client| client.attached.publishing());
+        let published = self.engine.publish(self.now, turn.as_mut(), &Arc::new(message), &mut self.round);
+        drop(turn);
         self.flush();
         published
     }

@@ -179,3 +179,35 @@ fn ten_thousand_subscribers_of_one_filter_come_and_go() {
     assert_eq!(world.publish("news", "y", AtMostOnce).receivers, 1);
     world.engine.check_invariants();
 }
+
+/// What a publisher remembers of its last topic is right after every change of the Subscriptions, numbers of nodes that come round included.
+#[test]
+fn a_remembered_topic_follows_the_subscriptions() {
+    let mut world = World::new();
+    let (from, a, b) = (world.connect("from"), world.connect("a"), world.connect("b"));
+    let expect = |world: &mut World, receivers: usize| {
+        for _ in 0..3 {
+            let published = world.publish_message(Some(&from), message("t/1", "x", AtMostOnce, false));
+            assert_eq!(published.receivers, receivers);
+        }
+    };
+    expect(&mut world, 0);
+    world.subscribe(&a, "t/1", AtMostOnce);
+    expect(&mut world, 1);
+    world.subscribe(&b, "t/1", AtMostOnce);
+    expect(&mut world, 2);
+    world.unsubscribe(&b, "t/1");
+    expect(&mut world, 1);
+    world.subscribe(&b, "#", AtMostOnce);
+    expect(&mut world, 2);
+    world.unsubscribe(&a, "t/1");
+    expect(&mut world, 1);
+    // In the place of the node that was remembered.
+    world.subscribe(&a, "u/1", AtMostOnce);
+    expect(&mut world, 1);
+    world.subscribe(&a, "t/1/below", AtMostOnce);
+    expect(&mut world, 1);
+    world.subscribe(&a, "t/1", AtMostOnce);
+    expect(&mut world, 2);
+    assert_eq!((a.mailbox.payloads().len(), b.mailbox.payloads().len()), (3 * 5, 3 * 6));
+}

@@ -58,7 +58,8 @@ fn take_turn(engine: &Engine, now: Instant, thread: usize, turn: usize) {
     }
     let _ = engine.pump(now, &attached, &mut round);
     for (topic, qos, retain) in [("t/1", AtLeastOnce, turn.is_multiple_of(5)), ("t/2", AtMostOnce, false)] {
-        engine.publish(now, Some(&attached), &Arc::new(message(topic, "x", qos, retain)), &mut round);
+        let Some(mut turn) = attached.publishing() else { continue };
+        engine.publish(now, Some(&mut turn), &Arc::new(message(topic, "x", qos, retain)), &mut round);
     }
     for sent in mailbox.take() {
         if let Sent::Publish(copy) = sent

@@ -554,6 +554,25 @@ const WHOLE: &[(&str, &str)] = &[
          GET /raw/smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n",
     ),
     (
+        "a request in content that nobody reads",
+        "POST /old HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 44\r\n\r\n\
+         GET /raw/smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    ),
+    (
+        "a request in content that is too large",
+        "POST /raw/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2000000\r\n\r\n\
+         GET /raw/smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    ),
+    (
+        "a request behind content framed twice",
+        "POST /raw/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\
+         GET /raw/smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    ),
+    (
+        "a request behind a head that is none",
+        "GET /raw/x HTTP/1.1\r\nHost: a.test\r\nX : 1\r\n\r\nGET /raw/smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    ),
+    (
         "a WebSocket",
         "GET /ws/socket HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\nfrom the page.",

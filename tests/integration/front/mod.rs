@@ -9,6 +9,7 @@ mod corpus;
 mod differences;
 mod files;
 mod imported;
+mod origins;
 mod seen;
 mod sites;
 mod streams;

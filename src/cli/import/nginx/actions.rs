@@ -77,6 +77,10 @@ impl<'a> Translator<'a> {
                 None => route.entries.push((key, value)),
             }
         }
+        let has = |wanted: &str| route.entries.iter().any(|(key, _)| *key == wanted);
+        if (has("files") || has("proxy")) && !has("compress") {
+            route.entries.extend(self.compression(scope).map(|compression| ("compress", compression)));
+        }
         route
     }
 

@@ -9,7 +9,7 @@ use super::Translator;
 use super::route::list;
 use super::scope::Scope;
 use super::tokens::Directive;
-use super::values::{Part, is_plain, parts};
+use super::values::{Part, is_plain, parts, size};
 
 /// What Access-Control-… fields say, as far as it is known.
 #[derive(Debug, Default)]
@@ -85,6 +85,30 @@ impl<'a> Translator<'a> {
                 None
             }
         }
+    }
+
+    /// The value of `compress`; nothing where gzip is off.
+    pub(super) fn compression(&mut self, scope: &Scope<'a>) -> Option<String> {
+        let gzip = scope.get("gzip")?;
+        self.book.used(gzip);
+        if gzip.arg(0) != "on" {
+            return None;
+        }
+        let mut types = vec!["text/html"];
+        if let Some(directive) = scope.get("gzip_types") {
+            self.book.used(directive);
+            types.extend(directive.args.iter().map(String::as_str).filter(|name| *name != "text/html"));
+        }
+        let length = scope.get("gzip_min_length");
+        length.into_iter().for_each(|directive| self.book.used(directive));
+        let bytes_min = length.and_then(|directive| size(directive.arg(0))).unwrap_or(20);
+        let is_type = |name: &&str| name.contains('/') && !name.contains('*');
+        let types = match types.iter().all(is_type) {
+            true => format!("types: {}, ", list(&types)),
+            // `*`: what is no text gains nothing.
+            false => String::new(),
+        };
+        Some(format!("{{ {types}bytes_min: {bytes_min}B }}"))
     }
 
     fn cors_field(&mut self, directive: &'a Directive, rest: &str, cors: &mut Cors<'a>) {

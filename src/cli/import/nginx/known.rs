@@ -72,6 +72,9 @@ const TRANSLATED: &[&str] = &[
     "proxy_ssl_trusted_certificate",
     "large_client_header_buffers",
     "http2",
+    "gzip",
+    "gzip_types",
+    "gzip_min_length",
 ];
 
 const PROCESS: &[&str] = &[
@@ -233,7 +236,7 @@ pub(super) fn fate(name: &str) -> Fate {
         return Fate::Alike { why: "is for one zone; here one limit holds for all", instead };
     }
     if COMPRESSION.iter().any(|prefix| is_of(name, prefix)) {
-        return alike("what is compressed already is served so (.br, .gz, .zst); nothing is compressed on the way");
+        return alike("answers are compressed in one way, where `compress` of their route says so");
     }
     if FASTCGI.iter().any(|prefix| is_of(name, prefix)) {
         return alike("only HTTP is spoken to servers behind");

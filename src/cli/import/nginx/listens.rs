@@ -69,7 +69,7 @@ impl<'a> Translator<'a> {
             for option in &options {
                 let name = option.split('=').next().unwrap_or(option);
                 match *option {
-                    "http2" | "spdy" => {} // By ALPN where it is spoken, and without it otherwise.
+                    "http2" | "spdy" => {} // `secure` looks after it.
                     "ipv6only=off" => {
                         self.book.note(directive, "[::] is for IPv6 alone", "a listener of its own for 0.0.0.0")
                     }

@@ -187,6 +187,9 @@ fn own_lines(tls: &super::secure::Tls, shared: Option<&super::secure::Tls>) -> V
     if shared_says("version_min") && !says("version_min") {
         lines.push("version_min: \"1.2\"".to_owned());
     }
+    if shared_says("http2: false") && !says("http2") {
+        lines.push("http2: true".to_owned());
+    }
     lines
 }
 

@@ -2,6 +2,8 @@
 
 use super::super::yaml::quoted;
 use super::Translator;
+use super::listens::is_host;
+use super::route::list;
 use super::scope::Scope;
 use super::tokens::Directive;
 use super::values::is_plain;
@@ -12,6 +14,8 @@ pub(super) struct Tls {
     /// Certificate, key, OCSP response.
     pub(super) pairs: Vec<(String, String, Option<String>)>,
     pub(super) lines: Vec<String>,
+    /// What the certificates could be issued for without certbot, which issued them.
+    certbots: Vec<String>,
 }
 
 impl Tls {
@@ -33,6 +37,10 @@ impl Tls {
                 lines
             }
         };
+        if !self.certbots.is_empty() {
+            let acme = format!("acme: {{ domains: {}, agree_to_terms: true }}", list(&self.certbots));
+            lines.push(format!("# {acme}  # in the place of cert and key; the terms are the authority's"));
+        }
         lines.extend(self.lines.iter().cloned());
         lines
     }
@@ -45,6 +53,8 @@ pub(super) struct Clients {
     pub(super) is_required: bool,
     crl: Option<String>,
 }
+
+const CERTBOTS_FOLDER: &str = "/letsencrypt/live/";
 
 impl<'a> Translator<'a> {
     /// The TLS of the servers of one listener, the default one first; `None` without a certificate.
@@ -69,7 +79,9 @@ impl<'a> Translator<'a> {
         }
         lines.extend(self.versions(first));
         lines.extend(self.groups(first));
-        (!pairs.is_empty()).then_some(Tls { pairs, lines })
+        lines.extend(self.http2(servers));
+        let certbots = self.certbots(servers);
+        (!pairs.is_empty()).then_some(Tls { pairs, lines, certbots })
     }
 
     fn pairs(&mut self, scope: &Scope<'a>) -> Vec<(String, String, Option<String>)> {
@@ -112,6 +124,56 @@ impl<'a> Translator<'a> {
         }
         let path = |part: Option<&Directive>| part.filter(|_| is_asked).map(|part| self.path(part.arg(0)));
         Clients { authority: path(authority), crl: path(crl), is_required }
+    }
+
+    /// nginx speaks HTTP/2 where a server says so, by either spelling; here it is spoken unless it is switched off.
+    fn http2(&mut self, servers: &[(&'a Directive, Scope<'a>)]) -> Option<String> {
+        let mut answers = Vec::new();
+        for (server, scope) in servers {
+            let directive = scope.get("http2");
+            directive.iter().for_each(|directive| self.book.used(directive));
+            let listens = server.block().iter().filter(|part| part.name == "listen");
+            let is_listened =
+                listens.flat_map(|listen| &listen.args).any(|option| matches!(option.as_str(), "http2" | "spdy"));
+            answers.push((is_listened || directive.is_some_and(|directive| directive.arg(0) == "on"), directive));
+        }
+        let is_any_on = answers.iter().any(|(is_on, _)| *is_on);
+        let off = answers.iter().find_map(|(is_on, directive)| directive.filter(|_| !is_on));
+        match (off, is_any_on) {
+            (Some(_), false) => return Some("http2: false".to_owned()),
+            (Some(off), true) => self.book.note(
+                off,
+                "another server of this listener speaks HTTP/2, and one rule holds for a listener",
+                "HTTP/2 is spoken",
+            ),
+            (None, true) => {}
+            (None, false) => {
+                let why = "HTTP/2 was not spoken, as neither `listen … http2` nor `http2 on` asks for it; here clients choose";
+                let (first, _) = servers.first()?;
+                self.book.note_as(first, "server", why, "spoken; tls: { http2: false } leaves it at HTTP/1.1");
+            }
+        }
+        None
+    }
+
+    /// The names of servers whose certificates lie where certbot puts them.
+    fn certbots(&mut self, servers: &[(&'a Directive, Scope<'a>)]) -> Vec<String> {
+        let mut names = Vec::new();
+        for (server, scope) in servers {
+            let certificate = scope.get("ssl_certificate");
+            let Some(certificate) = certificate.filter(|part| part.arg(0).contains(CERTBOTS_FOLDER)) else { continue };
+            let why =
+                "certbot renews it, and cannot any more where its `authenticator` is nginx (/etc/letsencrypt/renewal)";
+            let instead = "read as it is, and again whenever it changes; tls.acme, in a comment there, issues and renews by itself";
+            self.book.note(certificate, why, instead);
+            let written = server.block().iter().filter(|part| part.name == "server_name").flat_map(|part| &part.args);
+            for name in written.map(|name| name.trim_start_matches('.').to_ascii_lowercase()) {
+                if is_host(&name) && name.contains('.') && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names
     }
 
     fn versions(&mut self, scope: &Scope<'a>) -> Option<String> {

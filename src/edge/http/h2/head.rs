@@ -69,7 +69,8 @@ pub(crate) fn leave(status: &mut StatusCode, headers: &mut HeaderMap) {
     for name in OF_CONNECTION {
         headers.remove(name);
     }
-    // There is nothing to upgrade to that a field could name (RFC 9113 §8.6).
+    // There is nothing to upgrade to that a field could name (RFC 9113 §8.6), and 426 may not go without. Nor does another status say it
+    // better: 405 would have to allow CONNECT, and may be kept by caches; 421 has browsers ask again elsewhere.
     if *status == StatusCode::UPGRADE_REQUIRED {
         *status = StatusCode::BAD_REQUEST;
     }

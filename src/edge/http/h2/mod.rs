@@ -183,6 +183,7 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
             Patience { head: steps.limits.http_head_timeout, idle: steps.limits.http_idle_timeout },
             Instant::now(),
         ),
+        told: Arc::default(),
     };
     let mut answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
     if let Some(content) = answer.unread.take() {

@@ -247,7 +247,13 @@ impl Body for Download {
             return Poll::Ready(Some(Err(failure)));
         }
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(cx) else {
+            let content = &mut this.content;
+            let poll = |cx: &mut Context<'_>| Pin::new(&mut *content).poll_frame(cx);
+            let polled = match &mut this.lease {
+                Some(lease) => lease.poll_through(cx, poll),
+                None => Poll::Ready(None),
+            };
+            let Poll::Ready(frame) = polled else {
                 // It is the server behind who is waited for, not the client.
                 this.timing.lock().hold();
                 ready!(this.patience.poll(cx));

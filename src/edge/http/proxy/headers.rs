@@ -21,17 +21,41 @@ pub(crate) struct Asker<'a> {
     pub(crate) host: Option<&'a HeaderValue>,
 }
 
-/// The fields of a request as they go on. `host` takes the place of what the client asked for; without Host, `fallback` is asked.
-pub(crate) fn forwarded(client: &HeaderMap, asker: Asker<'_>, host: &HeaderValue) -> HeaderMap {
+/// What servers behind are told of a client. Most requests of a connection can be told the same.
+#[derive(Debug)]
+pub(crate) struct Told {
+    chain: Chain,
+    is_tls: bool,
+    host: Option<HeaderValue>,
+    fields: [(HeaderName, Option<HeaderValue>); 5],
+}
+
+impl Told {
+    pub(crate) fn of(asker: Asker<'_>) -> Self {
+        let Asker { chain, is_tls, host } = asker;
+        Self { chain: chain.clone(), is_tls, host: host.cloned(), fields: told(asker) }
+    }
+
+    pub(crate) fn is_of(&self, asker: Asker<'_>) -> bool {
+        self.is_tls == asker.is_tls && self.host.as_ref() == asker.host && self.chain == *asker.chain
+    }
+}
+
+/// The fields of a request as they go on, and what is told of who asked. `host` takes the place of the client's.
+pub(crate) fn forwarded(client: &HeaderMap, told: &Told, host: &HeaderValue) -> HeaderMap {
     let listed = Listed::of(client);
-    let mut headers = HeaderMap::with_capacity(client.len() + 5);
+    let mut headers = HeaderMap::with_capacity(client.len() + told.fields.len() + 1);
     headers.insert(header::HOST, host.clone());
     for (name, value) in client {
         if !(stays_here(name) || is_of_request_only(name) || is_proxys(name) || listed.holds(name)) {
             headers.append(name.clone(), value.clone());
         }
     }
-    tell(&mut headers, asker);
+    for (name, value) in &told.fields {
+        if let Some(value) = value {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
     headers
 }
 
@@ -87,7 +111,7 @@ fn is_proxys(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || matches!(name.as_str(), "forwarded" | "x-real-ip")
 }
 
-fn tell(headers: &mut HeaderMap, asker: Asker<'_>) {
+fn told(asker: Asker<'_>) -> [(HeaderName, Option<HeaderValue>); 5] {
     let proto = if asker.is_tls { "https" } else { "http" };
     let address = asker.chain.client();
     let mut forwarded = match address {
@@ -99,18 +123,13 @@ fn tell(headers: &mut HeaderMap, asker: Asker<'_>) {
         let _ = write!(forwarded, ";host=\"{host}\"");
     }
     let _ = write!(forwarded, ";proto={proto}");
-    let told = [
+    [
         (X_FORWARDED_FOR, HeaderValue::from_str(&asker.chain.x_forwarded_for()).ok()),
         (X_REAL_IP, HeaderValue::from_str(&address.to_string()).ok()),
         (X_FORWARDED_PROTO, Some(HeaderValue::from_static(proto))),
         (X_FORWARDED_HOST, asker.host.cloned()),
         (header::FORWARDED, HeaderValue::from_str(&forwarded).ok()),
-    ];
-    for (name, value) in told {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
+    ]
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -185,7 +204,7 @@ mod tests {
             ("accept", "b"),
         ]);
         let asker = Asker { chain: &Chain::direct([192, 0, 2, 1].into()), is_tls: true, host: client.get("host") };
-        let headers = forwarded(&client, asker, &HeaderValue::from_static("inner"));
+        let headers = forwarded(&client, &Told::of(asker), &HeaderValue::from_static("inner"));
         assert_eq!(
             shown(&headers),
             [
@@ -209,7 +228,7 @@ mod tests {
         let believed = Believed { trusted: &trusted, field: ForwardedField::XForwardedFor };
         let chain = chain([10, 0, 0, 1].into(), &client, believed);
         let asker = Asker { chain: &chain, is_tls: false, host: client.get("host") };
-        let shown = shown(&forwarded(&client, asker, &HeaderValue::from_static("inner")));
+        let shown = shown(&forwarded(&client, &Told::of(asker), &HeaderValue::from_static("inner")));
         assert!(shown.contains(&"x-forwarded-for: 203.0.113.7, 10.0.0.2, 10.0.0.1".to_owned()), "{shown:?}");
         assert!(shown.contains(&"x-real-ip: 203.0.113.7".to_owned()), "{shown:?}");
     }
@@ -231,7 +250,7 @@ mod tests {
             is_tls: false,
             host: client.get("host"),
         };
-        let headers = forwarded(&client, asker, &HeaderValue::from_static("inner"));
+        let headers = forwarded(&client, &Told::of(asker), &HeaderValue::from_static("inner"));
         assert_eq!(
             shown(&headers),
             [

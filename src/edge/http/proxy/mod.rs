@@ -8,6 +8,7 @@
 //! | [`server`] | one server, kept over reloads |
 //! | [`pool`] | connections to one server |
 //! | [`h2`] | the same for those that speak HTTP/2 |
+//! | [`link`] | one of them |
 //! | [`body`] | content on its way through, each piece as it comes |
 //! | [`tunnel`] | what a WebSocket becomes once the server has agreed |
 //!
@@ -21,6 +22,7 @@ mod body;
 mod h2;
 mod headers;
 mod health;
+mod link;
 mod pool;
 mod redirects;
 mod server;
@@ -42,8 +44,9 @@ use tracing::{debug, info, warn};
 
 use self::body::{Download, Progress, Upload, UploadFailure};
 use self::headers::Asker;
+pub(crate) use self::headers::Told;
 use self::health::Tolerance;
-use self::pool::NoLease;
+use self::pool::{NoLease, Purpose};
 use self::redirects::Redirects;
 pub(crate) use self::server::{Kept, Server};
 use self::server::{Lease, Link};
@@ -77,6 +80,8 @@ pub(crate) struct Visit {
     pub(crate) is_tls: bool,
     pub(crate) counters: Arc<EdgeCounters>,
     pub(crate) timing: Arc<Mutex<Timing>>,
+    /// What a server behind was last told of the client, over this connection.
+    pub(crate) told: Arc<Mutex<Option<Told>>>,
 }
 
 /// What the servers behind come to.
@@ -327,11 +332,11 @@ impl Exchange<'_> {
             Link::Http2(pool) => return self.ask_on_stream(server, pool, upload).await,
         };
         // What may not be sent twice does not go where it may not arrive.
-        let mut fresh = self.is_handshake;
+        let mut purpose = if self.is_handshake { Purpose::Tunnel } else { Purpose::Exchange };
         loop {
-            let lease = pool.lease(fresh, &self.visit.counters).await;
+            let lease = pool.lease(purpose, &self.visit.counters).await;
             let mut lease = lease.map_err(|error| (Failure::NoLease(error), true))?;
-            let sent = lease.sender.try_send_request(self.request(server, std::mem::take(upload)));
+            let sent = lease.send(self.request(server, std::mem::take(upload)));
             let failure = match self.in_time(sent).await {
                 Some(Ok(response)) => {
                     return match flaw(&response, self.is_handshake).or_else(|| self.unproven(&response)) {
@@ -350,7 +355,7 @@ impl Exchange<'_> {
                     // A server that answers, however badly, has not closed before the request came.
                     let is_answered = error.error().is_parse();
                     if lease.was_used && !is_answered && (is_unsent || self.is_harmless_twice()) {
-                        fresh = true;
+                        purpose = Purpose::FreshExchange;
                         continue;
                     }
                     (Failure::Broken(error.into_error()), is_unsent || self.is_harmless_twice())
@@ -390,14 +395,22 @@ impl Exchange<'_> {
         }
     }
 
-    fn request(&self, server: &Server, upload: Upload) -> Request<Upload> {
+    /// The fields of the client's request that go on, and those that tell of it.
+    fn forwarded(&self, server: &Server) -> HeaderMap {
         let host = self.head.headers.get(header::HOST);
         let asker = Asker { chain: &self.visit.chain, is_tls: self.visit.is_tls, host };
         let sent = match self.proxy.config.host {
             HostSent::Client => host.unwrap_or(&server.host),
             HostSent::Upstream => &server.host,
         };
-        let mut headers = headers::forwarded(&self.head.headers, asker, sent);
+        let mut told = self.visit.told.lock();
+        told.take_if(|told| !told.is_of(asker));
+        let told = told.get_or_insert_with(|| Told::of(asker));
+        headers::forwarded(&self.head.headers, told, sent)
+    }
+
+    fn request(&self, server: &Server, upload: Upload) -> Request<Upload> {
+        let mut headers = self.forwarded(server);
         if self.is_handshake {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -436,7 +449,7 @@ impl Exchange<'_> {
     fn reply(
         &self,
         mut response: Response<Incoming>,
-        lease: Lease,
+        mut lease: Lease,
         mut handshake: Option<OnUpgrade>,
         is_last: bool,
     ) -> Reply {
@@ -467,6 +480,10 @@ impl Exchange<'_> {
                 _place: lease.into_place(),
             };
             return Reply { response, tunnel: Some(tunnel), is_last: true };
+        }
+        if !self.has_ended() {
+            // The rest of it is not to wait for a client who reads no answer before everything is said.
+            lease.detach();
         }
         let (timing, patience) = (Arc::clone(&self.visit.timing), self.proxy.config.response_timeout);
         let mut content = Download::new((content, head.version), patience, timing, Arc::clone(counters), lease);

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
@@ -103,6 +104,26 @@ impl Link {
 }
 
 impl Lease {
+    /// Polls what comes through the connection, and has that go on where it is pending.
+    pub(super) fn poll_through<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match self {
+            Self::Http1(lease) => lease.poll_through(cx, poll),
+            // A task of its own drives it: others have streams on it as well.
+            Self::Http2(_) => poll(cx),
+        }
+    }
+
+    /// Has the connection go on whether or not anybody reads what comes through it.
+    pub(super) fn detach(&mut self) {
+        if let Self::Http1(lease) = self {
+            lease.detach();
+        }
+    }
+
     /// The exchange has come to its end on both sides.
     pub(super) fn give_back(self) {
         if let Self::Http1(lease) = self {

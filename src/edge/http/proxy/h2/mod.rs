@@ -28,11 +28,10 @@ use hyper::{Request, Response, StatusCode};
 use self::head::Asked;
 pub(super) use self::pool::{Lease, Pool};
 use super::body::Upload;
-use super::headers::{self, Asker};
+use super::headers;
 use super::server::{self, Server};
 use super::tunnel::Tunnel;
 use super::{Exchange, Failure, Reply, answer, flaw, redirects};
-use crate::edge::config::HostSent;
 
 /// Times that one server is asked: a connection that it is about to close is no failure, and there may be several of them.
 const TRIES_MAX: usize = 3;
@@ -111,15 +110,8 @@ impl Exchange<'_> {
     }
 
     fn stream_request(&self, server: &Server, is_tls: bool, upload: Upload) -> Option<Request<Upload>> {
-        let host = self.head.headers.get(header::HOST);
-        let asker = Asker { chain: &self.visit.chain, is_tls: self.visit.is_tls, host };
-        let sent = match self.proxy.config.host {
-            HostSent::Client => host.unwrap_or(&server.host),
-            HostSent::Upstream => &server.host,
-        };
-        let headers = headers::forwarded(&self.head.headers, asker, sent);
         let asked = Asked { client: self.head, target: &self.uri, is_tls, is_handshake: self.is_handshake };
-        head::request(asked, headers, upload)
+        head::request(asked, self.forwarded(server), upload)
     }
 
     /// The answer as it goes on, if it is what the client's WebSocket waits for.

@@ -18,7 +18,8 @@ use tokio::time::timeout_at;
 use tracing::debug;
 
 use super::super::body::Upload;
-use super::super::pool::{BUFFER_BYTES_MAX, NoLease, Waiting};
+use super::super::link::BUFFER_BYTES_MAX;
+use super::super::pool::{NoLease, Waiting};
 use super::greeting::Greeted;
 use crate::edge::EdgeCounters;
 use crate::edge::config::ProxyConfig;
