@@ -39,6 +39,8 @@ pub(crate) struct Swarm {
     slots: Vec<Option<Connection>>,
     to_flush: Vec<usize>,
     started: usize,
+    /// Those whom the server has closed, where that is no error.
+    lost: Option<Vec<usize>>,
 }
 
 /// Connections that leave one address of the generator before the next takes its turn: a port of one that is gone stays taken for a
@@ -64,6 +66,7 @@ impl Swarm {
             slots: Vec::new(),
             to_flush: Vec::new(),
             started: 0,
+            lost: None,
         })
     }
 
@@ -160,6 +163,16 @@ impl Swarm {
         }
     }
 
+    /// From here on it is no error that the server closes a client, but something that [`Self::lost`] tells.
+    pub(crate) fn bear_losses(&mut self) {
+        self.lost = Some(Vec::new());
+    }
+
+    /// Those whom the server has closed since this was last asked.
+    pub(crate) fn lost(&mut self) -> Vec<usize> {
+        self.lost.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Closes the socket without a word.
     pub(crate) fn cut(&mut self, number: usize) {
         self.slots[number] = None;
@@ -200,16 +213,25 @@ impl Swarm {
             if event.is_error()
                 && let Some(error) = connection.stream.take_error()?
             {
-                bail!("client {number}: {error}");
+                match &mut self.lost {
+                    Some(lost) => lost.push(number),
+                    None => bail!("client {number}: {error}"),
+                }
+                self.slots[number] = None;
+                continue;
             }
             let outcome = match event.is_readable() {
                 true => connection.read(&mut self.scratch, event.is_read_closed(), |seen| on(number, seen)),
                 false => Ok(()),
             };
-            outcome.and_then(|()| connection.flush()).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => anyhow::anyhow!("the server closed client {number}"),
-                _ => anyhow::anyhow!("client {number}: {error}"),
-            })?;
+            if let Err(error) = outcome.and_then(|()| connection.flush()) {
+                match (&mut self.lost, error.kind()) {
+                    (Some(lost), _) => lost.push(number),
+                    (None, io::ErrorKind::UnexpectedEof) => bail!("the server closed client {number}"),
+                    (None, _) => bail!("client {number}: {error}"),
+                }
+                self.slots[number] = None;
+            }
         }
         Ok(())
     }

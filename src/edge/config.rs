@@ -504,7 +504,8 @@ pub struct EdgeLimits {
     /// Connections between TCP accept and accepted CONNECT at a time; one more costs the oldest of them its seat. Count, default 4,096.
     /// Costs up to 50 KB each while its handshake runs.
     pub handshaking_max: usize,
-    /// No handshake is shed before this age; until then further connections wait in the listen backlog. Default 500 ms.
+    /// No handshake is shed before this age; until then further connections wait in the listen backlog. Default 2 s: so long a slow machine
+    /// takes for all of them when everybody comes back at once.
     pub handshake_age_min: Duration,
     /// From TCP accept to the last byte of a PROXY protocol header. Default 5 s.
     pub proxy_header_timeout: Duration,
@@ -531,7 +532,7 @@ impl Default for EdgeLimits {
         Self {
             connections_max: 100_000,
             handshaking_max: 4096,
-            handshake_age_min: Duration::from_millis(500),
+            handshake_age_min: Duration::from_secs(2),
             proxy_header_timeout: Duration::from_secs(5),
             tls_handshake_timeout: Duration::from_secs(10),
             http_head_timeout: Duration::from_secs(10),

@@ -1303,7 +1303,7 @@ const LIMITS: &[Key] = &[
     Key {
         name: "handshake_age_min",
         kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(60) },
-        default: Some("500ms"),
+        default: Some("2s"),
         example: None,
         doc: "No handshake gives way before this age; until then further connections wait in the listen backlog.",
     },
