@@ -40,7 +40,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        // First, so that who sees the gauge fall finds the address free as well.
+        self._share = None;
+        self.open.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -125,7 +125,11 @@ impl Run<'_> {
     }
 
     fn end(&mut self, actor: Actor) {
-        self.online.remove(actor);
+        if let Some(mut connection) = self.online.remove(actor) {
+            // What comes by other connections may overtake the end of this one, unless the broker has answered it by its own.
+            connection.client.transport.finish();
+            connection.client.transport.read_to_end();
+        }
         self.broker.settle_endings(self.online.len());
     }
 

@@ -204,7 +204,7 @@ fn each_counts_wherever_a_connection_does() {
         .collect();
     assert_eq!(opened, [true, true, false], "the connection itself, two on it, and no more");
     connection.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
-    server.wait_for_metric("tidegate_connection_open", |count| count == 1.0);
+    server.wait_for_metric("tidegate_edge_connections_open", |count| count == 2.0);
     connect(&mut connection, 7, "/ws/", &[]);
     assert!(is_ok(&connection.wait_for(HEADERS)));
 }
