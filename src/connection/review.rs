@@ -52,7 +52,9 @@ impl Connections {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn replace_policy(&self, policy: Policy) -> impl Future<Output = Reviewed> + Send + use<> {
-        self.shared.environment.policy.store(Arc::new(policy));
+        let earlier = self.shared.environment.policy.store(Arc::new(policy));
+        // On this thread, messages would wait for it.
+        tokio::task::spawn_blocking(move || drop(earlier));
         // A task of its own, or whoever stops waiting would leave sessions as the old policy had them.
         let review = tokio::spawn(review(Arc::clone(&self.shared)));
         async move {

@@ -29,10 +29,12 @@ impl Policies {
     }
 
     /// Puts another policy in force. What was granted by an earlier one stays granted until it is reviewed: see
-    /// [`Connections::replace_policy`](crate::connection::Connections::replace_policy).
-    pub fn store(&self, policy: Arc<Policy>) {
-        self.current.store(policy);
+    /// [`Connections::replace_policy`](crate::connection::Connections::replace_policy). Returns the earlier one: one of many rules takes
+    /// milliseconds to drop.
+    pub fn store(&self, policy: Arc<Policy>) -> Arc<Policy> {
+        let earlier = self.current.swap(policy);
         self.generation.fetch_add(1, Ordering::Release);
+        earlier
     }
 
     #[must_use]
