@@ -238,8 +238,7 @@ fn when_memory_is_used_up_newcomers_go_and_who_is_in_stays() {
     assert!(places.is_sorted(), "the newest first");
     drop(idle);
     assert_eq!(server.metric("tidegate_edge_overload_shed_total{reason=\"memory\"}"), 3.0);
-    let (_, ending) = Transport::tcp(server.address("http")).read_to_end();
-    assert_eq!(ending, Ending::Cut);
+    assert_eq!(Transport::turned_away(server.address("http")), Ending::Cut);
     server.wait_for_line("connect_refused ip=127.0.0.1 reason=memory ");
     assert!(server.metric("tidegate_edge_overload_refused_total{reason=\"memory\"}") >= 1.0);
     let readiness = http::get(server.address("admin"), "/readyz");

@@ -94,6 +94,19 @@ impl Transport {
         Self { stream: Stream::Plain(stream), received: Vec::new() }
     }
 
+    /// Connects by TCP to a server that says nothing, and returns how it ended that.
+    ///
+    /// A reset may overtake the connecting thread, which then never had a connection.
+    pub fn turned_away(address: SocketAddr) -> Ending {
+        let stream = match TcpStream::connect_timeout(&address, PATIENCE) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ending::Cut,
+            stream => stream.expect("the server accepts"),
+        };
+        let (bytes, ending) = Self { stream: Stream::Plain(stream), received: Vec::new() }.read_to_end();
+        assert!(bytes.is_empty(), "it says nothing: {bytes:?}");
+        ending
+    }
+
     /// Connects by TCP and makes a TLS session of it, trusting the run's authority.
     pub fn tls(address: SocketAddr) -> Self {
         Self::tls_with(address, Certificates::get().client_config())
