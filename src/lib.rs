@@ -11,6 +11,7 @@
 //! | [`document`] | a YAML text as a tree in which every value knows its line and column |
 //! | [`wheel`] | one coarse timer wheel for every deadline that must cost nothing |
 //! | [`recent`] | a bounded map that forgets what has not been used for longest |
+//! | [`unhurried`] | work that gives way to messages' threads |
 //! | [`load`] | how much the process carries, and when that is too much |
 //! | [`outgoing`] | HTTP to others: connections, whose certificates are believed, short exchanges |
 //! | [`mqtt`] | the standard as types: topics, packets, properties, Reason Codes, the codec of 3.1, 3.1.1 and 5.0 |
@@ -56,4 +57,5 @@ pub mod outgoing;
 pub mod policy;
 pub mod recent;
 pub mod telemetry;
+pub mod unhurried;
 pub mod wheel;

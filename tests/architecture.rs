@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 ///
 /// `engine` never learns who asks or why; `config` composes the others' configuration and is read by `cli` and `app` alone, so that no
 /// module can reach for a setting that it was not handed.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("fault", &[]),
     ("document", &["fault"]),
     ("wheel", &[]),
     ("recent", &[]),
+    ("unhurried", &[]),
     ("load", &[]),
     ("outgoing", &["fault"]),
     ("mqtt", &[]),
@@ -23,7 +24,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("auth", &["fault", "outgoing", "mqtt"]),
     ("policy", &["fault", "document", "mqtt", "auth"]),
     ("dialect", &["mqtt", "engine::message"]),
-    ("connection", &["wheel", "recent", "load", "mqtt", "engine", "auth", "policy", "dialect"]),
+    ("connection", &["wheel", "recent", "unhurried", "load", "mqtt", "engine", "auth", "policy", "dialect"]),
     ("edge", &["fault", "recent", "load", "outgoing", "connection"]),
     ("telemetry", &["load", "mqtt", "engine", "auth", "policy", "connection", "edge"]),
     ("admin", &["fault", "mqtt", "engine", "auth", "policy", "connection", "edge", "telemetry"]),
@@ -48,6 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
         &[
             "fault",
             "wheel",
+            "unhurried",
             "load",
             "mqtt",
             "engine",

@@ -10,15 +10,12 @@
 //! a reload cannot change is named.
 
 use std::cell::RefCell;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::setpriority_process;
-use tokio::runtime::Handle;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::files::Files;
@@ -34,6 +31,7 @@ use crate::load::Limits;
 use crate::policy::Policy;
 use crate::telemetry::ReloadCounters;
 use crate::telemetry::log::Level;
+use crate::unhurried;
 
 /// Carries out reloads.
 pub(super) struct Reloader {
@@ -202,7 +200,7 @@ impl Reloader {
         let (request, running) = (self.request.clone(), Arc::clone(&self.running));
         let (authenticator, taken) = (self.connections.authenticator(), self.taken_files.clone());
         let shown = self.shown.clone();
-        let reading = unhurried(move || {
+        let reading = unhurried::done(move || {
             let files = RefCell::new(taken.as_they_are());
             (read(request, &running, &authenticator, &shown, &files).map(Box::new), files.into_inner())
         });
@@ -330,28 +328,6 @@ impl Drop for Reloader {
         self.key_watcher.abort();
     }
 }
-
-/// Has `work` done by a thread that takes what time the others leave it: a policy of many rules keeps a core busy for a while, which on few
-/// cores is one that messages wait for.
-///
-/// # Errors
-/// There is no thread to be had, or the work has panicked.
-async fn unhurried<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let (done, result) = oneshot::channel();
-    let runtime = Handle::current();
-    let unhurried = move || {
-        let _context = runtime.enter();
-        // Of Linux' priorities those of a process are each of one thread (setpriority(2)). Without it, the work is done all the same.
-        let _ = setpriority_process(None, PRIORITY_LEAST);
-        // Whoever waited may have gone.
-        let _ = done.send(work());
-    };
-    std::thread::Builder::new().name("reload".to_owned()).spawn(unhurried)?;
-    result.await.map_err(|_| io::Error::other("it has panicked"))
-}
-
-/// As nice as a thread can be.
-const PRIORITY_LEAST: i32 = 19;
 
 /// Reads what `request` names, and everything that it names in turn; every file is noted before it is read.
 fn read(

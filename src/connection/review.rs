@@ -16,6 +16,7 @@ use super::{ConnectionCounters, Connections, Shared, driver};
 use crate::engine::message::Round;
 use crate::engine::{Lost, Sweep, Swept};
 use crate::policy::Policy;
+use crate::unhurried;
 
 /// What a review has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct Reviewed {
 }
 
 /// How long a slice may take, but for the piece that it is at.
-const SLICE: Duration = Duration::from_millis(1);
+const SLICE: Duration = Duration::from_micros(250);
 
 /// Clients told in one slice: each costs a write to its socket.
 const TOLD_AT_ONCE: usize = 64;
@@ -53,8 +54,7 @@ impl Connections {
     /// Outside of a Tokio runtime.
     pub fn replace_policy(&self, policy: Policy) -> impl Future<Output = Reviewed> + Send + use<> {
         let earlier = self.shared.environment.policy.store(Arc::new(policy));
-        // On this thread, messages would wait for it.
-        tokio::task::spawn_blocking(move || drop(earlier));
+        unhurried::free(earlier);
         // A task of its own, or whoever stops waiting would leave sessions as the old policy had them.
         let review = tokio::spawn(review(Arc::clone(&self.shared)));
         async move {
