@@ -51,7 +51,12 @@ impl<T> Wheel<T> {
         let first = self.step + 1;
         let last = target.min(self.step + BUCKETS);
         for step in first..=last {
-            due.extend(self.buckets[bucket_of(step)].extract_if(.., |(at, _)| *at <= target));
+            let bucket = &mut self.buckets[bucket_of(step)];
+            due.extend(bucket.extract_if(.., |(at, _)| *at <= target));
+            // A crowd that came at once is not to leave its bucket large; a few, who come again, find theirs as it was.
+            if bucket.capacity() > BUCKET_KEPT_MAX.max(4 * bucket.len()) {
+                bucket.shrink_to(BUCKET_KEPT_MAX.max(2 * bucket.len()));
+            }
         }
         self.step = target;
         self.len -= due.len();
@@ -73,6 +78,9 @@ impl<T> Wheel<T> {
 
 /// Buckets of one turn. A deadline further away than a turn is looked at once a turn.
 const BUCKETS: u64 = 512;
+
+/// Entries for which a bucket keeps its memory.
+const BUCKET_KEPT_MAX: usize = 32;
 
 fn bucket_of(step: u64) -> usize {
     (step % BUCKETS) as usize
@@ -110,6 +118,18 @@ mod tests {
 
         assert!(wheel.advance(start + Duration::from_secs(10)).is_empty());
         assert_eq!(wheel.advance(start + Duration::from_secs(11)), ['a']);
+    }
+
+    #[test]
+    fn a_crowd_leaves_no_memory_behind() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start, Duration::from_secs(1));
+        for number in 0..10_000_u64 {
+            wheel.insert(start + Duration::from_secs(3), number);
+        }
+        assert_eq!(wheel.advance(start + Duration::from_secs(3)).len(), 10_000);
+        let kept: usize = wheel.buckets.iter().map(Vec::capacity).sum();
+        assert!(kept <= BUCKET_KEPT_MAX, "{kept} entries' memory is kept");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::core::{Core, Manner, Output, Turn};
 use super::gather;
 use super::inbound::{Flow, Incoming, Speech};
 use super::link::Link;
+use super::links::LinkKey;
 use super::logins::{Attempt, Whence};
 use super::renewal::Renewal;
 use super::wire::Wire;
@@ -36,7 +37,7 @@ const FLUSHED_INLINE_MAX: usize = 512;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     /// In the register of links.
-    key: u32,
+    key: LinkKey,
     link: Arc<Link>,
     core: Core,
     protocol: Protocol,
@@ -132,7 +133,7 @@ impl Driver {
         if let Some(standing) = standing {
             shared.certified.enter(key, &link, standing);
         }
-        shared.pacemaker.watch(&link, link.next_look_ms(shared.pacemaker.millis(now)));
+        shared.pacemaker.watch(key, &link, link.next_look_ms(shared.pacemaker.millis(now)));
         ConnectionCounters::count(&shared.environment.counters.accepted);
         ConnectionCounters::count(&shared.environment.counters.open);
         Self {
@@ -417,7 +418,7 @@ impl Driver {
                 Output::PumpLater => self.link.starve(),
                 Output::Hold { until } => {
                     self.held_until = Some(until);
-                    self.shared.pacemaker.hold(&self.link, until);
+                    self.shared.pacemaker.hold(self.key, &self.link, until);
                 }
                 Output::Slowed => self.append(work, |wire, outbox| wire.append_slowed(outbox)),
                 Output::Close(reason) => self.begin_closing(now, Some(close_code(reason)), work),
@@ -555,14 +556,14 @@ impl Driver {
             self.link.life.set_expiry(self.shared.pacemaker.millis(expires_at));
         }
         self.link.open(now_ms, silence_max);
-        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+        self.shared.pacemaker.watch(self.key, &self.link, self.link.next_look_ms(now_ms));
     }
 
     fn renew(&mut self, now: Instant, expires_at: Option<Instant>) {
         let expires_ms = expires_at.map_or(u64::MAX, |expires_at| self.shared.pacemaker.millis(expires_at));
         self.link.life.set_expiry(expires_ms);
         let now_ms = self.shared.pacemaker.millis(now);
-        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+        self.shared.pacemaker.watch(self.key, &self.link, self.link.next_look_ms(now_ms));
     }
 
     fn begin_closing(&mut self, now: Instant, code: Option<CloseCode>, work: &mut Work) {
@@ -574,7 +575,7 @@ impl Driver {
         let now_ms = self.shared.pacemaker.millis(now);
         let delivered = self.link.begin_closing(code, now_ms, self.shared.environment.config.close_timeout);
         work.round.note_with(delivered, || Arc::clone(&self.link) as Arc<dyn Outlet>);
-        self.shared.pacemaker.watch(&self.link, self.link.next_look_ms(now_ms));
+        self.shared.pacemaker.watch(self.key, &self.link, self.link.next_look_ms(now_ms));
         self.link.nudge();
     }
 

@@ -150,7 +150,7 @@ impl Connections {
 
     /// Acts on every deadline that has come: call it each [`TICK`].
     pub fn tick(&self, now: Instant) {
-        self.shared.pacemaker.tick(now);
+        self.shared.pacemaker.tick(now, &self.shared.links);
         self.shared.logins.settle(now);
         let mut round = Round::default();
         self.shared.environment.engine.tick(now, &mut round);

@@ -2,14 +2,18 @@
 //!
 //! Activity is one store ([`Life::touch`]); only when a deadline that was entered earlier comes up is the link looked at, and then
 //! entered again for its true deadline. An idle connection costs an entry of the wheel and nothing else.
+//!
+//! An entry names a link by its key among [`Links`], and not by a reference: a connection that ends leaves its entries behind, and even a
+//! weak one would keep the link's memory until they are due, a minute of comings and goings. A key may be another's by then, which is
+//! then looked at once more than it need be.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::link::Link;
+use super::links::{LinkKey, Links};
 use crate::wheel::Wheel;
 
 /// How often deadlines are looked at, and so how late one may be acted upon.
@@ -19,9 +23,9 @@ pub const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Pacemaker {
     start: Instant,
-    wheel: Mutex<Wheel<Weak<Link>>>,
+    wheel: Mutex<Wheel<LinkKey>>,
     /// Links whose client is not read for a while.
-    held: Mutex<Wheel<Weak<Link>>>,
+    held: Mutex<Wheel<LinkKey>>,
 }
 
 impl Pacemaker {
@@ -35,32 +39,32 @@ impl Pacemaker {
         u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Has `link` looked at when `deadline_ms` comes, in place of whenever it was to be looked at before.
-    pub(super) fn watch(&self, link: &Arc<Link>, deadline_ms: u64) {
+    /// Has `link`, which is `key`, looked at when `deadline_ms` comes, in place of whenever it was to be looked at before.
+    pub(super) fn watch(&self, key: LinkKey, link: &Link, deadline_ms: u64) {
         link.life.look_ms.store(deadline_ms, Ordering::Relaxed);
         let deadline = self.start + Duration::from_millis(deadline_ms);
-        self.wheel.lock().insert(deadline, Arc::downgrade(link));
+        self.wheel.lock().insert(deadline, key);
     }
 
-    /// Has the task of `link` polled when `until` has come, and its client's silence not counted before.
-    pub(super) fn hold(&self, link: &Arc<Link>, until: Instant) {
+    /// Has the task of `link`, which is `key`, polled when `until` has come, and its client's silence not counted before.
+    pub(super) fn hold(&self, key: LinkKey, link: &Link, until: Instant) {
         link.life.held_ms.store(self.millis(until), Ordering::Relaxed);
-        self.held.lock().insert(until, Arc::downgrade(link));
+        self.held.lock().insert(until, key);
     }
 
     /// Looks at every link whose deadline has come.
-    pub(super) fn tick(&self, now: Instant) {
+    pub(super) fn tick(&self, now: Instant, links: &Links) {
         let released = self.held.lock().advance(now);
-        released.iter().filter_map(Weak::upgrade).for_each(|link| link.nudge());
+        links.find(&released).iter().for_each(|(_, link)| link.nudge());
         let due = self.wheel.lock().advance(now);
         let now_ms = self.millis(now);
-        for link in due.iter().filter_map(Weak::upgrade) {
+        for (key, link) in links.find(&due) {
             if now_ms < link.life.look_ms.load(Ordering::Relaxed) {
-                // An entry that was replaced by a later one.
+                // An entry that was replaced by a later one, or of a link that had the key before.
                 continue;
             }
             if let Some(next_ms) = link.look_after(now_ms) {
-                self.watch(&link, next_ms);
+                self.watch(key, &link, next_ms);
             }
         }
     }

@@ -186,23 +186,49 @@ fn receive_own(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<Received> {
     }
 }
 
+/// What a TLS state may go on holding after a large record: as long as records say no more than this, its buffer is at most twice as
+/// long, and to make it small after each would cost more than it gives.
+const KEPT_RECORD_BYTES_MAX: usize = 4096;
+
 /// Decrypts `ciphertext` and appends what it says to `plaintext`. Tells whether the peer has closed its half.
 ///
 /// # Errors
 /// What the peer did wrong, or an alert from it; an alert of ours waits to be sent.
 pub(super) fn decrypt(tls: &mut ServerConnection, mut ciphertext: &[u8], plaintext: &mut Vec<u8>) -> io::Result<bool> {
     let mut is_closed = false;
+    let mut largest = 0;
     while !ciphertext.is_empty() && !is_closed {
         tls.read_tls(&mut ciphertext)?;
         let state = tls.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         is_closed = state.peer_has_closed();
         if state.plaintext_bytes_to_read() > 0 {
+            largest = largest.max(state.plaintext_bytes_to_read());
             let start = plaintext.len();
             plaintext.resize(start + state.plaintext_bytes_to_read(), 0);
             tls.reader().read_exact(&mut plaintext[start..])?;
         }
     }
+    if largest > KEPT_RECORD_BYTES_MAX {
+        give_back(tls);
+    }
     Ok(is_closed)
+}
+
+/// Has `tls` give back what its buffer has grown by, unless it holds the beginning of a record.
+///
+/// It does so before a read when nothing is left from the one before. Ours end with what the socket had, so that the next may be hours
+/// away; a read that finds nothing is all it takes.
+fn give_back(tls: &mut ServerConnection) {
+    let _ = tls.read_tls(&mut Nothing);
+}
+
+/// What has nothing to read at the moment.
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 /// Closes the sending half, once everything is sent.
