@@ -81,9 +81,10 @@ impl Timing {
         self.answered = true;
     }
 
-    /// Lets the clock run again, from the beginning.
-    pub(crate) fn resume(&mut self, now: Instant) {
+    /// Lets the clock run again, from the beginning, which is looked up only if it had stopped.
+    pub(crate) fn resume(&mut self, now: impl FnOnce() -> Instant) {
         if std::mem::take(&mut self.held) {
+            let now = now();
             self.active = now;
             self.head_since = self.head_since.map(|_| now);
         }

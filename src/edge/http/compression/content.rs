@@ -114,7 +114,7 @@ impl hyper::body::Body for Compressed {
                         Ok(held) if held.is_empty() => return Poll::Pending,
                         held => {
                             // The client is waited for again, until the content is asked for more.
-                            this.timing.lock().resume(Instant::now());
+                            this.timing.lock().resume(Instant::now);
                             held
                         }
                     },

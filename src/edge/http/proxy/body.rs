@@ -260,7 +260,7 @@ impl Body for Download {
                 return this.cut(io::ErrorKind::TimedOut.into(), cx);
             };
             this.patience.renew();
-            this.timing.lock().resume(Instant::now());
+            this.timing.lock().resume(Instant::now);
             match frame {
                 None if is_taken_back(&this.content, this.version) => {
                     return this.cut(io::ErrorKind::UnexpectedEof.into(), cx);
@@ -300,7 +300,7 @@ impl Drop for Download {
         if self.content.is_end_stream() {
             self.end();
         }
-        self.timing.lock().resume(Instant::now());
+        self.timing.lock().resume(Instant::now);
     }
 }
 

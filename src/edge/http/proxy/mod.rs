@@ -40,6 +40,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use parking_lot::Mutex;
+use smallvec::{SmallVec, smallvec};
 use tracing::{debug, info, warn};
 
 use self::body::{Download, Progress, Upload, UploadFailure};
@@ -179,9 +180,10 @@ impl Proxy {
             return refused;
         }
         EdgeCounters::add(&visit.counters.proxy_requests);
-        let handshake = is_handshake(&request).then(|| hyper::upgrade::on(&mut request));
+        let is_last = request.headers().contains_key(header::UPGRADE);
+        let may_shake = is_last || upgrade::is_extended_connect(request.extensions());
+        let handshake = (may_shake && is_handshake(&request)).then(|| hyper::upgrade::on(&mut request));
         let (head, content) = request.into_parts();
-        let is_last = head.headers.contains_key(header::UPGRADE);
         let Some(uri) = self.target(&head.uri, path, prefix_len) else {
             return Reply::refuse(StatusCode::BAD_REQUEST, "The path is not sound.");
         };
@@ -240,15 +242,16 @@ impl Proxy {
     }
 
     /// Which servers to try, in this order.
-    fn order(&self, now: Instant) -> Vec<usize> {
+    fn order(&self) -> SmallVec<[usize; 1]> {
         if self.servers.len() == 1 {
-            return vec![0];
+            return smallvec![0];
         }
+        let now = Instant::now();
         let out: Vec<bool> = self.servers.iter().map(|server| server.health.lock().is_out(now)).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let vacancies = |index: usize| self.servers.get(index).map_or(0, |server| server.link.vacancies());
         let is_by_load = self.config.balance == Balance::LeastConnections;
-        health::order(&out, turn, is_by_load.then_some(&vacancies))
+        health::order(&out, turn, is_by_load.then_some(&vacancies)).into()
     }
 }
 
@@ -288,7 +291,7 @@ impl Exchange<'_> {
     async fn run(&self, mut upload: Upload) -> Result<(Response<Incoming>, Lease), Failure> {
         let mut last = None;
         let tolerance = self.proxy.tolerance();
-        for (attempt, index) in self.proxy.order(Instant::now()).into_iter().enumerate() {
+        for (attempt, index) in self.proxy.order().into_iter().enumerate() {
             let Some(server) = self.proxy.servers.get(index) else { continue };
             if attempt > 0 {
                 EdgeCounters::add(&self.visit.counters.proxy_retries);
@@ -329,7 +332,7 @@ impl Exchange<'_> {
     async fn ask(&self, server: &Server, upload: &mut Upload) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
         let pool = match &server.link {
             Link::Http1(pool) => pool,
-            Link::Http2(pool) => return self.ask_on_stream(server, pool, upload).await,
+            Link::Http2(pool) => return Box::pin(self.ask_on_stream(server, pool, upload)).await, // boxed, or every request would be as large
         };
         // What may not be sent twice does not go where it may not arrive.
         let mut purpose = if self.is_handshake { Purpose::Tunnel } else { Purpose::Exchange };
@@ -508,7 +511,10 @@ fn flaw(response: &Response<Incoming>, is_handshake: bool) -> Option<&'static st
     {
         return Some("it switches to a protocol that nobody asked for");
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) {
         return Some("its content is framed twice");
     }
     if !sound::is_framed_plainly(headers) {
@@ -596,6 +602,6 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.lock().resume(Instant::now());
+        self.0.lock().resume(Instant::now);
     }
 }
