@@ -280,17 +280,19 @@ fn check_common(text: &str) -> Result<(), TopicError> {
     Ok(())
 }
 
+/// A wildcard is a whole level, and `#` the last one.
 fn check_wildcards(filter: &str) -> Result<(), TopicError> {
-    let mut levels = filter.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let is_misplaced = match level {
-            "+" => false,
-            "#" => levels.peek().is_some(),
-            _ => memchr::memchr2(b'+', b'#', level.as_bytes()).is_some(),
+    let bytes = filter.as_bytes();
+    let is_misplaced = |at: usize| {
+        let starts_level = at == 0 || bytes[at - 1] == b'/';
+        let ends_level = match bytes.get(at + 1) {
+            None => true,
+            Some(&next) => next == b'/' && bytes[at] == b'+',
         };
-        if is_misplaced {
-            return Err(TopicError::MisplacedWildcard);
-        }
+        !(starts_level && ends_level)
+    };
+    if memchr::memchr2_iter(b'+', b'#', bytes).any(is_misplaced) {
+        return Err(TopicError::MisplacedWildcard);
     }
     Ok(())
 }

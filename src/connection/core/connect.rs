@@ -130,7 +130,7 @@ impl Core {
         };
         let mut revoked = opened.revoked;
         // A new session has nothing yet, but its owner may have become unwelcome while it was opened.
-        if opened.session_present || established.gate.is_out_of_date() {
+        if opened.session_present || established.gate.is_out_of_date(&turn.environment.policy) {
             revoked.extend(established.rejudge(now, false, turn).subscriptions);
         }
         self.state = State::Established(Box::new(established));

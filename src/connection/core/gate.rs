@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::identity::Identity;
+use super::policies::Policies;
 use super::{ConnectionCounters, Environment, envelopes};
 use crate::engine::message::{DeliveryCheck, Owner};
 use crate::mqtt::packet::Will;
@@ -57,18 +58,20 @@ impl Gate {
 
     /// Binds the policy in force, if it is another one. To be called before anything is judged: one load and one comparison.
     ///
+    /// `policies` are those of the identity, which would have to be fetched from memory for each packet.
+    ///
     /// # Errors
     /// The identity cannot stand in a rule's placeholder: it would be refused at CONNECT.
-    pub(super) fn refresh(&mut self) -> Result<(), BindError> {
-        if self.is_out_of_date() {
+    pub(super) fn refresh(&mut self, policies: &Policies) -> Result<(), BindError> {
+        if self.is_out_of_date(policies) {
             *self = Self::new(Arc::clone(&self.identity))?;
         }
         Ok(())
     }
 
     /// Whether the policy was replaced since the last [`Self::refresh`].
-    pub(super) fn is_out_of_date(&self) -> bool {
-        self.identity.generation() != self.generation
+    pub(super) fn is_out_of_date(&self, policies: &Policies) -> bool {
+        policies.generation() != self.generation
     }
 
     pub(super) fn identity(&self) -> &Arc<Identity> {

@@ -75,11 +75,6 @@ impl Identity {
             Err(refusal) => Some(refusal),
         }
     }
-
-    /// The generation of the policy in force.
-    pub(super) fn generation(&self) -> u64 {
-        self.policies.generation()
-    }
 }
 
 impl Owner for Identity {

@@ -428,7 +428,7 @@ impl Established {
         manner: Manner,
         turn: &mut Turn<'_>,
     ) -> Result<(), Ended> {
-        self.gate.refresh().map_err(|error| {
+        self.gate.refresh(&turn.environment.policy).map_err(|error| {
             tracing::debug!(client_id = %self.session.client_id(), %error, "identity refused");
             ReasonCode::NotAuthorized
         })?;

@@ -40,7 +40,7 @@ impl Established {
                 Err(problem) => refused(index, &problem),
             })
             .collect();
-        if self.gate.is_out_of_date() {
+        if self.gate.is_out_of_date(&turn.environment.policy) {
             // The policy was replaced since these were judged, and its review may have looked at this session before they were there.
             self.rejudge(now, true, turn);
         }

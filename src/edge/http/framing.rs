@@ -43,6 +43,56 @@ pub(crate) fn is_unescaped(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
+/// The length of a head that has come whole, with nothing amiss and no word of content or of another protocol, as most have it: behind it
+/// the next request begins. Nothing for any other, which is read step by step.
+fn simple_head(bytes: &[u8]) -> usize {
+    let Some(length) = line(bytes) else { return 0 };
+    let request = bytes.get(..length).unwrap_or_default();
+    let is_plain = |&byte: &u8| byte == b' ' || !IS_SPECIAL_IN_TARGET[usize::from(byte)];
+    if !request.first().is_some_and(u8::is_ascii_uppercase) || !request.iter().all(is_plain) {
+        return 0;
+    }
+    let mut passed = length + CRLF;
+    loop {
+        let rest = bytes.get(passed..).unwrap_or_default();
+        let Some(length) = line(rest) else { return 0 };
+        passed += length + CRLF;
+        if length == 0 {
+            return passed;
+        }
+        let field = rest.get(..length).unwrap_or_default();
+        let Some(name) = field.iter().position(|&byte| byte == b':').and_then(|colon| field.get(..colon)) else {
+            return 0;
+        };
+        let decides = [&b"content-length"[..], b"transfer-encoding", b"upgrade"];
+        if matches!(name, [] | [b' ' | b'\t', ..]) || decides.iter().any(|field| name.eq_ignore_ascii_case(field)) {
+            return 0;
+        }
+    }
+}
+
+/// The length of the line that `bytes` begin with, if it is whole and sound.
+fn line(bytes: &[u8]) -> Option<usize> {
+    let end = memchr3(b'\r', b'\n', 0, bytes)?;
+    bytes.get(end..)?.starts_with(b"\r\n").then_some(end)
+}
+
+const CRLF: usize = 2;
+
+/// Which bytes within a target are looked at one by one.
+const IS_SPECIAL_IN_TARGET: [bool; 256] = {
+    let mut is_special = [false; 256];
+    let mut byte = 0;
+    while byte < SPECIAL_IN_TARGET.len() {
+        is_special[SPECIAL_IN_TARGET[byte] as usize] = true;
+        byte += 1;
+    }
+    is_special
+};
+
+/// What ends a target, what must not be in one, and what [`is_unescaped`].
+const SPECIAL_IN_TARGET: &[u8] = b" #\r\n\0\"<>`";
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// Before a request line; one empty line is skipped (RFC 9112 §2.2).
@@ -123,6 +173,13 @@ impl Framing {
         let mut index = 0;
         while let Some(&byte) = bytes.get(index) {
             let left = (bytes.len() - index) as u64;
+            if self.state == State::Start {
+                let passed = simple_head(bytes.get(index..).unwrap_or_default());
+                if passed > 0 {
+                    index += passed;
+                    continue;
+                }
+            }
             match &mut self.state {
                 State::Opaque => break,
                 State::Content(rest) | State::Chunked(Chunk::Data(rest)) if *rest > left => {
@@ -151,15 +208,19 @@ impl Framing {
         Found::Sound
     }
 
-    /// How many of the next bytes would change nothing, one by one: most of a head are.
-    fn plain(&self, bytes: &[u8]) -> usize {
-        let line = || memchr3(b'\r', b'\n', 0, bytes).unwrap_or(bytes.len());
+    /// Takes as many of the next bytes as leave the state as it is, at once: most of a head are. How many those were.
+    fn plain(&mut self, bytes: &[u8]) -> usize {
+        let before = |is_special: fn(u8) -> bool| bytes.iter().position(|&b| is_special(b)).unwrap_or(bytes.len());
         match self.state {
-            State::Target => {
-                let is_plain = |byte: u8| !matches!(byte, b' ' | b'#' | b'\r' | b'\n' | 0) && !is_unescaped(byte);
-                bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len())
+            State::Method => before(|byte| matches!(byte, b' ' | b'#' | b'\r' | b'\n' | 0)),
+            State::Target => before(|byte| IS_SPECIAL_IN_TARGET[usize::from(byte)]),
+            State::Version => before(|byte| matches!(byte, b'#' | b'\r' | b'\n' | 0)),
+            State::Name => {
+                let count = before(|byte| matches!(byte, b':' | b'\r' | b'\n' | 0));
+                self.name.extend(bytes.get(..count).unwrap_or_default());
+                count
             }
-            State::Value(Field::Other) => line(),
+            State::Value(Field::Other) => memchr3(b'\r', b'\n', 0, bytes).unwrap_or(bytes.len()),
             _ => 0,
         }
     }
@@ -324,6 +385,10 @@ impl<const N: usize> Letters<N> {
         if !is_space || !matches!(self.as_bytes().last(), None | Some(b' ')) {
             self.push(if is_space { b' ' } else { byte });
         }
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        bytes.iter().take(N - self.len).for_each(|&byte| self.push(byte));
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -503,6 +568,16 @@ mod tests {
         ) {
             let stream = pieces.concat();
             let whole = Framing::default().read(stream.as_bytes());
+            let (mut by_bytes, mut step_by_step) = (Framing::default(), Found::Sound);
+            for index in 0..stream.len() {
+                step_by_step = match by_bytes.read(&stream.as_bytes()[index..=index]) {
+                    Found::Sound => continue,
+                    Found::Violation(_) => Found::Violation(index),
+                    Found::Unescaped(_) => Found::Unescaped(index),
+                };
+                break;
+            }
+            proptest::prop_assert_eq!(step_by_step, whole);
             let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut % (stream.len() + 1)).collect();
             cuts.extend([0, stream.len()]);
             cuts.sort_unstable();

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no comparison by prefix, suffix or substring; what cannot be read as an origin is no origin.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use super::super::config::OriginRule;
@@ -9,7 +10,7 @@ use super::super::config::OriginRule;
 /// An origin in its one spelling (RFC 6454 §4): lower case, the scheme's own port left out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
-    scheme: String,
+    scheme: Cow<'static, str>,
     host: String,
     port: Option<u16>,
 }
@@ -28,12 +29,11 @@ impl Origin {
 
     /// The origin of `authority` (as a Host field gives it) under `scheme`.
     pub(crate) fn new(scheme: &str, authority: &[u8]) -> Option<Self> {
-        let scheme = scheme.to_ascii_lowercase();
         let (host, port) = parse_authority(authority)?;
-        let own = match scheme.as_str() {
-            "http" => Some(80),
-            "https" => Some(443),
-            _ => None,
+        let (scheme, own) = match () {
+            () if scheme.eq_ignore_ascii_case("https") => (Cow::Borrowed("https"), Some(443)),
+            () if scheme.eq_ignore_ascii_case("http") => (Cow::Borrowed("http"), Some(80)),
+            () => (Cow::Owned(scheme.to_ascii_lowercase()), None),
         };
         Some(Self { port: port.filter(|_| port != own), scheme, host })
     }
@@ -51,10 +51,12 @@ pub(crate) fn parse_authority(authority: &[u8]) -> Option<(String, Option<u16>)>
         let (address, rest) = inner.split_once(']')?;
         (format!("[{}]", address.parse::<Ipv6Addr>().ok()?), rest)
     } else {
-        let end = text.find(':').unwrap_or(text.len());
+        let end = authority.iter().position(|&byte| byte == b':').unwrap_or(text.len());
         let (host, rest) = text.split_at(end);
         let is_of_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        let sound = !host.is_empty() && !host.starts_with('.') && !host.contains("..") && host.bytes().all(is_of_name);
+        let sound = host.bytes().all(is_of_name)
+            && !matches!(host.as_bytes(), [] | [b'.', ..])
+            && !host.as_bytes().windows(2).any(|two| two == b"..");
         (sound.then(|| host.to_ascii_lowercase())?, rest)
     };
     let port = match rest.strip_prefix(':') {

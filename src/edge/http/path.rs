@@ -25,6 +25,9 @@ impl RequestPath {
         if !raw.starts_with('/') {
             return None;
         }
+        if is_plain(raw.as_bytes()) {
+            return Some(Self { bytes: raw.as_bytes().to_vec(), was_escaped: false });
+        }
         let decoded = decode(raw)?;
         let sound = !decoded.iter().any(|&byte| byte != SLASH_WITHIN && byte.is_ascii_control() || byte == b'\\');
         Some(Self { bytes: sound.then(|| resolve(&decoded))??, was_escaped: raw.contains('%') })
@@ -76,6 +79,16 @@ impl RequestPath {
         }
         path
     }
+}
+
+/// Whether a path that begins with a slash is as it is read already, which most are: nothing escaped, nothing refused, no slash to merge,
+/// and no segment that begins with a dot.
+fn is_plain(raw: &[u8]) -> bool {
+    let mut before = 0;
+    raw.iter().all(|&byte| {
+        let follows = std::mem::replace(&mut before, byte);
+        !(byte.is_ascii_control() || matches!(byte, b'%' | b'\\') || follows == b'/' && matches!(byte, b'/' | b'.'))
+    })
 }
 
 /// What nginx escapes in a path (`NGX_ESCAPE_URI`), beside all that is not ASCII.

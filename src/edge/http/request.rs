@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request;
 use hyper::{Method, Version};
 
-use super::origin::{self, Origin};
+use super::origin::Origin;
 use super::path::RequestPath;
 
 /// What is known of a sound request beside its head.
@@ -25,11 +25,11 @@ pub(crate) fn check(head: &request::Parts, is_tls: bool) -> Result<Target, &'sta
         return Err("The HTTP versions spoken here are 1.0, 1.1 and 2.");
     }
     let scheme = if is_tls { "https" } else { "http" };
-    let host = host(&head.headers, head.version)?;
+    let origin = origin(head, scheme)?;
     if let Some(absolute) = head.uri.scheme_str() {
-        check_absolute(head, absolute, scheme, host)?;
+        check_absolute(head, absolute, scheme, origin.as_ref())?;
     }
-    Ok(Target { path: path(head)?, origin: host.and_then(|host| Origin::new(scheme, host)) })
+    Ok(Target { path: path(head)?, origin })
 }
 
 /// Whether content, if there is any, has a length or is chunked and nothing else.
@@ -45,14 +45,13 @@ pub(crate) fn has_content(headers: &HeaderMap) -> bool {
 }
 
 /// Exactly one Host that can be a host; HTTP/1.0 knows none.
-fn host(headers: &HeaderMap, version: Version) -> Result<Option<&[u8]>, &'static str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+fn origin(head: &request::Parts, scheme: &str) -> Result<Option<Origin>, &'static str> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_10 => Ok(None),
+        (None, _) if head.version == Version::HTTP_10 => Ok(None),
         (None, _) => Err("Host is missing."),
         (Some(_), Some(_)) => Err("Host is given twice."),
-        (Some(host), None) if origin::parse_authority(host.as_bytes()).is_some() => Ok(Some(host.as_bytes())),
-        (Some(_), None) => Err("Host is no host."),
+        (Some(host), None) => Origin::new(scheme, host.as_bytes()).map(Some).ok_or("Host is no host."),
     }
 }
 
@@ -61,12 +60,11 @@ fn check_absolute(
     head: &request::Parts,
     absolute: &str,
     scheme: &str,
-    host: Option<&[u8]>,
+    own: Option<&Origin>,
 ) -> Result<(), &'static str> {
     let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     let target = authority.and_then(|authority| Origin::new(absolute, authority));
-    let own = host.and_then(|host| Origin::new(scheme, host));
-    if !absolute.eq_ignore_ascii_case(scheme) || target.is_none() || (own.is_some() && own != target) {
+    if !absolute.eq_ignore_ascii_case(scheme) || target.is_none() || (own.is_some() && own != target.as_ref()) {
         return Err("The request target is not of this server, or not the one in Host.");
     }
     Ok(())

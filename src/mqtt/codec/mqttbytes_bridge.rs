@@ -7,63 +7,16 @@
 //! What is not here is wrong in `mqttbytes` or missing: framing (lengths that are not minimal, a size limit that leaves
 //! the header out), PUBLISH (a second Subscription Identifier moves properties into the payload), CONNECT (3.1, binary
 //! passwords, the Connect flags written at an absolute offset), 5.0 UNSUBSCRIBE (prints to stderr), 5.0 CONNACK without
-//! properties, DISCONNECT, AUTH, topics.
-
-use std::num::NonZeroU32;
+//! properties, DISCONNECT, AUTH, topics; or it costs too much where clients subscribe by the hundred thousand: SUBSCRIBE (a copy
+//! of the packet, an allocation and a second check for each Topic Filter) and SUBACK (a buffer of its own).
 
 use bytes::BytesMut;
-use mqttbytes::v5::RetainForwardRule;
-use mqttbytes::{v4, v5};
+use mqttbytes::v4;
 
 use super::encode::EncodeError;
 use super::violation::Violation;
-use crate::mqtt::packet::{RetainHandling, SubAck, Subscribe, SubscribeOptions, Unsubscribe};
-use crate::mqtt::property::SubscribeProperties;
-use crate::mqtt::{PacketId, QoS, ReasonCode, TopicFilter};
-
-/// Reads a SUBSCRIBE of 3.1.1 or 3.1, which has the same layout.
-pub(super) fn read_subscribe_v4(packet: &[u8]) -> Result<Subscribe, Violation> {
-    let Ok(v4::Packet::Subscribe(subscribe)) = v4::read(&mut BytesMut::from(packet), packet.len()) else {
-        return Err(internal());
-    };
-    let filters = subscribe.filters.iter().map(|filter| {
-        let options = SubscribeOptions { maximum_qos: qos(filter.qos), ..SubscribeOptions::default() };
-        Ok((topic_filter(&filter.path)?, options))
-    });
-    Ok(Subscribe {
-        packet_id: packet_id(subscribe.pkid)?,
-        properties: SubscribeProperties::default(),
-        filters: filters.collect::<Result<_, _>>()?,
-    })
-}
-
-/// Reads a SUBSCRIBE of 5.0.
-pub(super) fn read_subscribe_v5(packet: &[u8]) -> Result<Subscribe, Violation> {
-    let Ok(v5::Packet::Subscribe(subscribe)) = v5::read(&mut BytesMut::from(packet), packet.len()) else {
-        return Err(internal());
-    };
-    let filters = subscribe.filters.iter().map(|filter| {
-        let options = SubscribeOptions {
-            maximum_qos: qos(filter.qos),
-            no_local: filter.nolocal,
-            retain_as_published: filter.preserve_retain,
-            retain_handling: match filter.retain_forward_rule {
-                RetainForwardRule::OnEverySubscribe => RetainHandling::Always,
-                RetainForwardRule::OnNewSubscribe => RetainHandling::IfNew,
-                RetainForwardRule::Never => RetainHandling::Never,
-            },
-        };
-        Ok((topic_filter(&filter.path)?, options))
-    });
-    let filters = filters.collect::<Result<_, _>>()?;
-    let mut properties = SubscribeProperties::default();
-    if let Some(read) = subscribe.properties {
-        properties.subscription_identifier = read.id.and_then(|id| u32::try_from(id).ok()).and_then(NonZeroU32::new);
-        properties.user_properties =
-            read.user_properties.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    }
-    Ok(Subscribe { packet_id: packet_id(subscribe.pkid)?, properties, filters })
-}
+use crate::mqtt::packet::{SubAck, Unsubscribe};
+use crate::mqtt::{PacketId, ReasonCode, TopicFilter};
 
 /// Reads an UNSUBSCRIBE of 3.1.1 or 3.1, which has the same layout.
 pub(super) fn read_unsubscribe_v4(packet: &[u8]) -> Result<Unsubscribe, Violation> {
@@ -95,18 +48,6 @@ pub(super) fn write_connack_v4(
     write(out, |buffer| v4::ConnAck::new(code, session_present).write(buffer))
 }
 
-/// Writes a SUBACK of 3.1.1 or 3.1: every failure is 0x80.
-pub(super) fn write_suback_v4(suback: &SubAck, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let return_codes = suback.reasons.iter().map(|reason| match reason {
-        ReasonCode::Success => v4::SubscribeReasonCode::Success(mqttbytes::QoS::AtMostOnce),
-        ReasonCode::GrantedQoS1 => v4::SubscribeReasonCode::Success(mqttbytes::QoS::AtLeastOnce),
-        ReasonCode::GrantedQoS2 => v4::SubscribeReasonCode::Success(mqttbytes::QoS::ExactlyOnce),
-        _ => v4::SubscribeReasonCode::Failure,
-    });
-    let suback = v4::SubAck::new(suback.packet_id.get(), return_codes.collect());
-    write(out, |buffer| suback.write(buffer))
-}
-
 /// Writes an UNSUBACK of 3.1.1 or 3.1, which says nothing but that it happened.
 pub(super) fn write_unsuback_v4(unsuback: &SubAck, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write(out, |buffer| v4::UnsubAck::new(unsuback.packet_id.get()).write(buffer))
@@ -122,14 +63,6 @@ fn write(
     write(&mut buffer).map_err(|_| EncodeError::TooLong)?;
     out.extend_from_slice(&buffer);
     Ok(())
-}
-
-fn qos(qos: mqttbytes::QoS) -> QoS {
-    match qos {
-        mqttbytes::QoS::AtMostOnce => QoS::AtMostOnce,
-        mqttbytes::QoS::AtLeastOnce => QoS::AtLeastOnce,
-        mqttbytes::QoS::ExactlyOnce => QoS::ExactlyOnce,
-    }
 }
 
 fn packet_id(packet_id: u16) -> Result<PacketId, Violation> {

@@ -43,7 +43,7 @@ pub(super) fn other(
         PacketType::PubRec => Packet::PubRec(ack::ack(packet_type, body, rules)?),
         PacketType::PubRel => Packet::PubRel(ack::ack(packet_type, body, rules)?),
         PacketType::PubComp => Packet::PubComp(ack::ack(packet_type, body, rules)?),
-        PacketType::Subscribe => Packet::Subscribe(subscribe::subscribe(packet, body, rules)?),
+        PacketType::Subscribe => Packet::Subscribe(subscribe::subscribe(body, rules)?),
         PacketType::Unsubscribe => Packet::Unsubscribe(subscribe::unsubscribe(packet, body, rules)?),
         PacketType::SubAck => Packet::SubAck(ack::suback(body, rules)?),
         PacketType::UnsubAck => Packet::UnsubAck(ack::unsuback(body, rules)?),

@@ -36,8 +36,20 @@ pub(super) fn suback(suback: &SubAck, version: Version, out: &mut Vec<u8>) -> Re
         check_reason(PacketType::SubAck, reason)?;
     }
     match version {
-        Version::V3 | Version::V4 => mqttbytes_bridge::write_suback_v4(suback, out),
+        Version::V3 | Version::V4 => whole(PacketType::SubAck, out, |out| {
+            fields::u16(out, suback.packet_id.get());
+            out.extend(suback.reasons.iter().map(|reason| return_code(*reason)));
+            Ok(())
+        }),
         Version::V5 => acknowledged_filters(PacketType::SubAck, suback, out),
+    }
+}
+
+/// 3.1.1 knows the QoS that is granted and one failure (MQTT 3.1.1 §3.9.3).
+fn return_code(reason: ReasonCode) -> u8 {
+    match reason {
+        ReasonCode::Success | ReasonCode::GrantedQoS1 | ReasonCode::GrantedQoS2 => reason as u8,
+        _ => 0x80,
     }
 }
 

@@ -100,7 +100,7 @@ fn a_bridge_says_so() {
 }
 
 #[test]
-fn subscribe_options_come_through_mqttbytes() {
+fn subscribe_says_all_it_can() {
     let bytes = b"\x82\x19\x00\x01\x0a\x0b\x80\x01\x26\x00\x01k\x00\x01v\x00\x01+\x2e\x00\x05$SYS/\x10";
     let Packet::Subscribe(subscribe) = decode(Version::V5, Sender::Client, bytes) else { panic!("a SUBSCRIBE") };
     assert_eq!(subscribe.properties.subscription_identifier, NonZeroU32::new(128));
