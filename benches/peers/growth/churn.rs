@@ -73,14 +73,19 @@ fn waves(stage: &Stage<'_>, transport: Transport, waves: u32) -> anyhow::Result<
             moments.push((format!("they have gone for {} s", REST_S), stage.server.private_bytes()?));
         }
     }
-    for _ in 0..4 {
-        rest(&mut swarm)?;
-    }
-    moments.push(("ten seconds after the last".to_owned(), stage.server.private_bytes()?));
+    rest_long(&mut swarm)?;
+    moments.push((format!("{LONG_S} s after the last"), stage.server.private_bytes()?));
     Ok(moments)
 }
 
 const REST_S: u64 = crate::row::idle::REST.as_secs();
+
+/// How long servers have for giving memory back that they do so unhurriedly: Tidegate's allocator takes ten seconds.
+const LONG_S: u64 = 20;
+
+fn rest_long(swarm: &mut Swarm) -> anyhow::Result<()> {
+    (REST_S..LONG_S).step_by(REST_S as usize).try_for_each(|_| rest(swarm))
+}
 
 fn large(stage: &Stage<'_>, transport: Transport) -> anyhow::Result<Moments> {
     let Some(target) = stage.server.target(transport) else { return Ok(Vec::new()) };
@@ -114,10 +119,8 @@ fn large(stage: &Stage<'_>, transport: Transport) -> anyhow::Result<Moments> {
     moments.push(("most while they send".to_owned(), peak));
     rest(&mut swarm)?;
     moments.push((format!("all have sent, {REST_S} s ago"), stage.server.private_bytes()?));
-    for _ in 0..4 {
-        rest(&mut swarm)?;
-    }
-    moments.push(("ten seconds ago".to_owned(), stage.server.private_bytes()?));
+    rest_long(&mut swarm)?;
+    moments.push((format!("{LONG_S} s ago"), stage.server.private_bytes()?));
     swarm.disconnect_all();
     Ok(moments)
 }

@@ -9,6 +9,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::session::{Session, State};
+use super::shrink;
 use crate::mqtt::ClientId;
 
 /// The directory.
@@ -64,6 +65,8 @@ impl Directory {
         if let Ok(entry) = self.by_client_id.find_entry(hash, |found| Arc::ptr_eq(found, session)) {
             entry.remove();
         }
+        let hasher = &self.hasher;
+        shrink(&mut self.by_client_id, |session| hasher.hash_one(session.client_id().as_str()));
     }
 
     /// Notes when `session`, which is away, is due.

@@ -8,6 +8,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::session::Session;
+use super::shrink;
 use crate::mqtt::QoS;
 use crate::mqtt::packet::SubscribeOptions;
 
@@ -320,6 +321,8 @@ impl Members {
         if self.list.len() * 4 < self.list.capacity() {
             self.list.shrink_to(self.list.len() * 2);
         }
+        let list = &self.list;
+        shrink(&mut self.index, |&at| hash_of(&list[at as usize].session, hasher));
         Some(removed)
     }
 

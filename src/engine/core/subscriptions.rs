@@ -25,6 +25,7 @@ use smallvec::SmallVec;
 
 use super::session::Session;
 use super::subscribers::{Group, Subscriber, Subscribers};
+use super::{KEPT_MAX, shrink};
 use crate::engine::message::{DeliveryCheck, Grant};
 use crate::mqtt::TopicFilter;
 
@@ -49,6 +50,8 @@ impl Membership {
 pub(crate) struct Subscriptions {
     nodes: Vec<Node>,
     free: Vec<NodeId>,
+    /// At how many nodes the slab is looked at for what it could give back, if it is as good as empty by then.
+    shrink_at: usize,
     edges: HashTable<NodeId>,
     /// The few that are granted in part.
     check_by_subscription: HashMap<(Membership, u64), Arc<dyn DeliveryCheck>, RandomState>,
@@ -84,6 +87,7 @@ impl Subscriptions {
         Self {
             nodes: vec![Node::default()],
             free: Vec::new(),
+            shrink_at: usize::MAX,
             edges: HashTable::new(),
             check_by_subscription: HashMap::with_hasher(hasher.clone()),
             groups_made: 0,
@@ -345,6 +349,7 @@ impl Subscriptions {
             }
             None => {
                 self.nodes.push(node);
+                self.shrink_at = usize::MAX;
                 // sessions_max × subscriptions_max nodes would need more memory than there is long before u32 ends.
                 (self.nodes.len() - 1) as NodeId
             }
@@ -369,8 +374,8 @@ impl Subscriptions {
     fn prune(&mut self, mut id: NodeId) {
         while id != ROOT {
             let node = &mut self.nodes[id as usize];
-            if node.children_count > 0 || !node.subscribers.is_empty() {
-                return;
+            if node.is_needed() {
+                break;
             }
             let Node { parent, level, .. } = std::mem::take(node);
             let above = &mut self.nodes[parent as usize];
@@ -390,6 +395,33 @@ impl Subscriptions {
             self.free.push(id);
             id = parent;
         }
+        self.shrink();
+    }
+
+    /// Gives back what many more nodes needed than there are. Those that remain keep their numbers, so the slab ends with the last of them.
+    fn shrink(&mut self) {
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        shrink(&mut self.edges, |&id| {
+            let node = &nodes[id as usize];
+            hash_of(node.parent, &node.level, hasher)
+        });
+        let used = self.nodes.len() - self.free.len();
+        if self.nodes.len() <= KEPT_MAX.max(8 * used) || used > self.shrink_at {
+            return;
+        }
+        // One that stays may hold all before it: it is worth another look when half of them have gone.
+        self.shrink_at = used / 2;
+        let count = self.nodes.iter().rposition(Node::is_needed).map_or(1, |last| last + 1);
+        self.nodes.truncate(count);
+        self.nodes.shrink_to_fit();
+        self.free.retain(|&id| (id as usize) < count);
+        self.free.shrink_to_fit();
+    }
+
+    /// For how many nodes there is room.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.nodes.capacity()
     }
 }
 
@@ -397,6 +429,11 @@ impl Node {
     fn text(&self) -> &str {
         // It was cut out of a filter at the separators, so it is UTF-8.
         std::str::from_utf8(&self.level).unwrap_or_default()
+    }
+
+    /// What is free is not, and the root need not be.
+    fn is_needed(&self) -> bool {
+        self.children_count > 0 || !self.subscribers.is_empty()
     }
 
     fn has_named_children(&self) -> bool {

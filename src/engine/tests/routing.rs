@@ -22,6 +22,40 @@ fn a_message_reaches_those_who_subscribed() {
     assert_eq!(b.mailbox.payloads(), ["plant/2/temp=21", "plant/2=x"]);
 }
 
+#[test]
+fn what_a_crowd_leaves_is_found_again() {
+    const CROWD: usize = 500;
+    let mut world = World::new();
+    let first = world.connect("first");
+    world.subscribe(&first, "plant/1/temp", AtMostOnce);
+    let crowd: Vec<_> = (0..CROWD).map(|number| world.connect(&format!("c{number}"))).collect();
+    for (number, client) in crowd.iter().enumerate() {
+        world.subscribe(client, &format!("plant/{number}/+"), AtMostOnce);
+        world.subscribe(client, "all", AtMostOnce);
+    }
+    world.engine.check_invariants();
+    let room = |world: &World| world.engine.subscriptions.read().room();
+    let with_crowd = room(&world);
+
+    // All but one in the middle, whose node has to stay where it is.
+    for (number, client) in crowd.iter().enumerate().filter(|&(number, _)| number != CROWD / 2) {
+        world.unsubscribe(client, &format!("plant/{number}/+"));
+        world.unsubscribe(client, "all");
+        world.engine.check_invariants();
+    }
+    assert_eq!(world.publish(&format!("plant/{}/x", CROWD / 2), "x", AtMostOnce).receivers, 1);
+    assert_eq!(world.publish("all", "x", AtMostOnce).receivers, 1);
+    assert_eq!(world.publish("plant/1/temp", "20", AtMostOnce).receivers, 1);
+
+    world.unsubscribe(&crowd[CROWD / 2], &format!("plant/{}/+", CROWD / 2));
+    world.unsubscribe(&crowd[CROWD / 2], "all");
+    world.unsubscribe(&first, "plant/1/temp");
+    world.engine.check_invariants();
+    assert!(room(&world) < 10, "{} of {with_crowd}", room(&world));
+    world.subscribe(&first, "plant/2/temp", AtMostOnce);
+    assert_eq!(world.publish("plant/2/temp", "20", AtMostOnce).receivers, 1);
+}
+
 /// [MQTT-4.7.2-1]
 #[test]
 fn leading_wildcards_do_not_match_a_leading_dollar() {
