@@ -353,9 +353,12 @@ fn connect_goes_before_the_request_and_is_never_made_good_by_it() {
         let (alice, bob, expired) = (issuer.token("alice"), issuer.token("bob"), issuer.token_for("alice", -60));
         let is_user = |client: Result<Client, ReasonCode>, name: &str| {
             let mut client = client.expect("let in");
-            ["alice", "bob", "client"]
+            let is_user = ["alice", "bob", "client"]
                 .iter()
-                .all(|other| may_publish(&mut client, &format!("/p/{other}/x")) == (*other == name))
+                .all(|other| may_publish(&mut client, &format!("/p/{other}/x")) == (*other == name));
+            // Its Client Identifier is another's from here on.
+            client.disconnect(ReasonCode::Success);
+            is_user
         };
         const BAD: ReasonCode = ReasonCode::BadUserNameOrPassword;
         assert!(is_user(connect_beside(&server, &alice, Login::default()), "alice"));
