@@ -99,8 +99,12 @@ impl<'a> Translator<'a> {
         }
         let is_server = location.directive.name != "location";
         if let Some(handler) = scope.own().iter().find(|part| is_foreign_handler(&part.name)) {
-            self.book.note(handler, "answers in a way that there is none of", "a route that answers with 501");
-            let remark = Some(format!("{} has no equal", handler.name));
+            let (why, remark) = match handler.name.as_str() {
+                "grpc_pass" => ("is not taken over", "`proxy: h2c://…` or `h2://…` passes gRPC on".to_owned()),
+                name => ("answers in a way that there is none of", format!("{name} has no equal")),
+            };
+            self.book.note(handler, why, "a route that answers with 501");
+            let remark = Some(remark);
             return Some(Route { remark, ..Route::respond(path.clone(), 501, "Not Implemented", line) });
         }
         if let (Some(pass), false) = (own("proxy_pass"), is_server) {

@@ -364,7 +364,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("more_set_*", "is of the module headers-more", "left out; `headers` sets a field of every answer"),
     ("more_clear_*", "is of the module headers-more", LEFT_OUT),
     ("add_trailer", "no trailers are sent", LEFT_OUT),
-    ("grpc_*", "gRPC is not passed on", LEFT_OUT),
+    ("grpc_*", "is not taken over", "left out; `proxy: h2c://…` or `h2://…` passes gRPC on"),
     ("health_check*", "servers are judged by the requests they get", "left out; fails_max and out_time of `proxy`"),
     ("modsecurity*", "no content is inspected", LEFT_OUT),
     ("stub_status", "numbers are under /metrics of the admin listener", LEFT_OUT),
@@ -383,6 +383,7 @@ mod tests {
         assert!(matches!(fate("gzip_vary"), Fate::Alike { .. }));
         assert!(matches!(fate("gzip_static"), Fate::Alike { why, .. } if why.contains("by itself")));
         assert!(matches!(fate("proxy_cache_valid"), Fate::NoEqual { why, .. } if why.contains("kept")));
+        assert!(matches!(fate("grpc_read_timeout"), Fate::NoEqual { instead, .. } if instead.contains("h2c://")));
         assert!(matches!(fate("nonsense"), Fate::NoEqual { why, .. } if why.contains("known")));
     }
 }
