@@ -39,7 +39,7 @@ pub(crate) enum Found {
 }
 
 /// What stands in targets unescaped where it must not (RFC 3986 §2), and means what it does escaped to everybody who takes it.
-pub(crate) fn is_unescaped(byte: u8) -> bool {
+pub(crate) const fn is_unescaped(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
@@ -79,19 +79,16 @@ fn line(bytes: &[u8]) -> Option<usize> {
 
 const CRLF: usize = 2;
 
-/// Which bytes within a target are looked at one by one.
+/// Which bytes within a target are looked at one by one: what ends it, what must not be in one, and what [`is_unescaped`].
 const IS_SPECIAL_IN_TARGET: [bool; 256] = {
     let mut is_special = [false; 256];
-    let mut byte = 0;
-    while byte < SPECIAL_IN_TARGET.len() {
-        is_special[SPECIAL_IN_TARGET[byte] as usize] = true;
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        is_special[byte as usize] = is_unescaped(byte) || matches!(byte, b' ' | b'#' | b'\r' | b'\n' | 0);
         byte += 1;
     }
     is_special
 };
-
-/// What ends a target, what must not be in one, and what [`is_unescaped`].
-const SPECIAL_IN_TARGET: &[u8] = b" #\r\n\0\"<>`";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {

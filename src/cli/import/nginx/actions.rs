@@ -104,8 +104,7 @@ impl<'a> Translator<'a> {
                 name => ("answers in a way that there is none of", format!("{name} has no equal")),
             };
             self.book.note(handler, why, "a route that answers with 501");
-            let remark = Some(remark);
-            return Some(Route { remark, ..Route::respond(path.clone(), 501, "Not Implemented", line) });
+            return Some(Route { remark: Some(remark), ..Route::respond(path.clone(), 501, "Not Implemented", line) });
         }
         if let (Some(pass), false) = (own("proxy_pass"), is_server) {
             let own_path = own_path(location);

@@ -180,10 +180,9 @@ impl Proxy {
             return refused;
         }
         EdgeCounters::add(&visit.counters.proxy_requests);
-        let is_last = request.headers().contains_key(header::UPGRADE);
-        let may_shake = is_last || upgrade::is_extended_connect(request.extensions());
-        let handshake = (may_shake && is_handshake(&request)).then(|| hyper::upgrade::on(&mut request));
+        let handshake = is_handshake(&request).then(|| hyper::upgrade::on(&mut request));
         let (head, content) = request.into_parts();
+        let is_last = head.headers.contains_key(header::UPGRADE);
         let Some(uri) = self.target(&head.uri, path, prefix_len) else {
             return Reply::refuse(StatusCode::BAD_REQUEST, "The path is not sound.");
         };
