@@ -452,7 +452,7 @@ impl Default for ProxyConfig {
             body_bytes_max: 1024 * 1024,
             tunnel_timeout: Duration::from_secs(3600),
             idle_timeout: Duration::from_secs(55),
-            idle_connections_max: 64,
+            idle_connections_max: 256,
             connections_max: 1024,
             streams_max: 100,
             waiting_max: 1024,

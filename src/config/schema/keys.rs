@@ -623,7 +623,7 @@ const PROXY: &[Key] = &[
     Key {
         name: "idle_connections_max",
         kind: Kind::Count { min: 0, max: 10_000 },
-        default: Some("64"),
+        default: Some("256"),
         example: None,
         doc: "Unused connections kept, for each server.",
     },
