@@ -65,7 +65,16 @@ pub(crate) fn returned(upstream: &mut HeaderMap) {
     let stays = |name: &HeaderName| stays_here(name) || is_of_response_only(name) || listed.holds(name);
     if upstream.keys().any(stays) {
         // Taking fields out one by one would mix up the order of the others.
-        *upstream = upstream.iter().filter(|(name, _)| !stays(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let whole = std::mem::take(upstream);
+        upstream.reserve(whole.len());
+        let mut last = None;
+        for (name, value) in whole {
+            // A field that is given again comes without its name.
+            last = name.or(last);
+            if let Some(name) = last.as_ref().filter(|name| !stays(name)) {
+                upstream.append(name, value);
+            }
+        }
     }
 }
 
