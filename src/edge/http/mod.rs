@@ -26,6 +26,7 @@ mod request;
 mod routes;
 mod site;
 mod token;
+mod turn;
 mod upgrade;
 
 use std::io;

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::coop::unconstrained;
 use tracing::debug;
 
+use super::super::turn::{ROUNDS_MAX, Turn};
 use super::body::Upload;
 use crate::outgoing::Stream;
 
@@ -26,6 +27,7 @@ use crate::outgoing::Stream;
 pub(super) struct Link {
     sender: SendRequest<Upload>,
     driver: Driver,
+    turn: Arc<Turn>,
     watch: Arc<Watch>,
 }
 
@@ -51,7 +53,8 @@ impl Link {
         let mut builder = Builder::new();
         builder.max_buf_size(BUFFER_BYTES_MAX).max_headers(HEADERS_MAX);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Driver::Holder(Box::new(connection)), watch: Arc::new(Watch::new(ended)) })
+        let driver = Driver::Holder(Box::new(connection));
+        Ok(Self { sender, driver, turn: Turn::new(), watch: Arc::new(Watch::new(ended)) })
     }
 
     /// Sends a request, and drives the link until it is answered.
@@ -60,7 +63,11 @@ impl Link {
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
         let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
-        poll_fn(|cx| self.poll_behind(cx, |cx| answer.as_mut().poll(cx))).await
+        poll_fn(|cx| {
+            self.turn.begin(cx.waker());
+            self.poll_behind(cx, |cx| answer.as_mut().poll(cx))
+        })
+        .await
     }
 
     /// Polls what comes through the link, and the link itself where that is pending.
@@ -69,20 +76,36 @@ impl Link {
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        // To ask for more wakes the link, which is driven at once.
+        self.turn.begin(cx.waker());
         match poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => self.poll_behind(cx, poll),
-            ready => ready,
+            ready => {
+                self.turn.end();
+                ready
+            }
         }
     }
 
-    /// Drives the link, and then polls what may have come through it.
+    /// Drives the link, whose turn has begun, and then polls what may have come through it.
     fn poll_behind<T>(&mut self, cx: &mut Context<'_>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         if matches!(self.driver, Driver::Task) {
             return poll(cx);
         }
-        self.drive(cx);
-        // Nothing comes but by what has just been driven: to be woken by it would be to be polled for nothing.
-        poll(&mut Context::from_waker(Waker::noop()))
+        let waker = Waker::from(Arc::clone(&self.turn));
+        for _ in 0..ROUNDS_MAX {
+            self.turn.take_call();
+            self.drive(&mut Context::from_waker(&waker));
+            // Nothing comes but by what has just been driven: to be woken by it would be to be polled for nothing.
+            let polled = poll(&mut Context::from_waker(Waker::noop()));
+            if !self.turn.end() || polled.is_ready() {
+                return polled;
+            }
+            self.turn.begin(cx.waker());
+        }
+        self.turn.end();
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
