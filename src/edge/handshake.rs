@@ -124,8 +124,17 @@ pub(crate) async fn run(newcomer: Newcomer, steps: Arc<Steps>, draining: watch::
     if is_http && transport.protocol() == Some(tls::H2) {
         let Shown { site, duplicate_client_id, .. } = shown;
         let ending = standing.clone();
-        let host =
-            http::h2::Host { site, steps, visitor, listener, certificate, standing, duplicate_client_id, draining };
+        let host = http::h2::Host {
+            site,
+            steps,
+            visitor,
+            listener,
+            certificate,
+            standing,
+            duplicate_client_id,
+            draining,
+            told: Arc::default(),
+        };
         // Boxed: this task is as large as the largest thing that it waits for.
         let serving = Box::pin(http::h2::serve(transport, handshake, host));
         match ending {

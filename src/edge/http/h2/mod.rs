@@ -6,20 +6,22 @@
 //!   library  ⇄  FrameStream { frames }  ⇄  Transport
 //!      │                    ⇅ pulse
 //!      │              the task that drives both, and holds the deadlines
-//!      └─ streams: a task for each request; a WebSocket is handed over and lives as long as its stream
+//!      └─ streams: its requests, on the same task; a WebSocket is handed over and lives as long as its stream
 //! ```
 //!
 //! | file | |
 //! |---|---|
+//! | [`driven`] | the library's connection and the requests on it |
 //! | [`frames`] | counts what asks for nothing; pure |
 //! | [`head`] | what differs in a request and in an answer; pure |
 //! | [`pulse`] | what the connection waits for; pure |
 //! | [`stream`] | the stream under the library |
-//! | [`streams`] | the tasks of the requests |
+//! | [`streams`] | the requests under way |
 //!
 //! Invariants: a WebSocket takes a place and a seat of its own, and counts for its address as a connection does; what one stream does
 //! reaches no other; the library's limits stand behind ours, none of its defaults is left unsaid.
 
+mod driven;
 mod frames;
 mod head;
 mod pulse;
@@ -46,12 +48,13 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::debug;
 
+use self::driven::Driven;
 use self::pulse::{Flood, Overdue, Pulse};
 use self::stream::FrameStream;
 use self::streams::{Pace, Streams};
 use super::answer::{self, Body};
 use super::exchange::{Patience, Timing};
-use super::proxy::Visit;
+use super::proxy::{Told, Visit};
 use super::site::Opening;
 use crate::connection::{
     Accepted, ClientCertificate, DuplicateClientId, Handshake, Place, Protocol, Standing, Stream, Token,
@@ -77,6 +80,8 @@ pub(crate) struct Host {
     pub(crate) standing: Option<Arc<Standing>>,
     pub(crate) duplicate_client_id: Option<DuplicateClientId>,
     pub(crate) draining: watch::Receiver<Drain>,
+    /// What a server behind was last told of the client, over this connection.
+    pub(crate) told: Arc<Mutex<Option<Told>>>,
 }
 
 /// Serves HTTP/2 until the connection ends, the WebSockets on it among the rest. Ends early when `handshake` is shed before anything was
@@ -90,18 +95,21 @@ pub(crate) async fn serve(transport: Transport, handshake: Handshake, host: Host
     let now = Instant::now();
     let pulse = Pulse::new(patience, now);
     let streams = Streams::new(Arc::clone(&pulse), Arc::clone(counters));
-    let stream = TokioIo::new(FrameStream::new(transport, Arc::clone(&pulse), &limits.http2, now));
+    let stream = FrameStream::new(transport, Arc::clone(&pulse), &limits.http2, now);
+    let line = stream.line();
     let handler = service_fn(|request: Request<Incoming>| {
         let pace = streams.begin(patience.idle);
         let (host, pulse) = (Arc::clone(&host), Arc::clone(&pulse));
-        async move {
+        // In a box: it is large, and the library hands it on from one to the other.
+        Box::pin(async move {
             let response = answer(request, &host, &pace).await;
             pulse.lock().answered = true;
             io::Result::Ok(response)
-        }
+        })
     });
-    let connection = builder(limits, streams.clone()).serve_connection(stream, handler);
-    let ended = drive(connection, handshake, &pulse, host.draining.clone()).await;
+    let connection = pin!(builder(limits, streams.clone()).serve_connection(TokioIo::new(stream), handler));
+    let driven = Driven::new(connection, streams.under_way(), line);
+    let ended = drive(driven, handshake, &pulse, host.draining.clone()).await;
     conclude(&ended, &pulse, &host);
 }
 
@@ -183,7 +191,7 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
             Patience { head: steps.limits.http_head_timeout, idle: steps.limits.http_idle_timeout },
             Instant::now(),
         ),
-        told: Arc::default(),
+        told: Arc::clone(&host.told),
     };
     let mut answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
     if let Some(content) = answer.unread.take() {
@@ -273,8 +281,6 @@ async fn hand_over(
     });
 }
 
-type Connection<S> = http2::Connection<TokioIo<FrameStream>, S, Streams>;
-
 /// How a connection ended.
 enum Ended {
     ByItself(hyper::Result<()>),
@@ -282,9 +288,9 @@ enum Ended {
     Shed,
 }
 
-/// Polls the library's connection to its end beside everything that may end it sooner.
+/// Polls a connection to its end beside everything that may end it sooner.
 async fn drive<S>(
-    connection: Connection<S>,
+    mut driven: Driven<'_, S>,
     handshake: Handshake,
     pulse: &Mutex<Pulse>,
     mut draining: watch::Receiver<Drain>,
@@ -294,14 +300,13 @@ where
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut connection = pin!(connection);
     let mut handshake = Some(handshake);
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     let mut drain = pin!(async { draining.wait_for(Drain::is_on).await.map_or(Drain::Stopping, |drain| *drain) });
     let (mut asked, mut is_leaving) = (Drain::Off, false);
     std::future::poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = driven.poll(cx) {
                 return Poll::Ready(Ended::ByItself(ended));
             }
             // Somebody who has been answered is a visitor, bounded by `connections_max` and the idle timeout.
@@ -322,7 +327,7 @@ where
             };
             if is_due && !is_leaving {
                 is_leaving = true;
-                connection.as_mut().graceful_shutdown();
+                driven.leave();
                 continue;
             }
             match overdue(sleep.as_mut(), pulse, cx) {
@@ -330,7 +335,7 @@ where
                 Poll::Ready(Overdue::Idle) => {
                     pulse.lock().close(Instant::now());
                     is_leaving = true;
-                    connection.as_mut().graceful_shutdown();
+                    driven.leave();
                 }
                 Poll::Ready(overdue) => return Poll::Ready(Ended::Overdue(overdue)),
             }
@@ -343,7 +348,7 @@ where
 fn overdue(mut sleep: Pin<&mut Sleep>, pulse: &Mutex<Pulse>, cx: &mut Context<'_>) -> Poll<Overdue> {
     loop {
         let deadline = pulse.lock().deadline();
-        // Streams end on tasks of their own: look again after a while, if nothing happens before.
+        // A WebSocket ends on a task of its own: look again after a while, if nothing happens before.
         let (at, overdue) = deadline.map_or((Instant::now() + LOOK, None), |(at, overdue)| (at, Some(overdue)));
         if let Some(overdue) = overdue
             && at <= Instant::now()

@@ -1,34 +1,51 @@
-//! The streams of one connection: each on a task of its own, counted while it is open, and cut when its client stops reading.
+//! The requests of one connection: counted while they are open, and cut when their client stops reading.
+//!
+//! They run on the connection's own task. With tasks of their own, each answer would be a wake-up and a write for itself; here those that
+//! have come by the time of a turn leave in one write.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::rt::Executor;
 use parking_lot::Mutex;
+use tokio::time::Sleep;
 
 use super::super::answer::Body;
 use super::pulse::Pulse;
 use crate::edge::EdgeCounters;
 
-/// Runs what the library has to run for each stream.
+/// Takes what the library has to run for each stream.
 #[derive(Clone)]
 pub(crate) struct Streams {
     pulse: Arc<Mutex<Pulse>>,
     /// Of the request that the library is about to run: it asks for the answer and runs it at once.
     next: Arc<Mutex<Option<Arc<Pace>>>>,
+    /// Begun in this turn of the connection, of which there are no more than it may have open.
+    begun: Arc<Mutex<Vec<Running>>>,
     counters: Arc<EdgeCounters>,
 }
 
+/// The streams under way.
+pub(crate) struct UnderWay {
+    begun: Arc<Mutex<Vec<Running>>>,
+    running: FuturesUnordered<Running>,
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Streams {
     pub(crate) fn new(pulse: Arc<Mutex<Pulse>>, counters: Arc<EdgeCounters>) -> Self {
-        Self { pulse, next: Arc::default(), counters }
+        Self { pulse, next: Arc::default(), begun: Arc::default(), counters }
     }
 
     /// A request has come whose answer may make no progress for so long.
@@ -36,6 +53,11 @@ impl Streams {
         let pace = Arc::new(Pace { patience, waits_since: Mutex::new(None) });
         *self.next.lock() = Some(Arc::clone(&pace));
         pace
+    }
+
+    /// Where those go that are begun.
+    pub(crate) fn under_way(&self) -> UnderWay {
+        UnderWay { begun: Arc::clone(&self.begun), running: FuturesUnordered::new() }
     }
 }
 
@@ -46,21 +68,38 @@ where
     fn execute(&self, stream: F) {
         let open = Open::new(Arc::clone(&self.pulse), Arc::clone(&self.counters));
         let Some(pace) = self.next.lock().take() else {
-            // What a WebSocket writes.
+            // What a WebSocket writes: it is busier than requests, and lives longer.
             tokio::spawn(async move {
                 let _open = open;
                 stream.await;
             });
             return;
         };
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = stream => {}
-                // To let go of a stream is to reset it.
-                () = pace.stalled() => EdgeCounters::add(&open.counters.http2_streams_stalled),
-            }
-        });
+        self.begun.lock().push(Box::pin(async move {
+            let mut stream = pin!(stream);
+            let mut stall = None;
+            // To let go of a stream is to reset it.
+            poll_fn(|cx| match stream.as_mut().poll(cx) {
+                Poll::Pending => {
+                    pace.poll_stalled(&mut stall, cx).map(|()| EdgeCounters::add(&open.counters.http2_streams_stalled))
+                }
+                ready => ready,
+            })
+            .await;
+        }));
+    }
+}
+
+impl UnderWay {
+    /// Has all that can go on do so.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        self.running.extend(self.begun.lock().drain(..));
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+    }
+
+    /// Whether there are any that have not been polled yet.
+    pub(crate) fn have_begun(&self) -> bool {
+        !self.begun.lock().is_empty()
     }
 }
 
@@ -109,16 +148,15 @@ impl Pace {
         *self.waits_since.lock() = waits_since;
     }
 
-    /// Ready when the client has had its turn for too long.
-    async fn stalled(&self) {
-        loop {
-            let since = *self.waits_since.lock();
-            let until = since.unwrap_or_else(Instant::now) + self.patience;
-            if since.is_some() && until <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(until.into()).await;
+    /// Ready when the client has had its turn for too long. The timer is made when the client is waited for, which most answers never do.
+    fn poll_stalled(&self, stall: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(since) = *self.waits_since.lock() else { return Poll::Pending };
+        let until = (since + self.patience).into();
+        let sleep = stall.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if sleep.deadline() != until {
+            sleep.as_mut().reset(until);
         }
+        sleep.as_mut().poll(cx)
     }
 }
 
