@@ -258,7 +258,11 @@ mod tests {
     }
 
     async fn end_turn(stream: &FrameStream) {
-        poll_fn(|cx| Poll::Ready(stream.line().lock().poll_send(cx))).await;
+        poll_fn(|cx| {
+            stream.line().lock().poll_send(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     #[tokio::test]
