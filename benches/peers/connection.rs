@@ -1,4 +1,5 @@
-//! One client of the generator: a non-blocking socket, perhaps TLS, perhaps WebSocket, and MQTT 3.1.1 or JSON inside.
+//! One client of the generator: a non-blocking socket, perhaps TLS, perhaps WebSocket, and MQTT 3.1.1 or JSON inside;
+//! or HTTP alone.
 
 use std::{
     io::{self, Read, Write},
@@ -9,7 +10,10 @@ use std::{
 use mio::net::TcpStream;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 
-use crate::wire::{self, Frames, Piece};
+use crate::{
+    http2::Streams,
+    wire::{self, Frames, Piece},
+};
 
 /// How the bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(crate) enum Transport {
     JsonWss,
     /// Requests, one after the other. A publication is a GET of its topic, and a delivery is the content of the answer.
     Https,
+    /// The same over HTTP/2, any number of requests under way at once.
+    Http2,
 }
 
 /// Who the client is and what it hears.
@@ -84,6 +90,8 @@ struct Session {
     out: Vec<u8>,
     mask: u32,
     packet_id: u16,
+    /// Of HTTP/2.
+    streams: Option<Streams>,
 }
 
 impl Connection {
@@ -98,15 +106,20 @@ impl Connection {
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let tls = match transport {
-            Transport::Wss | Transport::JsonWss | Transport::Https => {
+            Transport::Wss | Transport::JsonWss | Transport::Https | Transport::Http2 => {
                 let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-                let mut tls = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
+                let mut config = Arc::clone(tls);
+                if transport == Transport::Http2 {
+                    Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+                }
+                let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
                 tls.set_buffer_limit(None);
                 Some(Box::new(tls))
             }
             Transport::Tcp | Transport::Ws => None,
         };
         let mut out = Vec::new();
+        let mut streams = None;
         let host = format!("localhost:{}", to.port());
         let phase = match transport {
             Transport::Tcp => {
@@ -115,6 +128,10 @@ impl Connection {
             }
             Transport::Https => {
                 wire::get(path, &mut out);
+                Phase::AwaitAnswer
+            }
+            Transport::Http2 => {
+                streams.insert(Streams::start(&mut out)).get(path, &mut out);
                 Phase::AwaitAnswer
             }
             Transport::Ws | Transport::Wss => {
@@ -135,6 +152,7 @@ impl Connection {
             out,
             mask: 0x9E37_79B9,
             packet_id: 0,
+            streams,
         };
         Ok(Self { stream, tls, session, written: 0 })
     }
@@ -148,7 +166,7 @@ impl Connection {
     }
 
     pub(crate) fn disconnect(&mut self) {
-        if !matches!(self.session.transport, Transport::JsonWss | Transport::Https) {
+        if !matches!(self.session.transport, Transport::JsonWss | Transport::Https | Transport::Http2) {
             self.session.send(wire::disconnect);
         }
         if let Some(tls) = &mut self.tls {
@@ -244,6 +262,7 @@ impl Session {
         match self.transport {
             Transport::Tcp => return self.receive_mqtt(bytes, on),
             Transport::Https => return self.receive_answers(bytes, on),
+            Transport::Http2 => return self.receive_streams(bytes, on),
             Transport::Ws | Transport::Wss | Transport::JsonWss => {}
         }
         let mut frames = std::mem::take(&mut self.frames);
@@ -291,6 +310,27 @@ impl Session {
             carry.drain(..len);
         }
         self.carry = carry;
+        Ok(())
+    }
+
+    fn receive_streams(&mut self, bytes: &[u8], on: &mut impl FnMut(Event<'_>)) -> io::Result<()> {
+        let Some(mut streams) = self.streams.take() else { return Ok(()) };
+        let mut carry = std::mem::take(&mut self.carry);
+        carry.extend_from_slice(bytes);
+        let mut used = 0;
+        let mut out = std::mem::take(&mut self.out);
+        loop {
+            let received = streams.receive(&carry[used..], &mut out, |content| match self.phase {
+                Phase::AwaitAnswer => self.become_ready(on),
+                _ => on(Event::Delivery(content)),
+            });
+            match received.map_err(|what| nonsense(&what))? {
+                Some(len) => used += len,
+                None => break,
+            }
+        }
+        carry.drain(..used);
+        (self.carry, self.out, self.streams) = (carry, out, Some(streams));
         Ok(())
     }
 
@@ -401,6 +441,7 @@ impl Session {
         match self.transport {
             Transport::JsonWss => self.send(|out| wire::json_publish(topic, payload, out)),
             Transport::Https => wire::get(topic, &mut self.out),
+            Transport::Http2 => self.streams.iter_mut().for_each(|streams| streams.get(topic, &mut self.out)),
             _ => self.send(|out| wire::publish(topic, packet_id, payload, out)),
         }
     }
@@ -413,7 +454,7 @@ impl Session {
     /// Appends one packet or JSON message, in a frame of its own over WebSocket as browsers' libraries do.
     fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         let opcode = match self.transport {
-            Transport::Tcp | Transport::Https => return encode(&mut self.out),
+            Transport::Tcp | Transport::Https | Transport::Http2 => return encode(&mut self.out),
             Transport::Ws | Transport::Wss => wire::BINARY,
             Transport::JsonWss => wire::TEXT,
         };

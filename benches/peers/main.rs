@@ -26,6 +26,7 @@ mod certificate;
 mod comeback;
 mod connection;
 mod growth;
+mod http2;
 mod latency;
 mod plot;
 mod process;

@@ -6,6 +6,7 @@ pub(crate) mod idle;
 mod requests;
 pub(crate) mod traffic;
 
+use requests::Requests;
 use traffic::{Drive, Traffic};
 
 use crate::{arena::Stage, connection::Transport};
@@ -24,7 +25,7 @@ enum Work {
     Idle,
     Connects,
     Filters,
-    Requests,
+    Requests(Requests),
 }
 
 /// One measured value. The first of a row is the one that ratios are made of.
@@ -50,7 +51,7 @@ impl Row {
             Work::Idle => idle::measure(stage, &target),
             Work::Connects => connects::measure(stage, &target),
             Work::Filters => filters::measure(stage, &target),
-            Work::Requests => requests::measure(stage, &target),
+            Work::Requests(requests) => requests::measure(stage, &target, *requests),
         }
         .map(Some)
     }
@@ -109,7 +110,13 @@ pub(crate) fn all() -> Vec<Row> {
             "requests",
             "GET of 1 KiB passed on to a server behind, https, 64 kept connections",
             Transport::Https,
-            Work::Requests,
+            Work::Requests(Requests { clients: 64, under_way: 1 }),
+        ),
+        row(
+            "requests-http2",
+            "the same over HTTP/2, 16 kept connections with 10 streams each",
+            Transport::Http2,
+            Work::Requests(Requests { clients: 16, under_way: 10 }),
         ),
     ]
 }

@@ -156,11 +156,11 @@ impl Server {
             Transport::Ws => self.ws,
             Transport::Wss => self.wss,
             Transport::JsonWss => self.json_wss,
-            Transport::Https => self.https,
+            Transport::Https | Transport::Http2 => self.https,
         };
         let path = match transport {
             Transport::JsonWss => "/ws/",
-            Transport::Https => "/api/page",
+            Transport::Https | Transport::Http2 => "/api/page",
             _ => "/mqtt",
         };
         address.map(|address| Target { address, transport, path })

@@ -13,15 +13,20 @@ use crate::{
     upstream,
 };
 
-/// Each has one request under way.
-const CLIENTS: usize = 64;
+/// Who asks for how much at once.
+#[derive(Clone, Copy)]
+pub(super) struct Requests {
+    pub(super) clients: usize,
+    /// By each of them.
+    pub(super) under_way: usize,
+}
 
-pub(super) fn measure(stage: &Stage<'_>, target: &Target) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(stage: &Stage<'_>, target: &Target, requests: Requests) -> anyhow::Result<Vec<Figure>> {
     let (warm_up, measured) = if stage.quick { (0.2, 0.5) } else { (1.0, 4.0) };
     let mut swarm = Swarm::new(stage.tls.clone())?;
     let plan = Plan { client_id: String::new(), subscribe: None };
-    swarm.connect_all(target, vec![plan; CLIENTS])?;
-    for client in 0..CLIENTS {
+    swarm.connect_all(target, vec![plan; requests.clients])?;
+    for client in (0..requests.clients).flat_map(|client| std::iter::repeat_n(client, requests.under_way)) {
         swarm.publish(client, target.path, 0, &[]);
     }
     swarm.flush()?;

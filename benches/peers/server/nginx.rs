@@ -61,7 +61,7 @@ http {{
     {location}
   }}
   server {{
-    listen 127.0.0.1:{wss} ssl;
+    listen 127.0.0.1:{wss} ssl http2;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {chain};
     ssl_certificate_key {key};
