@@ -64,6 +64,10 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Most requests are one piece, for which the system has a shorter way.
+        if let [slice] = slices {
+            return self.poll_write(context, slice);
+        }
         each!(self, stream => stream.poll_write_vectored(context, slices))
     }
 
