@@ -455,7 +455,7 @@ impl Default for ProxyConfig {
             idle_connections_max: 256,
             connections_max: 1024,
             streams_max: 100,
-            waiting_max: 1024,
+            waiting_max: 8192,
             fails_max: 1,
             out_time: Duration::from_secs(10),
         }

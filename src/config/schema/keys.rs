@@ -644,7 +644,7 @@ const PROXY: &[Key] = &[
     Key {
         name: "waiting_max",
         kind: Kind::Count { min: 0, max: 1_000_000 },
-        default: Some("1024"),
+        default: Some("8192"),
         example: None,
         doc: "Requests that wait for one of these; a further one is answered with 503.",
     },
