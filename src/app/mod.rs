@@ -101,7 +101,8 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
         Ok(sockets)
     });
     let handover = sockets.and_then(Handover::new).context("the listening sockets cannot be handed on")?;
-    let mut stop = Stop::new(drain_requests, &config)?;
+    let (ending, ending_replaced) = tokio::sync::watch::channel(Ending::of(&config));
+    let mut stop = Stop::new(drain_requests, ending_replaced)?;
     let mut hand_over = signal(SignalKind::user_defined2())?;
 
     let announcement = announcement(&config, &edge, admin.as_ref());
@@ -110,7 +111,8 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     let (issued, certificates_issued) = mpsc::channel(1);
     let acme = tokio::spawn(edge.acme().run(acme_wanted, issued));
     let (load_limits, limits_replaced) = tokio::sync::watch::channel(overload::limits(config.load));
-    let shown = Shown { certificates: edge.certificates(), sites: edge.sites(), terms: edge.terms(), load_limits };
+    let shown =
+        Shown { certificates: edge.certificates(), sites: edge.sites(), terms: edge.terms(), load_limits, ending };
     let reloader = Reloader::new(request, loaded, built, shown, wanted, log_level, reload_counters);
     let reloader = tokio::spawn(reloader.run(hangup, reload_requests, certificates_issued));
     let watching = tokio::spawn(overload::watch(load, limits_replaced, connections.clone(), readiness.clone()));
@@ -124,14 +126,14 @@ async fn serve(loaded: Loaded, request: Request, log_level: log::Level, inherite
     announce(&announcement);
     handover::notify(&[NotifyState::Ready]);
 
-    let end = serve_on(&mut stop, &mut hand_over, &handover, config.handover_timeout).await;
+    let end = serve_on(&mut stop, &mut hand_over, &handover).await;
     // While this process has the sockets, too, connections would wait in their backlog for nobody.
     drop(handover);
     readiness.set(Phase::Draining);
     let _ = end_edge.send(end);
-    let window = stop.begin();
+    let times = stop.begin();
     tokio::select! {
-        () = drain(&connections, edge, (window, config.drain_timeout), end) => {}
+        () = drain(&connections, edge, times, end) => {}
         // Whoever signals twice means at once.
         signal = stop.signalled() => tracing::info!(signal, "Stopping at once"),
     }
@@ -163,17 +165,30 @@ struct Stop {
     requests: mpsc::Receiver<DrainRequest>,
     /// Whoever is to be told that it has begun.
     asker: Option<oneshot::Sender<Duration>>,
-    /// The longest time that goodbyes are spread over.
-    window: Duration,
-    /// What is left of `drain_timeout` for those who are told last must be worth something.
-    window_max: Duration,
+    /// The longest time that goodbyes are spread over, where whoever asked has named one.
+    window: Option<Duration>,
+    ending: tokio::sync::watch::Receiver<Ending>,
+}
+
+/// How long the end of the process may take; a reload replaces it until the end has begun.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    drain_window: Duration,
+    drain_timeout: Duration,
+    handover_timeout: Duration,
+}
+
+impl Ending {
+    fn of(config: &Config) -> Self {
+        let Config { drain_window, drain_timeout, handover_timeout, .. } = *config;
+        Self { drain_window, drain_timeout, handover_timeout }
+    }
 }
 
 impl Stop {
-    fn new(requests: mpsc::Receiver<DrainRequest>, config: &Config) -> io::Result<Self> {
+    fn new(requests: mpsc::Receiver<DrainRequest>, ending: tokio::sync::watch::Receiver<Ending>) -> io::Result<Self> {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (window, window_max) = (config.drain_window, config.drain_timeout / 2);
-        Ok(Self { terminate, interrupt, requests, asker: None, window, window_max })
+        Ok(Self { terminate, interrupt, requests, asker: None, window: None, ending })
     }
 
     /// Completes when there is one.
@@ -182,21 +197,25 @@ impl Stop {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
             Some(request) = self.requests.recv() => {
-                self.window = request.window.unwrap_or(self.window).min(self.window_max);
+                self.window = request.window;
                 self.asker = Some(request.answer);
                 "admin API"
             }
         }
     }
 
-    /// From here on nobody can ask for it again, and whoever did sees that the server is not ready; how long goodbyes may be spread over.
-    fn begin(&mut self) -> Duration {
+    /// From here on nobody can ask for it again, and whoever did sees that the server is not ready; how long goodbyes may be spread
+    /// over, and how long all of it may take.
+    fn begin(&mut self) -> (Duration, Duration) {
         self.requests.close();
+        let Ending { drain_window, drain_timeout, .. } = *self.ending.borrow();
+        // What is left for those who are told last must be worth something.
+        let window = self.window.unwrap_or(drain_window).min(drain_timeout / 2);
         if let Some(asker) = self.asker.take() {
             // They may have gone; it is done all the same.
-            let _ = asker.send(self.window);
+            let _ = asker.send(window);
         }
-        self.window
+        (window, drain_timeout)
     }
 
     /// Completes at the next signal.
@@ -209,7 +228,7 @@ impl Stop {
 }
 
 /// Serves until it is time to stop, and hands over if asked to.
-async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover, timeout: Duration) -> Drain {
+async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover) -> Drain {
     loop {
         tokio::select! {
             by = stop.told() => {
@@ -218,6 +237,7 @@ async fn serve_on(stop: &mut Stop, hand_over: &mut Signal, handover: &Handover, 
             }
             _ = hand_over.recv() => {}
         }
+        let timeout = stop.ending.borrow().handover_timeout;
         // Whoever says stop meanwhile means the one that is to come as well.
         let outcome = tokio::select! {
             by = stop.told() => {

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::files::Files;
 use super::watch::Watch;
-use super::{Built, load_policy, overload, read_admin_token, unix_now_s};
+use super::{Built, Ending, load_policy, overload, read_admin_token, unix_now_s};
 use crate::admin::{AdminToken, Outcome, ReloadRequest, Reloaded, Secret};
 use crate::auth::Authenticator;
 use crate::config::{self, Changes, Config, Loaded, Request};
@@ -65,6 +65,8 @@ pub(super) struct Shown {
     pub(super) terms: Terms,
     /// From where on there is too much to do.
     pub(super) load_limits: watch::Sender<Limits>,
+    /// How long the end of the process may take.
+    pub(super) ending: watch::Sender<Ending>,
 }
 
 /// Everything that a reload has read, sound as a whole.
@@ -229,6 +231,7 @@ impl Reloader {
         sites.show();
         self.shown.terms.replace(&loaded.config.edge);
         self.shown.load_limits.send_replace(overload::limits(loaded.config.load));
+        self.shown.ending.send_replace(Ending::of(&loaded.config));
         self.connections.configure(self.settings(&loaded.config));
         self.acme.send_if_modified(|wanted| {
             let was = std::mem::replace(wanted, loaded.config.edge.acme().cloned());

@@ -30,15 +30,8 @@ const TAKEN: [&str; 13] = [
     "admin.token_file",
 ];
 
-/// What sockets, the memory of envelopes and the end of the process were given at the start, though it stands among those.
-const NOT_TAKEN: [&str; 6] = [
-    "limits.backlog",
-    "limits.tcp_keepalive",
-    "limits.envelopes_remembered_max",
-    "limits.drain_window",
-    "limits.drain_timeout",
-    "limits.handover_timeout",
-];
+/// What sockets and the memory of envelopes were given at the start, though it stands among those.
+const NOT_TAKEN: [&str; 3] = ["limits.backlog", "limits.tcp_keepalive", "limits.envelopes_remembered_max"];
 
 /// What a reload takes of a listener that is the same otherwise.
 const OF_LISTENER: [&str; 2] = ["tls", "routes"];
@@ -211,13 +204,20 @@ mod tests {
     fn what_those_who_come_are_held_to_is_taken() {
         let (taken, needs_restart) = changes(
             "auth: { jwt: { keys: k } }\n",
-            "auth: { jwt: { keys: k, grace: 1s }, penalty: { delay: 2s } }\nlimits: { connections_max: 7, idle_timeout: 1h, lag_max: 1s }\n\
+            "auth: { jwt: { keys: k, grace: 1s }, penalty: { delay: 2s } }\nlimits: { connections_max: 7, idle_timeout: 1h, lag_max: 1s, drain_window: 1s, drain_timeout: 1m, handover_timeout: 2m }\n\
              websocket: { ping_interval: 5s }\nmqtt: { revoked: keep }\nforwarded_field: forwarded\n",
         );
         assert_eq!(needs_restart, "");
-        for key in
-            ["auth.jwt.grace", "auth.penalty.delay", "limits.connections_max", "limits.idle_timeout", "limits.lag_max"]
-        {
+        for key in [
+            "auth.jwt.grace",
+            "auth.penalty.delay",
+            "limits.connections_max",
+            "limits.idle_timeout",
+            "limits.lag_max",
+            "limits.drain_window",
+            "limits.drain_timeout",
+            "limits.handover_timeout",
+        ] {
             assert!(taken.split(' ').any(|named| named == key), "{key}: {taken}");
         }
         for key in ["websocket.ping_interval", "mqtt.revoked", "forwarded_field"] {
@@ -228,9 +228,9 @@ mod tests {
     #[test]
     fn what_sockets_and_the_engine_were_given_needs_a_restart() {
         let (taken, needs_restart) =
-            changes("", "limits: { backlog: 7, drain_window: 1s, connections_max: 9 }\nengine: { inflight_max: 3 }\n");
+            changes("", "limits: { backlog: 7, tcp_keepalive: 7s, connections_max: 9 }\nengine: { inflight_max: 3 }\n");
         assert_eq!(taken, "limits.connections_max");
-        for key in ["limits.backlog", "limits.drain_window", "engine.inflight_max"] {
+        for key in ["limits.backlog", "limits.tcp_keepalive", "engine.inflight_max"] {
             assert!(needs_restart.split(' ').any(|named| named == key), "{key}: {needs_restart}");
         }
     }

@@ -8,6 +8,7 @@ use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 use crate::harness::http::{self, Answer};
 use crate::harness::transport::Ending;
 use crate::harness::{Client, JsonClient, Over, Server, Setup, Transport};
+use crate::swap::swap;
 
 /// What a client of the JSON dialect was told last.
 fn retry_after_ms(client: &mut JsonClient) -> u64 {
@@ -128,4 +129,23 @@ fn whoever_asks_an_idle_server_to_stop_is_answered() {
     let mut server = Setup::new().start();
     assert_eq!(ask_to_drain(&server, "", "").status, 200);
     assert_eq!(server.wait_for_exit(), Some(0));
+}
+
+/// What a reload says of the end holds for the end that comes: both for how long goodbyes are spread over, and for how long all takes.
+#[test]
+fn the_end_takes_as_long_as_the_last_reload_says() {
+    let limits = "{ drain_timeout: 1h, drain_window: 0s, close_timeout: 5m }";
+    let setup = Setup::new().section("limits", limits).section("reload", "{ watch: false }");
+    let mut server = setup.start();
+    // One who does not read its goodbye would be waited for the whole hour.
+    let client = Client::connect(&server, Over::Tcp, Version::V4, "stays");
+    assert!(swap(&server, "drain_timeout: 1h, drain_window: 0s", "drain_timeout: 300ms, drain_window: 100ms"));
+    let line = server.wait_for_line("Reloaded");
+    assert!(line.contains("limits.drain_timeout") && line.contains("limits.drain_window"), "{line}");
+    assert!(!server.printed().contains("needs a restart"));
+    let answer = ask_to_drain(&server, "", "");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "{\"draining\":true,\"window_ms\":100}\n"));
+    assert_eq!(server.wait_for_exit(), Some(0));
+    assert!(server.printed().contains("connections_cut=1"), "{}", server.printed());
+    drop(client);
 }

@@ -13,6 +13,7 @@ use tidegate::mqtt::{Packet, QoS, ReasonCode, Version};
 use crate::harness::server::tidegate;
 use crate::harness::transport::Ending;
 use crate::harness::{Client, JsonClient, Over, Server, Setup, mqtt};
+use crate::swap::swap;
 
 /// Ends a process that is no child of this one.
 struct Stranger(String);
@@ -90,6 +91,25 @@ fn a_successor_that_does_not_start_changes_nothing() {
     client.subscribe("news", QoS::AtMostOnce);
     client.publish("news", b"as before", QoS::AtMostOnce, false);
     client.expect_message("news", b"as before");
+    Client::connect(&server, Over::Tcp, Version::V5, "another");
+}
+
+/// The successor hangs at its start: its configuration is a pipe that nobody writes to.
+#[test]
+fn a_successor_is_waited_for_as_long_as_the_last_reload_says() {
+    let setup = Setup::new().section("limits", "{ handover_timeout: 1h }").section("reload", "{ watch: false }");
+    let mut server = setup.start();
+    assert!(swap(&server, "handover_timeout: 1h", "handover_timeout: 1s"));
+    assert!(server.wait_for_line("Reloaded").contains("limits.handover_timeout"));
+    assert!(!server.printed().contains("needs a restart"));
+    let config = server.directory().join("tidegate.yaml");
+    std::fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().expect("mkfifo").success());
+    server.signal("USR2");
+    let _successor = successor(&server);
+    let line = server.wait_for_line("Not handed over");
+    assert!(line.contains("was not ready within 1s"), "{line}");
+    assert!(server.is_running());
     Client::connect(&server, Over::Tcp, Version::V5, "another");
 }
 
