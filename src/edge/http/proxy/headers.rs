@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use super::super::upgrade;
 use crate::edge::forwarded::Chain;
@@ -64,10 +63,19 @@ pub(crate) fn forwarded(client: &HeaderMap, told: &Told, host: &HeaderValue) -> 
 pub(crate) fn returned(upstream: &mut HeaderMap) {
     let listed = Listed::of(upstream);
     let stays = |name: &HeaderName| stays_here(name) || is_of_response_only(name) || listed.holds(name);
-    // Few; the last field takes the place of one that is taken out, which means nothing (RFC 9110 §5.3).
-    let staying: SmallVec<[HeaderName; 2]> = upstream.keys().filter(|name| stays(name)).cloned().collect();
-    for name in staying {
-        upstream.remove(name);
+    if !upstream.keys().any(stays) {
+        return;
+    }
+    // Taking fields out one by one would mix up the order of the others.
+    let whole = std::mem::take(upstream);
+    upstream.reserve(whole.len());
+    let mut last = None;
+    for (name, value) in whole {
+        // A field that is given again comes without its name.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| !stays(name)) {
+            upstream.append(name, value);
+        }
     }
 }
 
