@@ -36,7 +36,11 @@ use crate::unhurried;
 /// Carries out reloads.
 pub(super) struct Reloader {
     request: Request,
+    /// What was taken last, with what needs a restart to hold.
     running: Arc<Loaded>,
+    at_start: Arc<Loaded>,
+    /// What was taken last of those that name the sockets as they are: what others can reach is judged by it as well.
+    bound: Arc<Loaded>,
     /// As they were before they were last read, whether that was taken or not.
     files: Files,
     /// As they were before they were last read and taken.
@@ -95,9 +99,12 @@ impl Reloader {
         let request = Request { file: running.file.clone().or(request.file), ..request };
         let key_watcher = watch_keys(built.connections.authenticator());
         counters.reload_taken_at_s.store(unix_now_s(), Ordering::Relaxed);
+        let running = Arc::new(running);
         let mut reloader = Self {
             request,
-            running: Arc::new(running),
+            bound: Arc::clone(&running),
+            at_start: Arc::clone(&running),
+            running,
             taken_files: built.files.clone(),
             files: built.files,
             policy_files: built.policy_files,
@@ -199,12 +206,12 @@ impl Reloader {
 
     /// Reads everything, off the event loop, and notes what the files held.
     async fn read(&mut self) -> Result<Box<Fresh>, Vec<Fault>> {
-        let (request, running) = (self.request.clone(), Arc::clone(&self.running));
+        let (request, reached) = (self.request.clone(), [Arc::clone(&self.bound), Arc::clone(&self.running)]);
         let (authenticator, taken) = (self.connections.authenticator(), self.taken_files.clone());
         let shown = self.shown.clone();
         let reading = unhurried::done(move || {
             let files = RefCell::new(taken.as_they_are());
-            (read(request, &running, &authenticator, &shown, &files).map(Box::new), files.into_inner())
+            (read(request, &reached, &authenticator, &shown, &files).map(Box::new), files.into_inner())
         });
         match reading.await {
             Ok((fresh, files)) => {
@@ -248,6 +255,10 @@ impl Reloader {
         self.files
             .retain(|path| Files::named_by(&loaded).contains(&path) || policy_files.iter().any(|file| file == path));
         self.running = Arc::new(loaded);
+        let is_of_sockets = |key: &String| key.starts_with("listen") || key.starts_with("admin.listen");
+        if !reloaded.outcome.needs_restart.iter().any(is_of_sockets) {
+            self.bound = Arc::clone(&self.running);
+        }
         self.policy_files = policy_files;
         self.taken_files = self.files.clone();
         if self.running.config.reload != watched_as {
@@ -266,9 +277,11 @@ impl Reloader {
         }
     }
 
-    /// What differs from what was taken last.
+    /// What differs from what was taken last, and what differs from what was there at the start and cannot be taken.
     fn changed(&self, loaded: &Loaded, policy_files: &[PathBuf]) -> Changed {
-        let Changes { taken, needs_restart } = Changes::between(&self.running, loaded);
+        let taken = Changes::between(&self.running, loaded).taken;
+        // Until there is one.
+        let needs_restart = Changes::between(&self.at_start, loaded).needs_restart;
         let differing = self.files.differing(&self.taken_files);
         let has_other_policy = differing.iter().any(|&path| policy_files.iter().any(|file| file == path));
         let files = differing.into_iter().map(|path| path.display().to_string()).collect();
@@ -335,7 +348,7 @@ impl Drop for Reloader {
 /// Reads what `request` names, and everything that it names in turn; every file is noted before it is read.
 fn read(
     request: Request,
-    running: &Loaded,
+    reached: &[Arc<Loaded>],
     authenticator: &Authenticator,
     shown: &Shown,
     files: &RefCell<Files>,
@@ -351,12 +364,11 @@ fn read(
         (Ok((policy, policy_files)), Ok(authenticator), Ok(admin_token), Ok(certificates), Ok(sites))
             if faults.is_empty() =>
         {
-            let exposed = loaded.exposure_of(running);
-            if exposed.is_empty() {
-                Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates, sites })
-            } else {
-                Err(exposed)
-            }
+            let exposed = reached.iter().map(|reached| loaded.exposure_of(reached)).find(|faults| !faults.is_empty());
+            let Some(exposed) = exposed else {
+                return Ok(Fresh { loaded, policy, policy_files, authenticator, admin_token, certificates, sites });
+            };
+            Err(exposed)
         }
         (policy, authenticator, admin_token, certificates, sites) => {
             let found = [policy.err(), authenticator.err(), admin_token.err(), certificates.err(), sites.err()]

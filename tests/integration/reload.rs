@@ -372,6 +372,20 @@ fn no_reload_opens_a_listener_that_others_reach() {
     assert!(!server.reload());
     let line = server.wait_for_line("Nothing reloaded");
     assert!(line.contains("mqtt://0.0.0.0:0 is not loopback") && line.contains("as it is running"), "{line}");
+
+    // Nor in two steps, of which the first waits for a restart; that is said as long as it does.
+    let moved = written.replace("mqtt://0.0.0.0:0", "mqtt://127.0.0.1:0");
+    fs::write(&path, &moved).expect("a writable file");
+    assert!(server.reload());
+    assert!(server.wait_for_line("needs a restart").contains("listen[0]"));
+    fs::write(&path, moved.replace("policy: policy.yaml\n", "")).expect("a writable file");
+    assert!(!server.reload());
+    let line = server.wait_for_nth_line("Nothing reloaded", 2);
+    assert!(line.contains("mqtt://0.0.0.0:0 is not loopback") && line.contains("as it is running"), "{line}");
+    write(&server, "policy.yaml", policy("/second"));
+    fs::write(&path, moved).expect("a writable file");
+    assert!(server.reload());
+    assert!(server.wait_for_nth_line("needs a restart", 2).contains("listen[0]"));
 }
 
 #[test]

@@ -169,7 +169,12 @@ impl Server {
 
     /// Waits for a line of output that contains `text`, and returns it.
     pub fn wait_for_line(&self, text: &str) -> String {
-        let find = |printed: &str| printed.lines().find(|line| line.contains(text)).map(str::to_owned);
+        self.wait_for_nth_line(text, 1)
+    }
+
+    /// The `nth` line with `text` in it, once it is printed.
+    pub fn wait_for_nth_line(&self, text: &str, nth: usize) -> String {
+        let find = |printed: &str| printed.lines().filter(|line| line.contains(text)).nth(nth - 1).map(str::to_owned);
         self.process.output.wait_for(find, text)
     }
 
