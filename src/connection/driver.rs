@@ -26,9 +26,14 @@ use crate::engine::message::{Outlet, Round};
 use crate::mqtt::codec::DecodeError;
 use crate::mqtt::{Packet, ReasonCode};
 
-/// Deliveries that may gather before they are flushed in the middle of a round: bounds memory and delay under a burst. Among ten
-/// thousand receivers it is what six messages leave by one write.
+/// Deliveries that may gather before they are flushed in the middle of a round: bounds memory and delay under a burst.
 const APPENDED_MAX: usize = 65_536;
+
+/// As many deliveries to each receiver may gather all the same if there are thousands of them: their flush takes longer than that.
+const APPENDED_EACH_MAX: usize = 16;
+
+/// Bytes of payload up to which they may.
+const APPENDED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Outlets that the publisher's own task flushes; further ones are left to other workers, in slices of this size.
 const FLUSHED_INLINE_MAX: usize = 512;
@@ -94,6 +99,20 @@ pub(super) struct Work {
     /// Something whole came in from a client that is known.
     is_sign_of_life: bool,
     tally: Tally,
+}
+
+impl Work {
+    /// Whether what has gathered is to be flushed before more does.
+    fn is_full(&self) -> bool {
+        let appended = self.round.appended();
+        if appended <= APPENDED_MAX {
+            return false;
+        }
+        let receivers = self.round.len();
+        // Each of them has no more than all that was published since the last flush.
+        let bytes = self.tally.publish_bytes_received.saturating_mul(receivers as u64);
+        appended > receivers.saturating_mul(APPENDED_EACH_MAX) || bytes > APPENDED_BYTES_MAX
+    }
 }
 
 /// Counts of one round, written to shared memory once.
@@ -339,7 +358,7 @@ impl Driver {
             }
         }
         self.carry_out(now, speech, work);
-        if work.round.appended() > APPENDED_MAX {
+        if work.is_full() {
             self.flush(work);
         }
         match self.phase {

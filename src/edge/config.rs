@@ -33,7 +33,7 @@ pub struct EdgeConfig {
 /// The field in which HTTP proxies say whom a request is from. Only one is read, as proxies hand on what they do not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedField {
-    /// X-Forwarded-For, and X-Forwarded-Proto beside it.
+    /// X-Forwarded-For, and X-Forwarded-Proto and X-Forwarded-Port beside it.
     #[default]
     XForwardedFor,
     /// RFC 7239.

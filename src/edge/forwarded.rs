@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::{SmallVec, smallvec};
@@ -30,6 +31,8 @@ pub struct Chain {
     hops: Hops,
     /// Whether the client spoke TLS, where a trusted proxy says so.
     pub is_tls: Option<bool>,
+    /// The port that the client connected to, where one does.
+    pub port: Option<NonZeroU16>,
 }
 
 /// Most clients come directly, or through one proxy or two.
@@ -39,7 +42,7 @@ impl Chain {
     /// The hops of a request from `peer`: nobody before it.
     #[must_use]
     pub fn direct(peer: IpAddr) -> Self {
-        Self { hops: smallvec![peer.to_canonical()], is_tls: None }
+        Self { hops: smallvec![peer.to_canonical()], is_tls: None, port: None }
     }
 
     /// The address that limits, policy, logs and hooks are to see.
@@ -77,8 +80,10 @@ pub fn chain(peer: IpAddr, headers: &HeaderMap, believed: Believed<'_>) -> Chain
         ForwardedField::XForwardedFor => {
             let entries = || headers.get_all(&X_FORWARDED_FOR).iter().rev().flat_map(plain_entries);
             let hops = walk(peer, believed.trusted, entries().map(node));
-            let is_tls = x_forwarded_proto(headers, hops.len() - 1, || entries().count());
-            Chain { hops, is_tls }
+            let said = |field: HeaderName| clients_word(headers, &field, hops.len() - 1, || entries().count());
+            let is_tls = said(X_FORWARDED_PROTO).and_then(is_tls);
+            let port = said(X_FORWARDED_PORT).and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+            Chain { hops, is_tls, port }
         }
         ForwardedField::Forwarded => {
             let mut is_tls = None;
@@ -90,13 +95,14 @@ pub fn chain(peer: IpAddr, headers: &HeaderMap, believed: Believed<'_>) -> Chain
                 Some(node)
             });
             let hops = walk(peer, believed.trusted, nodes);
-            Chain { hops, is_tls }
+            Chain { hops, is_tls, port: None }
         }
     }
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
 /// The hops, client first.
@@ -164,19 +170,23 @@ fn node(text: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// What the hop that took the request from the client says of the scheme.
+/// What the hop that took the request from the client says in `field`: of the scheme, or of the port.
 ///
 /// One word holds for the whole way, as most proxies hand on what the first one said. Several hold for the client where they can be told
 /// apart: one for each entry of X-Forwarded-For, of which the client's is the `client_from_right`th.
-fn x_forwarded_proto(headers: &HeaderMap, client_from_right: usize, entry_count: impl Fn() -> usize) -> Option<bool> {
-    let words = || headers.get_all(&X_FORWARDED_PROTO).iter().rev().flat_map(plain_entries);
-    let word = match words().count() {
-        0 => return None,
-        1 => words().next()?,
-        count if client_from_right > 0 && count == entry_count() => words().nth(client_from_right - 1)?,
-        _ => return None,
-    };
-    is_tls(word)
+fn clients_word<'a>(
+    headers: &'a HeaderMap,
+    field: &HeaderName,
+    client_from_right: usize,
+    entry_count: impl Fn() -> usize,
+) -> Option<&'a [u8]> {
+    let words = || headers.get_all(field).iter().rev().flat_map(plain_entries);
+    match words().count() {
+        0 => None,
+        1 => words().next(),
+        count if client_from_right > 0 && count == entry_count() => words().nth(client_from_right - 1),
+        _ => None,
+    }
 }
 
 fn is_tls(word: &[u8]) -> Option<bool> {
@@ -315,6 +325,7 @@ mod tests {
                 ("x-forwarded-for", "10.0.0.2"),
                 ("forwarded", "for=10.0.0.2;proto=https"),
                 ("x-forwarded-proto", "https"),
+                ("x-forwarded-port", "443"),
             ];
             assert_eq!(judge("203.0.113.7", field, &fields), Chain::direct(ip("203.0.113.7")));
         }
@@ -380,6 +391,25 @@ mod tests {
             &[("forwarded", "for=1.1.1.1;proto=http, for=203.0.113.7;proto=https, for=10.0.0.2")],
         );
         assert_eq!((chain.client(), chain.is_tls), (ip("203.0.113.7"), Some(true)));
+    }
+
+    #[test]
+    fn the_port_is_the_one_that_the_client_connected_to() {
+        let cases: &[(&[&str], &[&str], Option<u16>)] = &[
+            (&["203.0.113.7"], &["8443"], Some(8443)),
+            (&["1.1.1.1, 203.0.113.7, 10.0.0.2"], &["1, 443, 80"], Some(443)),
+            (&["203.0.113.7, 10.0.0.2"], &["1", "443", "80"], None),
+            (&["203.0.113.7"], &["0"], None),
+            (&["203.0.113.7"], &["65536"], None),
+            (&["203.0.113.7"], &["https"], None),
+            (&["203.0.113.7"], &[], None),
+        ];
+        for (nodes, words, expected) in cases {
+            let nodes = nodes.iter().map(|&value| ("x-forwarded-for", value));
+            let fields: Vec<_> = nodes.chain(words.iter().map(|&word| ("x-forwarded-port", word))).collect();
+            let chain = judge("10.0.0.1", ForwardedField::XForwardedFor, &fields);
+            assert_eq!(chain.port.map(NonZeroU16::get), *expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub const ROOT: &[Key] = &[
         default: None,
         example: Some("[10.0.0.0/8]"),
         doc: "Networks of the proxies and load balancers before this server: whose PROXY protocol (see `proxy_protocol` under `listen`), \
-              X-Forwarded-For and X-Forwarded-Proto are believed, and nobody else's. The address found so is what limits, policy and logs see.",
+              X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Port are believed, and nobody else's. The address found so is what limits, policy \
+              and logs see.",
     },
     Key {
         name: "forwarded_field",

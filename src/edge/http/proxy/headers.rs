@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use super::super::upgrade;
 use crate::edge::forwarded::Chain;
@@ -28,7 +27,7 @@ pub(crate) struct Told {
     chain: Chain,
     is_tls: bool,
     host: Option<HeaderValue>,
-    fields: [(HeaderName, Option<HeaderValue>); 5],
+    fields: [(HeaderName, Option<HeaderValue>); 6],
 }
 
 impl Told {
@@ -64,10 +63,19 @@ pub(crate) fn forwarded(client: &HeaderMap, told: &Told, host: &HeaderValue) -> 
 pub(crate) fn returned(upstream: &mut HeaderMap) {
     let listed = Listed::of(upstream);
     let stays = |name: &HeaderName| stays_here(name) || is_of_response_only(name) || listed.holds(name);
-    // Few; the last field takes the place of one that is taken out, which means nothing (RFC 9110 §5.3).
-    let staying: SmallVec<[HeaderName; 2]> = upstream.keys().filter(|name| stays(name)).cloned().collect();
-    for name in staying {
-        upstream.remove(name);
+    if !upstream.keys().any(stays) {
+        return;
+    }
+    // Taking fields out one by one would mix up the order of the others.
+    let whole = std::mem::take(upstream);
+    upstream.reserve(whole.len());
+    let mut last = None;
+    for (name, value) in whole {
+        // A field that is given again comes without its name.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| !stays(name)) {
+            upstream.append(name, value);
+        }
     }
 }
 
@@ -113,7 +121,7 @@ fn is_proxys(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || matches!(name.as_str(), "forwarded" | "x-real-ip")
 }
 
-fn told(asker: Asker<'_>) -> [(HeaderName, Option<HeaderValue>); 5] {
+fn told(asker: Asker<'_>) -> [(HeaderName, Option<HeaderValue>); 6] {
     let proto = if asker.is_tls { "https" } else { "http" };
     let address = asker.chain.client();
     let mut forwarded = match address {
@@ -130,6 +138,7 @@ fn told(asker: Asker<'_>) -> [(HeaderName, Option<HeaderValue>); 5] {
         (X_REAL_IP, HeaderValue::from_str(&address.to_string()).ok()),
         (X_FORWARDED_PROTO, Some(HeaderValue::from_static(proto))),
         (X_FORWARDED_HOST, asker.host.cloned()),
+        (X_FORWARDED_PORT, asker.chain.port.map(|port| port.get().into())),
         (header::FORWARDED, HeaderValue::from_str(&forwarded).ok()),
     ]
 }
@@ -137,6 +146,7 @@ fn told(asker: Asker<'_>) -> [(HeaderName, Option<HeaderValue>); 5] {
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What Connection lists.
@@ -225,7 +235,11 @@ mod tests {
 
     #[test]
     fn trusted_proxies_before_us_are_named_behind_the_client_and_nothing_before_it_is() {
-        let client = map(&[("host", "app.example"), ("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2")]);
+        let client = map(&[
+            ("host", "app.example"),
+            ("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2"),
+            ("x-forwarded-port", "8443"),
+        ]);
         let trusted = [Network::parse("10.0.0.0/8").expect("a network")];
         let believed = Believed { trusted: &trusted, field: ForwardedField::XForwardedFor };
         let chain = chain([10, 0, 0, 1].into(), &client, believed);
@@ -233,6 +247,7 @@ mod tests {
         let shown = shown(&forwarded(&client, &Told::of(asker), &HeaderValue::from_static("inner")));
         assert!(shown.contains(&"x-forwarded-for: 203.0.113.7, 10.0.0.2, 10.0.0.1".to_owned()), "{shown:?}");
         assert!(shown.contains(&"x-real-ip: 203.0.113.7".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"x-forwarded-port: 8443".to_owned()), "{shown:?}");
     }
 
     #[test]
