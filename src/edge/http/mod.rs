@@ -27,6 +27,7 @@ mod routes;
 mod site;
 mod token;
 mod turn;
+mod unread;
 mod upgrade;
 
 use std::io;

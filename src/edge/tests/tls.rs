@@ -76,6 +76,15 @@ async fn key_exchange_is_hybrid_and_sessions_are_resumed() {
 }
 
 #[tokio::test]
+async fn who_offers_the_oldest_http_alone_is_served() {
+    let edge = Running::start(&[Scheme::Https], |_| {});
+    let connector = client(&edge, &[b"http/1.0"], BOTH);
+    let mut stream = connect(&edge, Scheme::Https, &connector, "localhost").await;
+    stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await.expect("the edge reads");
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.0 200 "));
+}
+
+#[tokio::test]
 async fn a_protocol_of_the_other_listener_is_refused() {
     let edge = Running::start(&[Scheme::Https, Scheme::Mqtts], |_| {});
     for (scheme, protocol) in [(Scheme::Https, &b"mqtt"[..]), (Scheme::Mqtts, b"http/1.1"), (Scheme::Https, b"h3")] {

@@ -179,8 +179,8 @@ impl Material {
 /// A client that offers only others is refused, so that nothing meant for MQTT can be aimed at HTTP or the other way.
 fn protocols(listener: &ListenerConfig) -> Option<&'static [&'static [u8]]> {
     match (listener.scheme, listener.takes_mqtt) {
-        (Scheme::Https, false) => Some(&[HTTP_1]),
-        (Scheme::Https, true) => Some(&[HTTP_1, MQTT]),
+        (Scheme::Https, false) => Some(&[HTTP_1, HTTP_1_0]),
+        (Scheme::Https, true) => Some(&[HTTP_1, HTTP_1_0, MQTT]),
         (Scheme::Mqtts, _) => Some(&[MQTT]),
         (Scheme::Http | Scheme::Mqtt, _) => None,
     }
@@ -189,6 +189,8 @@ fn protocols(listener: &ListenerConfig) -> Option<&'static [&'static [u8]]> {
 /// As IANA's registry "TLS Application-Layer Protocol Negotiation (ALPN) Protocol IDs" spells it.
 pub(crate) const MQTT: &[u8] = b"mqtt";
 const HTTP_1: &[u8] = b"http/1.1";
+/// All that `curl --http1.0` offers, for one.
+const HTTP_1_0: &[u8] = b"http/1.0";
 pub(crate) const H2: &[u8] = b"h2";
 
 /// What holds for the handshakes of one listener.

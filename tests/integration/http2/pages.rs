@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use super::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, field};
+use super::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, field};
 use crate::harness::{PATIENCE, Server, Setup};
 
 /// What curl gets, with what it says of the exchange; fields in order, without those of one connection and the date. Nothing as content is
@@ -189,6 +189,41 @@ fn an_upload_that_is_taken_back_never_looks_whole() {
         // A reset is an end as well.
         let _ = upstream.read_to_end(&mut rest);
         assert!(matches!(rest.as_slice(), b"" | b"\r\n"), "{:?}", String::from_utf8_lossy(&rest));
+    }
+}
+
+/// curl before version 8 and Node.js take an answer that comes beside the reset of its stream for a cut one.
+#[test]
+fn an_answer_that_comes_before_the_content_has_ended_is_read_before_the_stream_is_reset() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound");
+    let server = Setup::new()
+        .section(
+            "routes",
+            &format!(
+                "\n  - {{ path: /, proxy: \"http://{nobody}\" }}\n  - {{ path: /small, proxy: {{ to: \"http://{nobody}\", body_bytes_max: 9B }} }}"
+            ),
+        )
+        .start();
+    for (path, length) in [("/", None), ("/small", None), ("/small", Some("200000"))] {
+        let mut connection = Connection::open(&server, &[]);
+        let mut block = connection.request("POST", path);
+        block.extend(length.into_iter().flat_map(|length| field("content-length", length)));
+        connection.send(HEADERS, END_HEADERS, 1, &block);
+        for _ in 0..3 {
+            connection.send(DATA, 0, 1, &[b'x'; 16384]);
+        }
+        assert_eq!(connection.receive_for(1).kind, HEADERS, "{path}");
+        while connection.receive_for(1).flags & END_STREAM == 0 {}
+        connection.send(PING, 0, 0, b"question");
+        loop {
+            let frame = connection.receive().expect("the connection stays");
+            assert_ne!(frame.kind, RST_STREAM, "{path} {length:?}");
+            if frame.kind == PING {
+                break;
+            }
+        }
+        // Who goes on all the same is stopped.
+        assert_eq!(connection.receive_for(1).kind, RST_STREAM, "{path} {length:?}");
     }
 }
 

@@ -35,7 +35,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http2;
@@ -56,6 +55,7 @@ use super::answer::{self, Body};
 use super::exchange::{Patience, Timing};
 use super::proxy::{Told, Visit};
 use super::site::Opening;
+use super::unread;
 use crate::connection::{
     Accepted, ClientCertificate, DuplicateClientId, Handshake, Place, Protocol, Standing, Stream, Token,
 };
@@ -195,7 +195,7 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
     };
     let mut answer = host.site.load_full().answer(Request::from_parts(head, body), &visit).await;
     if let Some(content) = answer.unread.take() {
-        tokio::spawn(let_it_end(content, steps.limits.http_idle_timeout));
+        tokio::spawn(unread::let_it_end(content, steps.limits.http_idle_timeout));
     }
     if held.is_some() && answer.upgrade.is_none() && answer.response.status().is_success() {
         // The client would take it for an open WebSocket.
@@ -208,18 +208,6 @@ async fn decide(request: Request<Incoming>, host: &Host) -> (Response<Body>, Opt
     });
     (answer.response, turning)
 }
-
-/// Takes in content that nobody reads, if there is not much of it: the stream would be reset with the answer, and some clients then take
-/// the answer for one that was cut (RFC 9113 §8.1 tells them not to).
-async fn let_it_end(content: Incoming, patience: Duration) {
-    let mut content = Limited::new(content, UNREAD_BYTES_MAX);
-    let end = async { while let Some(Ok(_)) = content.frame().await {} };
-    // Who takes longer has its stream reset after all.
-    let _ = tokio::time::timeout(patience, end).await;
-}
-
-/// Of content that nobody reads.
-const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 /// What a connection takes when it is accepted, a stream takes that becomes one.
 fn hold(host: &Host, client: std::net::IpAddr) -> Result<(Place, Option<Admitted>), Box<Response<Body>>> {

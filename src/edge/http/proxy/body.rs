@@ -11,9 +11,11 @@ use bytes::Bytes;
 use hyper::Version;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::super::exchange::{Timing, UnsoundContent};
+use super::super::unread;
 use super::h2;
 use super::headers;
 use super::server::Lease;
@@ -25,7 +27,8 @@ pub(crate) struct Upload(Option<Box<Sending>>);
 
 #[derive(Debug)]
 struct Sending {
-    content: Incoming,
+    /// Until it is dropped.
+    content: Option<Incoming>,
     /// Bytes it may still have.
     left: u64,
     patience: Patience,
@@ -65,7 +68,8 @@ impl Upload {
     ) -> (Self, Arc<Progress>) {
         let progress = Arc::new(Progress { ended: AtomicBool::new(false), state: Mutex::new((Instant::now(), None)) });
         let (patience, handle) = (Patience::new(patience), Arc::clone(&progress));
-        let sending = Sending { content, left: bytes_max, patience, progress: handle, version, stream: None };
+        let sending =
+            Sending { content: Some(content), left: bytes_max, patience, progress: handle, version, stream: None };
         (Self(Some(Box::new(sending))), progress)
     }
 
@@ -95,15 +99,20 @@ impl Progress {
 }
 
 impl Sending {
+    fn is_end_stream(&self) -> bool {
+        self.content.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailure>>> {
+        let Some(content) = &mut self.content else { return Poll::Ready(None) };
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.content).poll_frame(cx) else {
+            let Poll::Ready(frame) = Pin::new(&mut *content).poll_frame(cx) else {
                 ready!(self.patience.poll(cx));
                 return Poll::Ready(Some(Err(UploadFailure::Late)));
             };
             self.patience.renew();
             let frame = match frame {
-                None if is_taken_back(&self.content, self.version) => {
+                None if is_taken_back(content, self.version) => {
                     return Poll::Ready(Some(Err(UploadFailure::Cut)));
                 }
                 None => return Poll::Ready(None),
@@ -120,6 +129,18 @@ impl Sending {
             if let (Some(_), Ok(trailers)) = (&self.stream, frame.into_trailers()) {
                 return Poll::Ready(Some(Ok(Frame::trailers(headers::asked_last(trailers)))));
             }
+        }
+    }
+}
+
+/// The answer may come before the end of the content: the server was not reached, wants no more of it, or has seen enough.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.version != Version::HTTP_2 || self.is_end_stream() {
+            return;
+        }
+        if let (Some(content), Ok(runtime)) = (self.content.take(), Handle::try_current()) {
+            runtime.spawn(unread::let_it_end(content, unread::LINGER));
         }
     }
 }
@@ -156,18 +177,19 @@ impl Body for Upload {
             None => progress.state.lock().0 = Instant::now(),
         }
         let is_last = matches!(&polled, Some(Ok(frame)) if frame.is_trailers());
-        if polled.is_none() || is_last || sending.content.is_end_stream() {
+        if polled.is_none() || is_last || sending.is_end_stream() {
             progress.ended.store(true, Ordering::Release);
         }
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|sending| sending.content.is_end_stream())
+        self.0.as_ref().is_none_or(|sending| sending.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |sending| sending.content.size_hint())
+        let content = self.0.as_ref().and_then(|sending| sending.content.as_ref());
+        content.map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

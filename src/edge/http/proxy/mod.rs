@@ -233,10 +233,10 @@ impl Proxy {
             return Ok(None);
         }
         let bytes_max = self.config.body_bytes_max;
+        let (upload, progress) = Upload::new(content, head.version, bytes_max, self.config.body_timeout);
         if declared(&head.headers).is_some_and(|length| length > bytes_max) {
             return Err(UploadFailure::TooLarge);
         }
-        let (upload, progress) = Upload::new(content, head.version, bytes_max, self.config.body_timeout);
         Ok(Some((upload, Some(progress))))
     }
 
