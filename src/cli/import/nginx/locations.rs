@@ -46,7 +46,7 @@ impl<'a> Translator<'a> {
     /// The routes of a server whose block is the innermost of `scope`, without hosts.
     pub(super) fn locations(&mut self, server: &'a Directive, scope: &Scope<'a>) -> Vec<Route> {
         let mut all = Vec::new();
-        self.flatten(scope, "", &mut all);
+        self.flatten(scope, ("", false), &mut all);
         self.named = all.iter().filter(|location| matches!(location.matcher, Matcher::Named(_))).cloned().collect();
         let mut found = self.expanded(&all);
         if !found.iter().any(|location| location.matcher == Matcher::Path(Path::Prefix("/".to_owned()))) {
@@ -90,7 +90,8 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn flatten(&mut self, scope: &Scope<'a>, alias_path: &str, out: &mut Vec<Location<'a>>) {
+    /// `is_settled`: no expression is asked any more when a request comes to these.
+    fn flatten(&mut self, scope: &Scope<'a>, (alias_path, is_settled): (&str, bool), out: &mut Vec<Location<'a>>) {
         for directive in scope.own().iter().filter(|directive| directive.name == "location") {
             self.book.used(directive);
             let Some((matcher, is_final)) = matcher(directive) else {
@@ -103,7 +104,9 @@ impl<'a> Translator<'a> {
                 Matcher::Path(path) if has_alias => path.text().to_owned(),
                 _ => alias_path.to_owned(),
             };
-            self.flatten(&inner, &alias_path, out);
+            // Within `^~` its own expressions are asked, and no others.
+            let is_final = (is_final || is_settled) && !has_patterns(inner.own());
+            self.flatten(&inner, (&alias_path, is_final), out);
             out.push(Location { directive, scope: inner, matcher, is_final, alias_path });
         }
     }
@@ -246,6 +249,13 @@ pub(super) fn closed(path: Path, line: u32) -> Route {
 
 pub(super) fn located(directive: &Directive) -> String {
     directive.text()
+}
+
+/// Whether there are expressions among the locations of `block`, or within them.
+fn has_patterns(block: &[Directive]) -> bool {
+    block.iter().filter(|directive| directive.name == "location").any(|directive| {
+        matches!(matcher(directive), Some((Matcher::Pattern { .. }, _))) || has_patterns(directive.block())
+    })
 }
 
 fn prefixes<'l, 'a>(all: &'l [Location<'a>]) -> impl Iterator<Item = (&'l str, &'l Location<'a>)> {
