@@ -82,7 +82,8 @@ pub fn chain(peer: IpAddr, headers: &HeaderMap, believed: Believed<'_>) -> Chain
             let hops = walk(peer, believed.trusted, entries().map(node));
             let said = |field: HeaderName| clients_word(headers, &field, hops.len() - 1, || entries().count());
             let is_tls = said(X_FORWARDED_PROTO).and_then(is_tls);
-            let port = said(X_FORWARDED_PORT).and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+            let digits = said(X_FORWARDED_PORT).filter(|word| word.iter().all(u8::is_ascii_digit));
+            let port = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
             Chain { hops, is_tls, port }
         }
         ForwardedField::Forwarded => {
@@ -401,6 +402,7 @@ mod tests {
             (&["203.0.113.7, 10.0.0.2"], &["1", "443", "80"], None),
             (&["203.0.113.7"], &["0"], None),
             (&["203.0.113.7"], &["65536"], None),
+            (&["203.0.113.7"], &["+443"], None),
             (&["203.0.113.7"], &["https"], None),
             (&["203.0.113.7"], &[], None),
         ];
