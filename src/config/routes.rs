@@ -113,14 +113,9 @@ fn compression(item: &Written, faults: &mut Vec<Fault>) -> Option<CompressionCon
     let mut types = Vec::new();
     for item in written.items("types") {
         let text = item.as_text().unwrap_or_default();
-        let is_name = |name: &str| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
-        };
-        match text.split_once('/') {
-            Some((kind, name)) if is_name(kind) && (name == "*" || is_name(name)) => {
-                types.push(text.to_ascii_lowercase())
-            }
-            _ => faults.push(item.fault(format!("{text:?}"), "a media type, such as text/html or text/*")),
+        match CompressionConfig::is_type(text) {
+            true => types.push(text.to_ascii_lowercase()),
+            false => faults.push(item.fault(format!("{text:?}"), "a media type, such as text/html or text/*")),
         }
     }
     Some(CompressionConfig {

@@ -326,6 +326,17 @@ pub struct CompressionConfig {
     pub answers_max: usize,
 }
 
+impl CompressionConfig {
+    /// Whether `text` is a media type, or all of one kind (`text/*`), by the names that can be registered (RFC 6838 §4.2).
+    #[must_use]
+    pub fn is_type(text: &str) -> bool {
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+        };
+        text.split_once('/').is_some_and(|(kind, name)| is_name(kind) && (name == "*" || is_name(name)))
+    }
+}
+
 impl Default for CompressionConfig {
     fn default() -> Self {
         let types = [

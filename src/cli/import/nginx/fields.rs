@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::units::format_duration;
+use crate::edge::CompressionConfig;
 
 use super::super::yaml::quoted;
 use super::Translator;
@@ -95,19 +96,22 @@ impl<'a> Translator<'a> {
             return None;
         }
         let mut types = vec!["text/html"];
+        let mut is_all = false;
         if let Some(directive) = scope.get("gzip_types") {
             self.book.used(directive);
-            types.extend(directive.args.iter().map(String::as_str).filter(|name| *name != "text/html"));
+            is_all = directive.args.iter().any(|name| name == "*");
+            for name in directive.args.iter().map(String::as_str).filter(|name| !["*", "text/html"].contains(name)) {
+                match CompressionConfig::is_type(name) && !name.ends_with("/*") {
+                    true => types.push(name),
+                    false => self.book.note(directive, format!("`{name}` is no media type"), "left out"),
+                }
+            }
         }
         let length = scope.get("gzip_min_length");
         length.into_iter().for_each(|directive| self.book.used(directive));
         let bytes_min = length.and_then(|directive| size(directive.arg(0))).unwrap_or(20);
-        let is_type = |name: &&str| name.contains('/') && !name.contains('*');
-        let types = match types.iter().all(is_type) {
-            true => format!("types: {}, ", list(&types)),
-            // `*`: what is no text gains nothing.
-            false => String::new(),
-        };
+        // `*`: what is no text gains nothing.
+        let types = if is_all { String::new() } else { format!("types: {}, ", list(&types)) };
         Some(format!("{{ {types}bytes_min: {bytes_min}B }}"))
     }
 
