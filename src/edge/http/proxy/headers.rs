@@ -63,19 +63,8 @@ pub(crate) fn forwarded(client: &HeaderMap, told: &Told, host: &HeaderValue) -> 
 pub(crate) fn returned(upstream: &mut HeaderMap) {
     let listed = Listed::of(upstream);
     let stays = |name: &HeaderName| stays_here(name) || is_of_response_only(name) || listed.holds(name);
-    if !upstream.keys().any(stays) {
-        return;
-    }
-    // Taking fields out one by one would mix up the order of the others.
-    let whole = std::mem::take(upstream);
-    upstream.reserve(whole.len());
-    let mut last = None;
-    for (name, value) in whole {
-        // A field that is given again comes without its name.
-        last = name.or(last);
-        if let Some(name) = last.as_ref().filter(|name| !stays(name)) {
-            upstream.append(name, value);
-        }
+    if upstream.keys().any(stays) {
+        *upstream = filtered(std::mem::take(upstream), |name| !stays(name));
     }
 }
 
@@ -92,8 +81,18 @@ pub(crate) fn returned_last(upstream: &mut HeaderMap) {
     *upstream = filtered(std::mem::take(upstream), |name| !stays(name) && *name != header::SET_COOKIE);
 }
 
+/// Those that go on, in their order, which taking the others out one by one would mix up.
 fn filtered(headers: HeaderMap, goes_on: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    headers.iter().filter(|(name, _)| goes_on(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    let mut last = None;
+    for (name, value) in headers {
+        // A field that is given again comes without its name.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| goes_on(name)) {
+            kept.append(name, value);
+        }
+    }
+    kept
 }
 
 /// Fields of one connection, whether Connection lists them or not (RFC 9110 §7.6.1).
