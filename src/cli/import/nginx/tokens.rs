@@ -67,6 +67,10 @@ impl Directive {
 /// # Errors
 /// The first place where nginx would refuse it.
 pub(super) fn parse(text: &str, origin: &Rc<str>, budget: &mut usize) -> Result<Vec<Directive>, Fault> {
+    if let Some(before) = text.find('\0').and_then(|index| text.get(..index)) {
+        let line = 1 + before.bytes().filter(|&byte| byte == b'\n').count();
+        return Err(Fault::new(&**origin, "", "holds U+0000", "a text").at(number(line), 1));
+    }
     let mut parser = Parser { rest: text.trim_start_matches('\u{feff}'), line: 1, origin, budget };
     parser.block(0)
 }
@@ -187,7 +191,6 @@ impl Parser<'_> {
                     end = index;
                     break;
                 }
-                '\0' => return Err(self.fault("", "holds U+0000", "a text")),
                 _ => last = character,
             }
         }
@@ -339,6 +342,8 @@ mod tests {
             ("a { b }", "f:1:1: b: } before its end; ; behind a directive"),
             ("a 'b", "f:1:1: the file ends within a quoted text; the quote that closes it"),
             ("a 'b'c;", "f:1:1: a quoted text, and no space behind it; a space, ;, { or )"),
+            ("a;\nb 'c\0';", "f:2:1: holds U+0000; a text"),
+            ("a;\nb c\\\0;", "f:2:1: holds U+0000; a text"),
             ("x_by_lua_block { {", "f:1:1: x_by_lua_block: the file ends within it; } behind the Lua code"),
         ] {
             assert_eq!(read(text), expected, "{text:?}");
