@@ -74,7 +74,7 @@ pub(super) fn all() -> Vec<Range> {
             "filters",
             "filters of 100 clients, each message matches 3, TCP",
             "filters",
-            &["bytes a filter", "server µs a SUBSCRIBE", "server µs a PUBLISH"],
+            &["bytes a filter", "server µs a SUBSCRIBE", "server µs a SUBSCRIBE in bulk", "server µs a PUBLISH"],
             &[1000, 10_000, 100_000, 1_000_000],
             Kind::Filters,
         ),

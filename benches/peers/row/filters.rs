@@ -19,8 +19,11 @@ const MATCHES: usize = 3;
 /// Groups of which each is matched as a whole; the few that the many are compared with.
 const FEW: usize = 100;
 
-/// SUBSCRIBEs, later PUBLISHes, outstanding at once.
+/// SUBSCRIBEs, later PUBLISHes, outstanding at once: two or three a client.
 const WINDOW: usize = 256;
+
+/// SUBSCRIBEs outstanding at once where clients send all that they have, as after a reconnect: eighty each.
+const WINDOW_IN_BULK: usize = 8192;
 
 /// Some look at every filter for each message, and would take an hour.
 const PUBLISHING_MAX: Duration = Duration::from_secs(10);
@@ -32,20 +35,22 @@ pub(super) fn measure(stage: &Stage<'_>, target: &Target) -> anyhow::Result<Vec<
 /// With `groups` of three filters, of which each message matches one.
 pub(crate) fn measure_groups(stage: &Stage<'_>, target: &Target, groups: usize) -> anyhow::Result<Vec<Figure>> {
     let messages = if stage.quick { 10_000 } else { 100_000 };
-    let filters = (groups - FEW) * MATCHES;
+    let half = FEW + (groups - FEW) / 2;
     let mut bulk = Bulk { swarm: Swarm::new(stage.tls.clone())? };
     let plans = (0..CLIENTS).map(|number| Plan { client_id: format!("bench-f{number}"), subscribe: None });
     bulk.swarm.connect_all(target, plans.collect())?;
 
     // The first few also see to it that the base holds what a server allocates once.
-    bulk.subscribe(0, FEW)?;
+    bulk.subscribe(0, FEW, WINDOW)?;
     bulk.publish(messages / 10, FEW)?;
     let cpu = stage.server.cpu_time()?;
     let published_among_few = bulk.publish(messages, FEW)?;
     let cpu_among_few = stage.server.cpu_time()?;
 
     let base = stage.server.private_bytes()?;
-    bulk.subscribe(FEW, groups)?;
+    let one_by_one = bulk.subscribe(FEW, half, WINDOW)?;
+    let cpu_one_by_one = stage.server.cpu_time()?;
+    let in_bulk = bulk.subscribe(half, groups, WINDOW_IN_BULK)?;
     let cpu_subscribed = stage.server.cpu_time()?;
     let full = stage.server.private_bytes()?;
     let published = bulk.publish(messages, groups)?;
@@ -56,8 +61,9 @@ pub(crate) fn measure_groups(stage: &Stage<'_>, target: &Target, groups: usize) 
     let among_few = us_each(cpu_among_few - cpu, published_among_few);
     let among_all = us_each(cpu_published - cpu_subscribed, published);
     Ok(vec![
-        figure("bytes a filter", (full as f64 - base as f64) / filters as f64),
-        figure("server µs a SUBSCRIBE", us_each(cpu_subscribed - cpu_among_few, filters)),
+        figure("bytes a filter", (full as f64 - base as f64) / (one_by_one + in_bulk) as f64),
+        figure("server µs a SUBSCRIBE", us_each(cpu_one_by_one - cpu_among_few, one_by_one)),
+        figure("server µs a SUBSCRIBE in bulk", us_each(cpu_subscribed - cpu_one_by_one, in_bulk)),
         figure("server µs a PUBLISH", among_all),
         figure("× that of a PUBLISH among 300", among_all / among_few),
     ])
@@ -85,29 +91,30 @@ struct Bulk {
 }
 
 impl Bulk {
-    /// Makes the subscriptions of the groups from `first` up to `end`.
-    fn subscribe(&mut self, first: usize, end: usize) -> anyhow::Result<()> {
+    /// Makes the subscriptions of the groups from `first` up to `end`; how many these were.
+    fn subscribe(&mut self, first: usize, end: usize, window: usize) -> anyhow::Result<usize> {
         let subscribe = |swarm: &mut Swarm, index| {
             let (client, filter) = subscription(first * MATCHES + index);
             swarm.subscribe(client, &filter, 0);
         };
-        self.drive((end - first) * MATCHES, 1, None, subscribe).map(drop)
+        self.drive((end - first) * MATCHES, 1, window, None, subscribe)
     }
 
     /// Sends `count` messages, which match a group of the first `groups` each, or as many as go in [`PUBLISHING_MAX`]; how many.
     fn publish(&mut self, count: usize, groups: usize) -> anyhow::Result<usize> {
-        self.drive(count, MATCHES, Some(Instant::now() + PUBLISHING_MAX), |swarm, index| {
+        self.drive(count, MATCHES, WINDOW, Some(Instant::now() + PUBLISHING_MAX), |swarm, index| {
             let group = scatter(index) % groups;
             swarm.publish(index % CLIENTS, &format!("bench/{}/{group}/state", group / 100), 0, &[b'.'; 64]);
         })
     }
 
-    /// Does `act` for each index below `count` that is begun before `deadline`, at most [`WINDOW`] ahead of the `answers` that each
+    /// Does `act` for each index below `count` that is begun before `deadline`, at most `window` ahead of the `answers` that each
     /// brings; how many these were.
     fn drive(
         &mut self,
         count: usize,
         answers: usize,
+        window: usize,
         deadline: Option<Instant>,
         act: impl Fn(&mut Swarm, usize),
     ) -> anyhow::Result<usize> {
@@ -115,7 +122,7 @@ impl Bulk {
         let mut answered = 0;
         loop {
             let is_late = deadline.is_some_and(|deadline| Instant::now() > deadline);
-            while !is_late && started < count && started < answered / answers + WINDOW {
+            while !is_late && started < count && started < answered / answers + window {
                 act(&mut self.swarm, started);
                 started += 1;
             }
